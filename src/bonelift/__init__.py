@@ -1,0 +1,8 @@
+"""bonelift: 3D models of the distal radius and ulna from wrist radiographs.
+
+Research software, not a medical device.
+"""
+
+__version__ = "0.1.0"
+
+RESEARCH_NOTICE = "Research software, not a medical device. Not for diagnosis, treatment or surgical planning."

@@ -1,0 +1,11 @@
+"""The one exception the command line turns into exit status 2."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """The caller's file or option is wrong.
+
+    The message is one line and says what, got, expected, and what to do:
+    ``wrist.dcm: no ImagerPixelSpacing (0018,1164), so millimetres are unknown; pass --pixel-spacing-mm``.
+    """

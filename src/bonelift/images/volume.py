@@ -1,0 +1,102 @@
+"""Scalar and label volumes on a regular grid: frozen data, arrays ``[i, j, k]``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.errors import InputError
+
+Float = NDArray[np.float64]
+
+BACKGROUND, RADIUS, ULNA = 0, 1, 2
+LABEL_NAMES: dict[int, str] = {RADIUS: "radius", ULNA: "ulna"}
+
+
+def _check_grid(values: NDArray[np.generic], world_from_voxel: NDArray[np.generic]) -> None:
+    if values.ndim != 3 or 0 in values.shape:
+        raise InputError(f"volume has shape {values.shape}; expected three non-empty axes [i, j, k]")
+    matrix = np.asarray(world_from_voxel, dtype=np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+        raise InputError("volume: world_from_voxel is not an invertible 4x4 matrix")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scalar volume.
+
+    values: (I, J, K) array; HU for CT, 1/mm for attenuation (the name of the variable says which).
+    world_from_voxel: (4, 4), mm; maps index (i, j, k), voxel centres at integers, to the world (DICOM LPS, or the
+        radius frame where a docstring says so).
+    """
+
+    values: NDArray[np.generic]
+    world_from_voxel: Float
+
+    def __post_init__(self) -> None:
+        _check_grid(self.values, self.world_from_voxel)
+        object.__setattr__(self, "world_from_voxel", np.asarray(self.world_from_voxel, dtype=np.float64))
+
+    @property
+    def spacing_mm(self) -> Float:
+        """(3,) edge lengths of a voxel along i, j, k."""
+        return np.linalg.norm(self.world_from_voxel[:3, :3], axis=0)
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A segmentation: integer labels on a grid.
+
+    labels: (I, J, K) uint8; 0 background, 1 radius, 2 ulna unless ``names`` says otherwise.
+    world_from_voxel: (4, 4), mm, as in :class:`Volume`.
+    """
+
+    labels: NDArray[np.uint8]
+    world_from_voxel: Float
+    names: dict[int, str] = field(default_factory=lambda: dict(LABEL_NAMES))
+
+    def __post_init__(self) -> None:
+        _check_grid(self.labels, self.world_from_voxel)
+        object.__setattr__(self, "world_from_voxel", np.asarray(self.world_from_voxel, dtype=np.float64))
+
+    @property
+    def spacing_mm(self) -> Float:
+        """(3,) edge lengths of a voxel along i, j, k."""
+        return np.linalg.norm(self.world_from_voxel[:3, :3], axis=0)
+
+
+@dataclass(frozen=True)
+class LabelGrid:
+    """The fixed lattice in the radius frame on which networks predict.
+
+    shape: voxels along x, y, z of the radius frame.
+    spacing_mm: voxel side, isotropic.
+    first_centre_mm: radius-frame position (3,) of the centre of voxel (0, 0, 0).
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: float
+    first_centre_mm: tuple[float, float, float]
+
+    @property
+    def radius_from_voxel(self) -> Float:
+        """(4, 4): index (i, j, k) to radius-frame mm."""
+        matrix = np.diag([self.spacing_mm, self.spacing_mm, self.spacing_mm, 1.0])
+        matrix[:3, 3] = self.first_centre_mm
+        return matrix
+
+    def centres_mm(self) -> Float:
+        """(I, J, K, 3) voxel centres in the radius frame, mm."""
+        axes = [
+            first + self.spacing_mm * np.arange(n) for first, n in zip(self.first_centre_mm, self.shape, strict=True)
+        ]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+PAPER_GRID = LabelGrid((128, 128, 128), 0.625, (-39.6875, -39.6875, -39.6875))
+"""80 mm cube around the origin of the radius frame, as in Shiode et al. 2021."""
+
+LAPTOP_GRID = LabelGrid((48, 40, 48), 1.25, (-19.375, -24.375, -43.375))
+"""The 64^3 lattice at 1.25 mm, cropped to x -20..40, y -25..25, z -44..16 mm: the rest is never bone."""
