@@ -1,0 +1,49 @@
+# Two commands matter: `make demo` and `make test`. Each does all of its own set-up in .venv.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint format install dev clean lock
+
+demo: $(VENV)/.installed
+	$(BIN)/bonelift demo --out demo-result
+	@echo "Open demo-result/report.html"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/pre-commit run --all-files
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+install: $(VENV)/.installed
+dev: $(VENV)/.installed-dev
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	$(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(PIP) install --quiet -r requirements-dev.lock
+	touch $@
+
+# Writes both locks from what a clean environment resolves today (torch is held where the code was tested).
+lock:
+	$(BIN)/python scripts/lock_requirements.py
+
+clean:
+	rm -rf $(VENV) demo-result build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
