@@ -1,0 +1,106 @@
+"""A triangle mesh as frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bonelift.geometry import apply_transform
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TriangleMesh:
+    """A surface of triangles, closed or open.
+
+    vertices: (V, 3) float64, mm, in the frame that the variable's name or docstring says.
+    faces: (F, 3) int32 vertex indices, counter-clockwise seen from outside (normals point out of the bone).
+
+    Raises ValueError for other shapes, non-finite vertices or indices outside 0..V-1.
+    """
+
+    vertices: Float
+    faces: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        vertices = np.ascontiguousarray(self.vertices, dtype=np.float64).reshape(-1, 3)
+        faces = np.ascontiguousarray(self.faces, dtype=np.int32).reshape(-1, 3)
+        if not np.isfinite(vertices).all():
+            raise ValueError("mesh has NaN or infinite vertices; expected finite mm")
+        if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
+            raise ValueError(
+                f"mesh has face indices {faces.min()}..{faces.max()} but {len(vertices)} vertices; expected 0..V-1"
+            )
+        object.__setattr__(self, "vertices", vertices)
+        object.__setattr__(self, "faces", faces)
+
+    def transformed(self, target_from_source: ArrayLike) -> TriangleMesh:
+        """The mesh moved by an affine (4, 4); a mirror (det < 0) also reverses the faces, so normals stay outward."""
+        matrix = np.asarray(target_from_source, dtype=np.float64)
+        faces = self.faces[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else self.faces
+        return TriangleMesh(apply_transform(matrix, self.vertices), faces)
+
+    @property
+    def is_empty(self) -> bool:
+        return len(self.faces) == 0
+
+    @property
+    def triangles(self) -> Float:
+        """(F, 3, 3) corner positions, mm."""
+        return self.vertices[self.faces]
+
+    @property
+    def area_normals_mm2(self) -> Float:
+        """(F, 3) outward face normals of length twice the face's area (mm^2)."""
+        corners = self.triangles
+        return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+    @property
+    def face_areas_mm2(self) -> Float:
+        """(F,) mm^2."""
+        return 0.5 * np.linalg.norm(self.area_normals_mm2, axis=1)
+
+    @property
+    def vertex_normals(self) -> Float:
+        """(V, 3) outward unit normals, faces weighted by area; zero where a vertex has no area around it."""
+        face_normals = np.repeat(self.area_normals_mm2, 3, axis=0)
+        corner = self.faces.ravel()
+        summed = np.stack(
+            [np.bincount(corner, face_normals[:, axis], minlength=len(self.vertices)) for axis in range(3)], axis=1
+        )
+        length = np.linalg.norm(summed, axis=1, keepdims=True)
+        return np.divide(summed, length, out=np.zeros_like(summed), where=length > 0)
+
+    @property
+    def area_mm2(self) -> float:
+        return float(self.face_areas_mm2.sum())
+
+    @property
+    def volume_mm3(self) -> float:
+        """Enclosed volume by the divergence theorem; meaningful for closed meshes only."""
+        if self.is_empty:
+            return 0.0
+        corners = self.triangles - self.vertices[self.faces].reshape(-1, 3).mean(axis=0)
+        return float(np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
+
+    def border_vertices(self) -> NDArray[np.bool_]:
+        """(V,) True where a vertex lies on an open edge: one that a single face uses."""
+        edges = np.sort(self.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1).astype(np.int64)
+        keys = edges[:, 0] * len(self.vertices) + edges[:, 1]
+        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        on_border = np.zeros(len(self.vertices), dtype=bool)
+        on_border[edges[counts[inverse] == 1].ravel()] = True
+        return on_border
+
+    def welded(self) -> TriangleMesh:
+        """Vertices at exactly the same place become one, degenerate faces and unused vertices go."""
+        if self.is_empty:
+            return TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
+        unique, inverse = np.unique(self.vertices, axis=0, return_inverse=True)
+        faces = inverse.reshape(-1)[self.faces]
+        degenerate = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 2] == faces[:, 0])
+        used, faces = np.unique(faces[~degenerate], return_inverse=True)
+        return TriangleMesh(unique[used], faces.reshape(-1, 3).astype(np.int32))
