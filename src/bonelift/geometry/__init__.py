@@ -1,6 +1,7 @@
 """Frames, rigid transforms and the X-ray camera. Lengths in mm, angles in radians, matrices float64."""
 
 from bonelift.geometry.camera import XrayCamera, default_film_camera
+from bonelift.geometry.camera_files import CameraFile, camera_from_file, write_camera_json
 from bonelift.geometry.transforms import (
     apply_transform,
     compose,
@@ -14,8 +15,10 @@ from bonelift.geometry.transforms import (
 )
 
 __all__ = [
+    "CameraFile",
     "XrayCamera",
     "apply_transform",
+    "camera_from_file",
     "compose",
     "default_film_camera",
     "invert_rigid",
@@ -25,4 +28,5 @@ __all__ = [
     "rotation_angle",
     "translation",
     "vector_from_rigid",
+    "write_camera_json",
 ]

@@ -1,0 +1,257 @@
+"""Cameras from files: bonelift's JSON and XMALab's "MayaCam 2.0" text.
+
+JSON (``schema_version`` 1; unknown keys are refused, so that a misspelt one is noticed)::
+
+    {
+      "schema_version": 1,
+      "image_size_px": [width, height],
+      "sdd_mm": 1000.0,
+      "intrinsics": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]],
+      "camera_from_world": [[...], [...], [...], [0, 0, 0, 1]],
+      "source_to_object_mm": 970.0
+    }
+
+``intrinsics`` may instead be ``{"detector_spacing_mm": s, "principal_point_px": [u, v]}``, s one pitch or [along
+columns, along rows]; the principal point defaults to the image centre. ``camera_from_world`` defaults to the identity: the world is then
+the camera frame. ``source_to_object_mm`` is optional. Axes as in :mod:`bonelift.geometry.camera`: x right, y down, z
+from the source to the detector; pixel centres at integers.
+
+XMALab uses the same axes (OpenCV's). Checked on its sample recording of a forearm: twelve beads picked on both films
+meet to 0.05 mm (mean) as described here, and miss by 3 to 26 mm with rows counted upwards or a film mirrored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.errors import InputError
+from bonelift.geometry.camera import XrayCamera
+
+Float = NDArray[np.float64]
+
+SCHEMA_VERSION = 1
+_MAX_FILE_BYTES = 1_000_000
+_JSON_KEYS = {"schema_version", "image_size_px", "sdd_mm", "intrinsics", "camera_from_world", "source_to_object_mm"}
+
+UNKNOWN_PITCH_SDD_FACTOR = 1.25
+"""Where the pixel pitch is not known, the detector is put at 1.25 times the depth of the calibration's origin."""
+
+
+@dataclass(frozen=True)
+class CameraFile:
+    """What a camera file says.
+
+    source_to_object_mm: distance from the source to the wrist where the file says or implies it, else None.
+    origin: where the camera came from, for a report.
+    """
+
+    camera: XrayCamera
+    source_to_object_mm: float | None
+    origin: str
+
+
+def camera_from_file(path: str | os.PathLike[str], detector_spacing_mm: float | None = None) -> CameraFile:
+    """Read a camera from bonelift JSON or XMALab / MayaCam 2.0 text, whichever the content is.
+
+    detector_spacing_mm: pixel pitch on the detector; only used for MayaCam files, which do not hold it (see
+        :func:`read_mayacam`).
+
+    Raises InputError for anything that is not such a file.
+    """
+    text = _read_text(Path(path))
+    if text.lstrip().startswith(("{", "[")):
+        return _camera_from_json(text, Path(path).name)
+    return _camera_from_mayacam(text, Path(path).name, detector_spacing_mm)
+
+
+def read_camera_json(path: str | os.PathLike[str]) -> CameraFile:
+    """Read the JSON described at the top of this module. Raises InputError."""
+    return _camera_from_json(_read_text(Path(path)), Path(path).name)
+
+
+def write_camera_json(
+    path: str | os.PathLike[str], camera: XrayCamera, source_to_object_mm: float | None = None
+) -> None:
+    """Write ``camera`` so that :func:`read_camera_json` returns it exactly."""
+    content: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "image_size_px": [camera.width_px, camera.height_px],
+        "sdd_mm": camera.sdd_mm,
+        "intrinsics": camera.image_from_camera.tolist(),
+        "camera_from_world": camera.camera_from_world.tolist(),
+    }
+    if source_to_object_mm is not None:
+        content["source_to_object_mm"] = source_to_object_mm
+    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_mayacam(path: str | os.PathLike[str], detector_spacing_mm: float | None = None) -> CameraFile:
+    """Read XMALab's text: ``image size``, ``camera matrix``, ``rotation``, ``translation`` (world to camera, mm).
+
+    The file holds focal lengths in pixels only. With ``detector_spacing_mm`` the source-to-detector distance is focal
+    length times pitch. Without it that distance cannot be known, and nothing at the wrist depends on it (a pixel there
+    is depth / focal length wide); the detector is then put at UNKNOWN_PITCH_SDD_FACTOR times the depth of the
+    calibration's origin. The wrist is taken to lie at the depth of that origin, which the calibration object marked: within some 15 %, so that a
+    measured distance is worth giving where one is known.
+    """
+    return _camera_from_mayacam(_read_text(Path(path)), Path(path).name, detector_spacing_mm)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path.name}: is a folder; expected a camera file (JSON or XMALab text)")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise InputError(f"{path.name}: too large for a camera file; expected JSON or XMALab text")
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path.name}: no such camera file; check --camera") from error
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror}); check --camera") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: is not text; expected a camera file (JSON or XMALab text)") from error
+
+
+def _camera_from_json(text: str, name: str) -> CameraFile:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: is not valid JSON; expected a camera file") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{name}: is not a JSON object; expected a camera file")
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(f"{name}: schema_version is {content.get('schema_version')!r:.40}; expected {SCHEMA_VERSION}")
+    unknown = sorted(set(content) - _JSON_KEYS)
+    if unknown:
+        raise InputError(f"{name}: unknown key {unknown[0]!r:.60}; expected {', '.join(sorted(_JSON_KEYS))}")
+    width, height = _image_size(_numbers(content, "image_size_px", (2,), name), name)
+    sdd_mm = _length(content, "sdd_mm", name)
+    camera_from_world = (
+        _numbers(content, "camera_from_world", (4, 4), name) if "camera_from_world" in content else np.eye(4)
+    )
+    intrinsics = _intrinsics(content, sdd_mm, width, height, name)
+    distance = _length(content, "source_to_object_mm", name) if "source_to_object_mm" in content else None
+    if distance is not None and distance > sdd_mm:
+        raise InputError(f"{name}: source_to_object_mm {distance:g} lies behind the detector at sdd_mm {sdd_mm:g}")
+    camera = _camera(intrinsics, camera_from_world, width, height, sdd_mm, name)
+    return CameraFile(camera, distance, f"camera file {name}")
+
+
+def _intrinsics(content: dict[str, object], sdd_mm: float, width: int, height: int, name: str) -> Float:
+    given = content.get("intrinsics")
+    if not isinstance(given, dict):
+        return _numbers(content, "intrinsics", (3, 3), name)
+    unknown = sorted(set(given) - {"detector_spacing_mm", "principal_point_px"})
+    if unknown:
+        raise InputError(
+            f"{name}: unknown key {unknown[0]!r:.60} in intrinsics; expected detector_spacing_mm, principal_point_px"
+        )
+    spacing = given.get("detector_spacing_mm")
+    shape = (2,) if isinstance(spacing, list) else ()
+    spacing_mm = np.broadcast_to(_numbers(given, "detector_spacing_mm", shape, name), (2,))
+    if not (spacing_mm > 0).all():
+        raise InputError(f"{name}: detector_spacing_mm is {spacing}; expected a positive length in mm")
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    if "principal_point_px" in given:
+        centre = _numbers(given, "principal_point_px", (2,), name)
+    focal_px = sdd_mm / spacing_mm
+    return np.array([[focal_px[0], 0, centre[0]], [0, focal_px[1], centre[1]], [0, 0, 1.0]])
+
+
+def _numbers(content: dict[str, object], key: str, shape: tuple[int, ...], name: str) -> Float:
+    wanted = " x ".join(str(n) for n in shape) or "one"
+    if key not in content:
+        raise InputError(f"{name}: no {key}; expected {wanted} numbers")
+    try:
+        values = np.array(content[key], dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{name}: {key} is not made of numbers; expected {wanted} numbers") from error
+    if values.shape != shape or not np.isfinite(values).all():
+        raise InputError(f"{name}: {key} has shape {values.shape} or is not finite; expected {wanted} finite numbers")
+    return values
+
+
+def _length(content: dict[str, object], key: str, name: str) -> float:
+    value = float(_numbers(content, key, (), name))
+    if not 0 < value < 1e5:
+        raise InputError(f"{name}: {key} is {value:g}; expected a positive length in mm")
+    return value
+
+
+def _image_size(size: Float, name: str) -> tuple[int, int]:
+    if not all(value == round(value) and 1 <= value <= 100_000 for value in size.tolist()):
+        raise InputError(f"{name}: image size is {size.tolist()}; expected width and height in whole pixels")
+    return int(size[0]), int(size[1])
+
+
+def _camera(
+    intrinsics: Float, camera_from_world: Float, width: int, height: int, sdd_mm: float, name: str
+) -> XrayCamera:
+    if not (intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0 and np.allclose(intrinsics[2], [0, 0, 1])):
+        raise InputError(
+            f"{name}: camera matrix is {intrinsics.tolist()}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with "
+            "positive focal lengths (rows count downwards)"
+        )
+    try:
+        return XrayCamera(intrinsics, camera_from_world, width, height, sdd_mm)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _camera_from_mayacam(text: str, name: str, detector_spacing_mm: float | None) -> CameraFile:
+    sections = _mayacam_sections(text, name)
+    width, height = _image_size(_mayacam_numbers(sections, "image size", (1, 2), name)[0], name)
+    intrinsics = _mayacam_numbers(sections, "camera matrix", (3, 3), name)
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = _mayacam_numbers(sections, "rotation", (3, 3), name)
+    camera_from_world[:3, 3] = _mayacam_numbers(sections, "translation", (3, 1), name)[:, 0]
+    origin_depth_mm = float(camera_from_world[2, 3])
+    if detector_spacing_mm is not None:
+        focal_px = math.sqrt(abs(intrinsics[0, 0] * intrinsics[1, 1]))
+        sdd_mm, how = focal_px * detector_spacing_mm, "SDD from the given pixel pitch"
+    elif origin_depth_mm > 0:
+        sdd_mm, how = UNKNOWN_PITCH_SDD_FACTOR * origin_depth_mm, "SDD by convention: pixel pitch unknown"
+    else:
+        raise InputError(f"{name}: the calibration's origin lies behind the source; pass --pixel-spacing-mm")
+    camera = _camera(intrinsics, camera_from_world, width, height, sdd_mm, name)
+    distance = origin_depth_mm if 0 < origin_depth_mm <= sdd_mm else None
+    return CameraFile(camera, distance, f"XMALab camera file {name} ({how})")
+
+
+def _mayacam_sections(text: str, name: str) -> dict[str, list[str]]:
+    """Section title -> its lines of numbers."""
+    sections: dict[str, list[str]] = {}
+    title = ""
+    for line in (raw.strip() for raw in text.splitlines()):
+        if not line:
+            continue
+        if line[0].isalpha():
+            title = line.lower()
+            if title in sections:
+                raise InputError(f"{name}: section {title!r:.40} appears twice; expected an XMALab camera file")
+            sections[title] = []
+        elif title:
+            sections[title].append(line)
+        else:
+            raise InputError(f"{name}: does not start with a section title; expected bonelift JSON or XMALab text")
+    return sections
+
+
+def _mayacam_numbers(sections: dict[str, list[str]], title: str, shape: tuple[int, int], name: str) -> Float:
+    wanted = f"{shape[0]} line(s) of {shape[1]} number(s)"
+    if title not in sections:
+        raise InputError(f"{name}: no section {title!r}; expected bonelift JSON or XMALab (MayaCam 2.0) text")
+    try:
+        values = np.array([[float(number) for number in line.split(",")] for line in sections[title]])
+    except ValueError as error:
+        raise InputError(f"{name}: section {title!r} is not {wanted}") from error
+    if values.shape != shape or not np.isfinite(values).all():
+        raise InputError(f"{name}: section {title!r} is not {wanted}")
+    return values
