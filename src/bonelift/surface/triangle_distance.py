@@ -1,4 +1,4 @@
-"""The one exact kernel: squared distance from a point to a triangle."""
+"""The one exact kernel: the point of a triangle next to a given point."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numba
 
 
 @numba.njit(inline="always", fastmath=True)
-def point_triangle_squared(px, py, pz, ax, ay, az, abx, aby, abz, acx, acy, acz):  # pragma: no cover - compiled
-    """Squared distance (mm^2) from P to the triangle with corner A and edges AB, AC; degenerate triangles are allowed.
+def closest_on_triangle(px, py, pz, ax, ay, az, abx, aby, abz, acx, acy, acz):  # pragma: no cover - compiled
+    """(squared distance in mm^2, s, t): the point of the triangle next to P is ``A + s AB + t AC``.
+
+    Degenerate triangles are allowed.
 
     Source: Ericson 2005, Real-Time Collision Detection, section 5.1.5 (Voronoi regions of the triangle).
     """
@@ -44,4 +46,4 @@ def point_triangle_squared(px, py, pz, ax, ay, az, abx, aby, abz, acx, acy, acz)
     dx = apx - s * abx - t * acx
     dy = apy - s * aby - t * acy
     dz = apz - s * abz - t * acz
-    return dx * dx + dy * dy + dz * dz
+    return dx * dx + dy * dy + dz * dz, s, t

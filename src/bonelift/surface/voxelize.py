@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.surface.triangle_distance import point_triangle_squared
+from bonelift.surface.triangle_distance import closest_on_triangle
 
 Float = NDArray[np.float64]
 
@@ -162,6 +162,6 @@ def _scatter_squared_distance(corners, boxes, normals, spheres, matrix, squared)
                     if plane * plane >= best:
                         continue
                     px, py, pz = ox + k * step_x, oy + k * step_y, oz + k * step_z
-                    found = point_triangle_squared(px, py, pz, ax, ay, az, abx, aby, abz, acx, acy, acz)
+                    found, _, _ = closest_on_triangle(px, py, pz, ax, ay, az, abx, aby, abz, acx, acy, acz)
                     if found < best:
                         squared[i, j, k] = found

@@ -1,0 +1,193 @@
+"""Mesh files: STL, PLY, OBJ and GLB in; STL, PLY and GLB out. Lengths are mm on our side of each.
+
+STL, PLY and OBJ carry no unit: their numbers are taken and written as mm. glTF's unit is the metre: a GLB keeps mm in
+its buffers under a node that scales by 0.001, and is scaled back when read, so a viewer shows the true size.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.errors import InputError
+from bonelift.surface.mesh import TriangleMesh
+
+MESH_SUFFIXES = (".stl", ".ply", ".obj", ".glb")
+LARGEST_FILE_BYTES = 512 * 2**20
+_MM_FROM_GLTF = 1000.0
+
+BONE_COLOURS: dict[str, tuple[int, int, int]] = {"radius": (230, 159, 0), "ulna": (0, 114, 178)}
+"""sRGB 0..255; orange and blue of Okabe and Ito, which people with any colour vision tell apart."""
+
+
+def read_mesh(path: str | Path) -> TriangleMesh:
+    """Every triangle of the file as one mesh, mm, with coinciding vertices welded.
+
+    Raises InputError, in one line, for a missing, oversized, broken or empty file and for non-finite coordinates.
+    """
+    path = Path(path)
+    _check_file(path)
+    try:
+        # process=False: no merging, no silent repair. Materials would make the loader open other files.
+        options: dict[str, Any] = {"skip_materials": True} if path.suffix.lower() == ".obj" else {}
+        loaded = trimesh.load_scene(
+            io.BytesIO(path.read_bytes()), file_type=path.suffix.lower()[1:], process=False, **options
+        ).to_mesh()
+        vertices = np.array(loaded.vertices, dtype=np.float64).reshape(-1, 3)
+        faces = np.array(loaded.faces, dtype=np.int64).reshape(-1, 3)
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror or error}); check the file") from error
+    except Exception as error:  # the parser raises whatever the broken bytes lead it into
+        raise InputError(
+            f"{path.name}: not a readable {path.suffix[1:].upper()} mesh ({type(error).__name__}); "
+            "export it again from the program that made it"
+        ) from error
+    if len(faces) == 0:
+        raise InputError(f"{path.name}: holds no triangles; expected a surface mesh of one bone")
+    if not np.isfinite(vertices).all():
+        raise InputError(f"{path.name}: holds NaN or infinite coordinates; export it again")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise InputError(f"{path.name}: a triangle names a vertex that is not in the file; export it again")
+    scale = _MM_FROM_GLTF if path.suffix.lower() == ".glb" else 1.0
+    mesh = TriangleMesh(vertices * scale, faces.astype(np.int32)).welded()
+    if mesh.is_empty or mesh.area_mm2 <= 0:
+        raise InputError(f"{path.name}: all triangles have no area; expected a surface mesh of one bone")
+    return mesh
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise InputError(f"{path.name}: mesh type '{path.suffix}' is not read; expected {', '.join(MESH_SUFFIXES)}")
+    if path.is_dir():
+        raise InputError(f"{path.name}: is a directory; expected a mesh file")
+    if not path.is_file():
+        raise InputError(f"{path.name}: no such file; check the path")
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError(f"{path.name}: is empty (0 bytes); export it again")
+    if size > LARGEST_FILE_BYTES:
+        raise InputError(
+            f"{path.name}: {size / 2**20:.0f} MiB; expected at most {LARGEST_FILE_BYTES // 2**20} MiB, "
+            "so reduce the mesh first"
+        )
+
+
+def write_stl(path: str | Path, mesh: TriangleMesh) -> None:
+    """Binary STL, mm; the header says so."""
+    header = f"bonelift {__version__}; units mm; research use only".encode("ascii").ljust(80)
+    record = np.zeros(len(mesh.faces), dtype=[("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    normals = mesh.area_normals_mm2
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    record["normal"] = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    record["corners"] = mesh.triangles
+    Path(path).write_bytes(header + struct.pack("<I", len(record)) + record.tobytes())
+
+
+def write_ply(path: str | Path, mesh: TriangleMesh) -> None:
+    """Binary little-endian PLY, mm, with vertex normals."""
+    header = (
+        "ply\nformat binary_little_endian 1.0\n"
+        f"comment bonelift {__version__}; units mm; research use only\n"
+        f"element vertex {len(mesh.vertices)}\n"
+        + "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+        + f"element face {len(mesh.faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    corners = np.zeros(len(mesh.faces), dtype=[("count", "u1"), ("indices", "<i4", 3)])
+    corners["count"], corners["indices"] = 3, mesh.faces
+    points = np.hstack([mesh.vertices, mesh.vertex_normals]).astype("<f4")
+    Path(path).write_bytes(header.encode("ascii") + points.tobytes() + corners.tobytes())
+
+
+def write_glb(
+    path: str | Path,
+    meshes: Mapping[str, TriangleMesh],
+    colours: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Binary glTF 2.0 with one named node and material per mesh.
+
+    meshes: name -> mesh, mm, in one frame; empty meshes are left out. The axes stay as they are (no turn to y-up), so
+        that points in the file are points in that frame.
+    colours: name -> sRGB 0..255; BONE_COLOURS where not given, grey for other names.
+    """
+    shown = {name: mesh for name, mesh in meshes.items() if not mesh.is_empty}
+    if not shown:
+        raise ValueError("no mesh to write: all are empty")
+    palette = {**BONE_COLOURS, **{name: tuple(colour) for name, colour in (colours or {}).items()}}
+    chunks: list[bytes] = []
+    views: list[dict[str, Any]] = []
+    accessors: list[dict[str, Any]] = []
+    for mesh in shown.values():
+        vertices = mesh.vertices.astype("<f4")
+        bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
+        for values, target, accessor in (
+            (vertices, 34962, {"componentType": 5126, "type": "VEC3", **bounds}),
+            (mesh.vertex_normals.astype("<f4"), 34962, {"componentType": 5126, "type": "VEC3"}),
+            (mesh.faces.astype("<u4").reshape(-1), 34963, {"componentType": 5125, "type": "SCALAR"}),
+        ):
+            offset = sum(map(len, chunks))
+            accessors.append({"bufferView": len(views), "count": len(values), **accessor})
+            views.append({"buffer": 0, "byteOffset": offset, "byteLength": values.nbytes, "target": target})
+            chunks.append(values.tobytes())
+    names = list(shown)
+    document = {
+        "asset": {"version": "2.0", "generator": f"bonelift {__version__}", "extras": {"notice": RESEARCH_NOTICE}},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [
+            {"name": "wrist_mm", "scale": [1 / _MM_FROM_GLTF] * 3, "children": list(range(1, len(names) + 1))},
+            *({"name": name, "mesh": n} for n, name in enumerate(names)),
+        ],
+        "meshes": [
+            {
+                "name": name,
+                "primitives": [
+                    {"attributes": {"POSITION": 3 * n, "NORMAL": 3 * n + 1}, "indices": 3 * n + 2, "material": n}
+                ],
+            }
+            for n, name in enumerate(names)
+        ],
+        "materials": [_material(name, palette.get(name, (190, 190, 190))) for name in names],
+        "buffers": [{"byteLength": sum(map(len, chunks))}],
+        "bufferViews": views,
+        "accessors": accessors,
+    }
+    Path(path).write_bytes(_glb_bytes(document, b"".join(chunks)))
+
+
+def _material(name: str, colour: Sequence[int]) -> dict[str, Any]:
+    srgb = np.asarray(colour[:3], dtype=np.float64) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return {
+        "name": name,
+        "doubleSided": True,  # clipped bones are open: the inside shows
+        "pbrMetallicRoughness": {
+            "baseColorFactor": [*np.round(linear, 5).tolist(), 1.0],
+            "metallicFactor": 0.0,
+            "roughnessFactor": 0.6,
+        },
+    }
+
+
+def _glb_bytes(document: dict[str, Any], binary: bytes) -> bytes:
+    """The container of glTF 2.0, section 4: a JSON and a binary chunk, each padded to four bytes."""
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    binary += b"\0" * (-len(binary) % 4)
+    total = 12 + 8 + len(text) + 8 + len(binary)
+    return b"".join(
+        [
+            struct.pack("<4sII", b"glTF", 2, total),
+            struct.pack("<I4s", len(text), b"JSON"),
+            text,
+            struct.pack("<I4s", len(binary), b"BIN\0"),
+            binary,
+        ]
+    )
