@@ -12,9 +12,9 @@ JSON (``schema_version`` 1; unknown keys are refused, so that a misspelt one is 
     }
 
 ``intrinsics`` may instead be ``{"detector_spacing_mm": s, "principal_point_px": [u, v]}``, s one pitch or [along
-columns, along rows]; the principal point defaults to the image centre. ``camera_from_world`` defaults to the identity: the world is then
-the camera frame. ``source_to_object_mm`` is optional. Axes as in :mod:`bonelift.geometry.camera`: x right, y down, z
-from the source to the detector; pixel centres at integers.
+columns, along rows]; the principal point defaults to the image centre. ``camera_from_world`` defaults to the identity:
+the world is then the camera frame. ``source_to_object_mm`` is optional. Axes as in :mod:`bonelift.geometry.camera`: x
+right, y down, z from the source to the detector; pixel centres at integers.
 
 XMALab uses the same axes (OpenCV's). Checked on its sample recording of a forearm: twelve beads picked on both films
 meet to 0.05 mm (mean) as described here, and miss by 3 to 26 mm with rows counted upwards or a film mirrored.
@@ -98,8 +98,8 @@ def read_mayacam(path: str | os.PathLike[str], detector_spacing_mm: float | None
     The file holds focal lengths in pixels only. With ``detector_spacing_mm`` the source-to-detector distance is focal
     length times pitch. Without it that distance cannot be known, and nothing at the wrist depends on it (a pixel there
     is depth / focal length wide); the detector is then put at UNKNOWN_PITCH_SDD_FACTOR times the depth of the
-    calibration's origin. The wrist is taken to lie at the depth of that origin, which the calibration object marked: within some 15 %, so that a
-    measured distance is worth giving where one is known.
+    calibration's origin. The wrist is taken to lie at the depth of that origin, which the calibration object marked:
+    within some 15 %, so a measured distance is worth giving where one is known.
     """
     return _camera_from_mayacam(_read_text(Path(path)), Path(path).name, detector_spacing_mm)
 
