@@ -1,0 +1,200 @@
+"""The settings of one virtual radiograph, and the ranges from which they are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from bonelift.errors import InputError
+from bonelift.phantom.detector import Detector
+from bonelift.phantom.field import Aperture, Field, Marker
+from bonelift.phantom.spectrum import Beam
+from bonelift.phantom.vendor import Processing
+
+Modality = Literal["film", "fluoroscopy"]
+
+FLUOROSCOPY_SHARE = 0.15
+"""Share of fluoroscopic images where :func:`draw_settings` is free to choose."""
+
+
+@dataclass(frozen=True)
+class XraySettings:
+    """Everything about one exposure but the patient and the geometry: tube, field, detector and processing."""
+
+    modality: Modality
+    beam: Beam
+    field: Field
+    detector: Detector
+    processing: Processing
+
+    def __post_init__(self) -> None:
+        if self.modality not in ("film", "fluoroscopy"):
+            raise InputError(f"X-ray settings: modality is {self.modality!r}; expected film or fluoroscopy")
+
+
+def draw_settings(
+    rng: np.random.Generator,
+    modality: Modality | None = None,
+    photometric: Literal["MONOCHROME1", "MONOCHROME2"] | None = "MONOCHROME2",
+) -> XraySettings:
+    """Settings of one exposure, each parameter from the range written beside it.
+
+    modality: None draws one (FLUOROSCOPY_SHARE). photometric: MONOCHROME2 (default) stores bone bright, as a reader
+    returns it; MONOCHROME1 stores it dark; None draws either.
+    """
+    if modality is None:
+        modality = "fluoroscopy" if rng.random() < FLUOROSCOPY_SHARE else "film"
+    if photometric is None:
+        photometric = "MONOCHROME1" if rng.random() < 0.3 else "MONOCHROME2"
+    if modality == "film":
+        return XraySettings(
+            modality, _film_beam(rng), _film_field(rng), _film_detector(rng), _film_processing(rng, photometric)
+        )
+    return XraySettings(
+        modality,
+        _fluoroscopy_beam(rng),
+        _fluoroscopy_field(rng),
+        _fluoroscopy_detector(rng),
+        _fluoroscopy_processing(rng, photometric),
+    )
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _sometimes(rng: np.random.Generator, chance: float, low: float, high: float) -> float:
+    """0, or with probability ``chance`` uniform in [low, high]."""
+    return float(rng.uniform(low, high)) if rng.random() < chance else 0.0
+
+
+def _film_beam(rng: np.random.Generator) -> Beam:
+    return Beam(
+        kilovoltage=float(rng.integers(45, 61)),
+        aluminium_mm=rng.uniform(2.0, 4.0),
+        copper_mm=float(rng.choice([0.0, 0.0, 0.1, 0.2])),
+        scintillator_mg_cm2=rng.uniform(100, 270),
+        adipose_fraction=rng.uniform(0.1, 0.6),
+    )
+
+
+def _fluoroscopy_beam(rng: np.random.Generator) -> Beam:
+    return Beam(
+        kilovoltage=rng.uniform(50, 75),
+        aluminium_mm=rng.uniform(2.5, 5.0),
+        copper_mm=float(rng.choice([0.0, 0.1, 0.2])),
+        scintillator_mg_cm2=rng.uniform(120, 220),
+        adipose_fraction=rng.uniform(0.1, 0.6),
+    )
+
+
+def _marker(rng: np.random.Generator) -> Marker:
+    # Near the border: one coordinate far out, the other anywhere.
+    far, anywhere = float(rng.choice([-1, 1]) * rng.uniform(0.6, 1.05)), float(rng.uniform(-1, 1))
+    return Marker(
+        letter="R" if rng.random() < 0.5 else "L",
+        centre=(far, anywhere) if rng.random() < 0.7 else (anywhere, far),
+        height_mm=rng.uniform(7, 18),
+        angle_rad=rng.normal(0, 0.25) + float(rng.choice([0, 0, 0, np.pi / 2, np.pi])),
+        lead_g_cm2=rng.uniform(0.3, 2.0),
+        strip_g_cm2=_sometimes(rng, 0.6, 0.1, 0.4),
+        mirrored=bool(rng.random() < 0.15),
+    )
+
+
+def _film_field(rng: np.random.Generator) -> Field:
+    aperture: Aperture = "rectangle" if rng.random() < 0.7 else "open"
+    return Field(
+        heel=rng.uniform(0, 0.12),
+        heel_angle_rad=rng.uniform(-np.pi, np.pi),
+        vignetting=rng.uniform(0, 0.08),
+        aperture=aperture,
+        aperture_centre=(rng.normal(0, 0.08), rng.normal(0, 0.08)),
+        aperture_half_size=(rng.uniform(0.75, 1.4), rng.uniform(0.75, 1.4)),
+        aperture_angle_rad=rng.normal(0, np.deg2rad(4)),
+        penumbra_mm=_log_uniform(rng, 0.4, 4.0),
+        leaf_transmission=_log_uniform(rng, 0.002, 0.05),
+        shutter_mm=rng.uniform(-6, 3) if rng.random() < 0.8 else None,
+        marker=_marker(rng) if rng.random() < 0.4 else None,
+        beads=0,
+        pads=0,
+        slab_g_cm2=_sometimes(rng, 0.1, 0.1, 0.6),
+    )
+
+
+def _fluoroscopy_field(rng: np.random.Generator) -> Field:
+    aperture: Aperture = "circle" if rng.random() < 0.5 else "open"
+    return Field(
+        heel=rng.uniform(0, 0.15),
+        heel_angle_rad=rng.uniform(-np.pi, np.pi),
+        vignetting=rng.uniform(0, 0.3),
+        aperture=aperture,
+        aperture_centre=(rng.normal(0, 0.3), rng.normal(0, 0.3)),
+        aperture_half_size=(rng.uniform(0.9, 1.8), 1.0),
+        aperture_angle_rad=0.0,
+        penumbra_mm=_log_uniform(rng, 0.5, 4.0),
+        leaf_transmission=_log_uniform(rng, 0.001, 0.02),
+        shutter_mm=rng.uniform(-4, 1) if rng.random() < 0.8 else None,
+        marker=None,
+        beads=int(rng.integers(0, 16)) if rng.random() < 0.5 else 0,
+        pads=int(rng.integers(0, 9)) if rng.random() < 0.5 else 0,
+        slab_g_cm2=_sometimes(rng, 0.3, 0.2, 2.0),
+    )
+
+
+def _film_detector(rng: np.random.Generator) -> Detector:
+    return Detector(
+        scatter_to_primary=rng.uniform(0.05, 0.6),
+        scatter_width_mm=rng.uniform(12, 45),
+        focal_spot_mm=float(rng.choice([0.6, 1.0, 1.2])),
+        blur_mm=rng.uniform(0.05, 0.18),
+        quanta_per_mm2=_log_uniform(rng, 3e4, 2e6),
+        electronic_noise=rng.uniform(0.0, 1.0),
+    )
+
+
+def _fluoroscopy_detector(rng: np.random.Generator) -> Detector:
+    return Detector(
+        scatter_to_primary=rng.uniform(0.05, 0.5),
+        scatter_width_mm=rng.uniform(15, 60),
+        focal_spot_mm=rng.uniform(0.3, 1.2),
+        blur_mm=rng.uniform(0.1, 0.35),
+        quanta_per_mm2=_log_uniform(rng, 2e4, 1e6),
+        electronic_noise=rng.uniform(0.0, 1.5),
+    )
+
+
+def _film_processing(rng: np.random.Generator, photometric: Literal["MONOCHROME1", "MONOCHROME2"]) -> Processing:
+    return Processing(
+        scale="log",
+        signal_range=(_log_uniform(rng, 0.002, 0.02), rng.uniform(0.55, 1.3)),
+        band_gains=(_sometimes(rng, 0.6, -0.3, 1.5), _sometimes(rng, 0.8, 0.0, 2.0), _sometimes(rng, 0.8, 0.0, 1.5)),
+        flatten=_sometimes(rng, 0.7, 0.0, 0.7),
+        equalise=_sometimes(rng, 0.5, 0.0, 0.8),
+        window_percentiles=(rng.uniform(0, 12), rng.uniform(97.5, 100)),
+        window_margin=(rng.uniform(-0.05, 0.25), rng.uniform(-0.05, 0.5)),
+        gamma=_log_uniform(rng, 0.6, 1.8),
+        sigmoid=_sometimes(rng, 0.6, 0.5, 5.0),
+        bits=int(rng.choice([8, 8, 10, 12, 16])),
+        photometric=photometric,
+        blank=0.0 if rng.random() < 0.85 else 1.0,
+    )
+
+
+def _fluoroscopy_processing(rng: np.random.Generator, photometric: Literal["MONOCHROME1", "MONOCHROME2"]) -> Processing:
+    return Processing(
+        scale="linear" if rng.random() < 0.8 else "log",
+        signal_range=(_log_uniform(rng, 0.001, 0.02), rng.uniform(0.5, 1.2)),
+        band_gains=(_sometimes(rng, 0.4, -0.4, 1.0), _sometimes(rng, 0.5, 0.0, 1.5), _sometimes(rng, 0.4, 0.0, 1.0)),
+        flatten=_sometimes(rng, 0.2, 0.0, 0.4),
+        equalise=_sometimes(rng, 0.2, 0.0, 0.5),
+        window_percentiles=(rng.uniform(0, 5), rng.uniform(98, 100)),
+        window_margin=(rng.uniform(-0.05, 0.1), rng.uniform(-0.02, 0.3)),
+        gamma=_log_uniform(rng, 0.6, 1.7),
+        sigmoid=_sometimes(rng, 0.4, 0.5, 3.0),
+        bits=8 if rng.random() < 0.8 else 12,
+        photometric=photometric,
+        blank=1.0,
+    )
