@@ -86,13 +86,19 @@ class TriangleMesh:
         corners = self.triangles - self.vertices[self.faces].reshape(-1, 3).mean(axis=0)
         return float(np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
 
-    def border_vertices(self) -> NDArray[np.bool_]:
-        """(V,) True where a vertex lies on an open edge: one that a single face uses."""
+    def border_edges(self) -> NDArray[np.bool_]:
+        """(F, 3) True where edge AB, BC, CA of a face is open: no other face uses it."""
         edges = np.sort(self.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1).astype(np.int64)
         keys = edges[:, 0] * len(self.vertices) + edges[:, 1]
         _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        return (counts[inverse] == 1).reshape(-1, 3)
+
+    def border_vertices(self) -> NDArray[np.bool_]:
+        """(V,) True where a vertex lies on an open edge."""
+        open_edges = self.border_edges()
         on_border = np.zeros(len(self.vertices), dtype=bool)
-        on_border[edges[counts[inverse] == 1].ravel()] = True
+        on_border[self.faces[open_edges]] = True
+        on_border[np.roll(self.faces, -1, axis=1)[open_edges]] = True
         return on_border
 
     def welded(self) -> TriangleMesh:

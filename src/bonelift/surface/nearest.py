@@ -22,13 +22,14 @@ class SurfaceTree:
 
     corners: (F, 3, 3) triangles in tree order, mm; face_order: (F,) their index in the mesh.
     boxes: (2L - 1, 6) lower and upper corner of each node, children of n at 2n + 1 and 2n + 2, the L leaves last.
-    border_edges: (F, 3) whether edge AB, BC, CA is an open end, in tree order.
+    border_edges, border_corners: (F, 3) whether edge AB, BC, CA, and corner A, B, C, is on an open end, in tree order.
     """
 
     corners: Float
     face_order: NDArray[np.int64]
     boxes: Float
     border_edges: NDArray[np.bool_]
+    border_corners: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,8 @@ def build_tree(mesh: TriangleMesh) -> SurfaceTree:
         first = width - 1
         boxes[first : first + width, :3] = children[:, :, :3].min(axis=1)
         boxes[first : first + width, 3:] = children[:, :, 3:].max(axis=1)
-    return SurfaceTree(corners, order, boxes, _border_edges(mesh)[order])
+    border_corners = mesh.border_vertices()[mesh.faces]
+    return SurfaceTree(corners, order, boxes, mesh.border_edges()[order], border_corners[order])
 
 
 def find_nearest(points: ArrayLike, tree: SurfaceTree) -> Nearest:
@@ -74,10 +76,17 @@ def find_nearest(points: ArrayLike, tree: SurfaceTree) -> Nearest:
     corner = tree.corners[leaf_faces]
     s, t = weights[:, :1], weights[:, 1:]
     found = corner[:, 0] + s * (corner[:, 1] - corner[:, 0]) + t * (corner[:, 2] - corner[:, 0])
-    s, t = weights.T
-    border = tree.border_edges[leaf_faces]
-    on_border = (border[:, 0] & (t < 1e-9)) | (border[:, 1] & (s + t > 1 - 1e-9)) | (border[:, 2] & (s < 1e-9))
+    on_border = _at_open_end(weights, tree.border_edges[leaf_faces], tree.border_corners[leaf_faces])
     return Nearest(np.sqrt(squared), found, tree.face_order[leaf_faces], on_border)
+
+
+def _at_open_end(weights: Float, edges: NDArray[np.bool_], corners: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N,) whether the point A + s AB + t AC of a face lies on a border edge, or on a corner that one ends in."""
+    s, t = weights.T
+    tiny = 1e-9
+    on_edges = np.column_stack([t < tiny, s + t > 1 - tiny, s < tiny])
+    on_corners = np.column_stack([s + t < tiny, s > 1 - tiny, t > 1 - tiny])
+    return np.any((edges & on_edges) | (corners & on_corners), axis=1)
 
 
 def _median_order(centres: Float) -> NDArray[np.int64]:
@@ -96,14 +105,6 @@ def _median_order(centres: Float) -> NDArray[np.int64]:
                 order[start : start + width] = part[np.argpartition(centres[part, axis], width // 2 - 1)]
         width //= 2
     return order
-
-
-def _border_edges(mesh: TriangleMesh) -> NDArray[np.bool_]:
-    """(F, 3): edge AB, BC, CA of each face belongs to that face alone."""
-    edges = np.sort(mesh.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1).astype(np.int64)
-    keys = edges[:, 0] * len(mesh.vertices) + edges[:, 1]
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return (counts[inverse] == 1).reshape(-1, 3)
 
 
 @numba.njit(cache=True, inline="always")

@@ -1,0 +1,106 @@
+"""Mesh files: what is written is read back; broken files give one line."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+
+from bonelift.errors import InputError
+from bonelift.surface.files import read_mesh, write_glb, write_ply, write_stl
+from bonelift.surface.mesh import TriangleMesh
+
+
+@pytest.fixture
+def block() -> TriangleMesh:
+    box = trimesh.creation.box(extents=(10, 20, 30))
+    return TriangleMesh(np.asarray(box.vertices) + np.array([1.0, 2.0, -60.0]), np.asarray(box.faces))
+
+
+@pytest.mark.parametrize("suffix", [".stl", ".ply", ".glb", ".obj"])
+def test_round_trip_in_mm(tmp_path, block, suffix):
+    path = tmp_path / f"bone{suffix}"
+    if suffix == ".stl":
+        write_stl(path, block)
+    elif suffix == ".ply":
+        write_ply(path, block)
+    elif suffix == ".glb":
+        write_glb(path, {"radius": block})
+    else:
+        lines = [f"v {x} {y} {z}" for x, y, z in block.vertices]
+        path.write_text("\n".join(lines + [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in block.faces]) + "\n")
+    found = read_mesh(path)
+    # float32 at 60 mm holds 4e-6 mm.
+    assert np.allclose(found.vertices.min(axis=0), block.vertices.min(axis=0), atol=1e-4)
+    assert np.allclose(found.vertices.max(axis=0), block.vertices.max(axis=0), atol=1e-4)
+    assert found.volume_mm3 == pytest.approx(6000, rel=1e-5)  # outward still
+    assert len(found.vertices) == 8  # welded
+    assert not found.border_vertices().any()
+
+
+def test_stl_header_states_the_unit_and_is_not_mistaken_for_text(tmp_path, block):
+    write_stl(tmp_path / "bone.stl", block)
+    data = (tmp_path / "bone.stl").read_bytes()
+    assert b"units mm" in data[:80]
+    assert not data.startswith(b"solid")
+    assert len(data) == 84 + 50 * len(block.faces)
+
+
+def test_glb_holds_named_coloured_bones_in_metres(tmp_path, block):
+    path = tmp_path / "bones.glb"
+    empty = TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
+    write_glb(path, {"radius": block, "ulna": block, "nothing": empty}, {"ulna": (255, 0, 0)})
+    data = path.read_bytes()
+    magic, version, length = struct.unpack_from("<4sII", data)
+    assert (magic, version, length) == (b"glTF", 2, len(data))
+    size = struct.unpack_from("<I", data, 12)[0]
+    document = json.loads(data[20 : 20 + size])
+    assert [node["name"] for node in document["nodes"]] == ["wrist_mm", "radius", "ulna"]
+    assert document["nodes"][0]["scale"] == [0.001] * 3
+    assert document["materials"][1]["pbrMetallicRoughness"]["baseColorFactor"] == [1, 0, 0, 1]
+    scene = trimesh.load_scene(path)
+    assert set(scene.geometry) == {"radius", "ulna"}
+    assert np.allclose(scene.extents, [0.01, 0.02, 0.03], atol=1e-6)
+    with pytest.raises(ValueError, match="empty"):
+        write_glb(path, {"nothing": empty})
+
+
+def test_bad_files_give_one_line(tmp_path, block):
+    good = tmp_path / "good.stl"
+    write_stl(good, block)
+    write_ply(tmp_path / "good.ply", block)
+    write_glb(tmp_path / "good.glb", {"radius": block})
+    cases = {
+        "missing.stl": None,
+        "empty.stl": b"",
+        "noise.stl": np.random.default_rng(0).bytes(500),
+        "truncated.stl": good.read_bytes()[:300],
+        "noise.ply": b"ply\nformat binary_little_endian 1.0\nelement vertex 99999999999\n",
+        "truncated.ply": (tmp_path / "good.ply").read_bytes()[:400],
+        "truncated.glb": (tmp_path / "good.glb").read_bytes()[:700],
+        "noise.glb": np.random.default_rng(1).bytes(300),
+        "noise.obj": np.random.default_rng(2).bytes(300),
+        "points.obj": b"v 0 0 0\nv 1 0 0\nv 0 1 0\n",
+        "flat.obj": b"v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n",
+        "nan.obj": b"v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        "image.png": b"\x89PNG",
+    }
+    for name, content in cases.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            read_mesh(tmp_path / name)
+        assert str(caught.value).startswith(name), name
+        assert "\n" not in str(caught.value), name
+        assert str(tmp_path) not in str(caught.value), name
+    (tmp_path / "folder.stl").mkdir()
+    with pytest.raises(InputError, match="directory"):
+        read_mesh(tmp_path / "folder.stl")
+
+
+def test_too_large_a_file_is_refused_before_it_is_read(tmp_path, monkeypatch, block):
+    write_stl(tmp_path / "bone.stl", block)
+    monkeypatch.setattr("bonelift.surface.files.LARGEST_FILE_BYTES", 100)
+    with pytest.raises(InputError, match="at most"):
+        read_mesh(tmp_path / "bone.stl")
