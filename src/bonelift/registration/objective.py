@@ -1,0 +1,114 @@
+"""The cost that registration minimises: one minus the similarity, plus what a prior on the pose charges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.geometry import XrayCamera
+from bonelift.registration.chart import PoseChart
+from bonelift.registration.similarity import Similarity, gradients, score, smooth, standardise
+from bonelift.registration.views import FixedView, MovingBone, background, coarser, project_bone
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PosePrior:
+    """A weak Gaussian prior about parameters 0 of a chart.
+
+    sigma: (6,) rad and mm, in the chart's directions. One sigma in one direction costs ``cost_of_sigma`` of
+    similarity: enough to settle what the image leaves open (depth, and the tilt that goes with it), too little to
+    move what the image shows.
+    """
+
+    sigma: Float
+    cost_of_sigma: float
+
+    def cost(self, parameters: Float) -> Float:
+        """(..., 6) -> (...)."""
+        return self.cost_of_sigma * ((parameters / self.sigma) ** 2).sum(axis=-1)
+
+    def residuals(self, parameters: Float) -> Float:
+        """(6,): their squares sum to :meth:`cost`."""
+        return np.sqrt(self.cost_of_sigma) * parameters / self.sigma
+
+    @property
+    def jacobian(self) -> Float:
+        """(6, 6) derivative of :meth:`residuals`."""
+        return np.diag(np.sqrt(self.cost_of_sigma) / self.sigma)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One bone against all views at one resolution.
+
+    views: already coarser and smoothed. still: (rows, columns) for each view, what other bones add to the projection.
+    sigma_px: smoothing of the moving image, the same as the fixed one got.
+    """
+
+    bone: MovingBone
+    views: tuple[FixedView, ...]
+    still: tuple[Float, ...]
+    sigma_px: float
+
+    def moving(self, index: int, world_from_bone: Float) -> Float:
+        """(N, rows, columns) in view ``index`` for poses (N, 4, 4)."""
+        projection = project_bone(self.bone, self.views[index].camera, world_from_bone)
+        return smooth(projection + self.still[index], self.sigma_px)
+
+    def similarity(self, world_from_bone: Float, kind: Similarity) -> Float:
+        """(V, N) similarity of each view for poses (N, 4, 4)."""
+        return np.stack(
+            [
+                score(kind, view.image, self.moving(index, world_from_bone), view.weights)
+                for index, view in enumerate(self.views)
+            ]
+        )
+
+    def residuals(self, chart: PoseChart) -> tuple[Float, Float]:
+        """(M,) and (M, 6): at parameters 0 the squares sum to 1 - gradient correlation (mean over views)."""
+        parts = [_view_residuals(self, index, chart) for index in range(len(self.views))]
+        share = 1 / np.sqrt(4 * len(self.views))
+        return share * np.concatenate([r for r, _ in parts]), share * np.concatenate([j for _, j in parts])
+
+
+def objective(
+    bone: MovingBone,
+    views: Sequence[FixedView],
+    factor: int,
+    sigma_px: float,
+    others: Sequence[tuple[MovingBone, Float]] = (),
+) -> Objective:
+    """``views`` at 1 / ``factor`` of their resolution; ``others`` (bone, world_from_bone) are held still."""
+    pyramid = tuple(coarser(view, factor, sigma_px) for view in views)
+    return Objective(bone, pyramid, tuple(background(others, view.camera) for view in pyramid), sigma_px)
+
+
+def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[Float, Float]:
+    view = problem.views[index]
+    weights = np.ones(view.image.shape) if view.weights is None else np.asarray(view.weights, dtype=np.float64)
+    projection, derivatives = _pose_derivatives(problem.bone, view.camera, chart)
+    moving = gradients(smooth(projection + problem.still[index], problem.sigma_px))
+    change = gradients(smooth(derivatives, problem.sigma_px))  # (6, 2, H, W)
+    fixed_unit, moving_unit = standardise(gradients(view.image), weights), standardise(moving, weights)
+
+    root = np.sqrt(weights)
+    mean = (moving * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()
+    length = np.sqrt((((moving - mean) * root) ** 2).sum(axis=(-2, -1), keepdims=True))
+    change = (change - (change * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()) * root
+    # Derivative of a vector divided by its own length: what is parallel to the vector drops out.
+    change = change - moving_unit * (change * moving_unit).sum(axis=(-2, -1), keepdims=True)
+    change = np.where(length > 0, change / np.maximum(length, 1e-12), 0.0)
+    return (fixed_unit - moving_unit).ravel(), -change.reshape(6, -1).T
+
+
+def _pose_derivatives(bone: MovingBone, camera: XrayCamera, chart: PoseChart) -> tuple[Float, Float]:
+    """(rows, columns) projection at parameters 0 and (6, rows, columns) its derivatives, by central differences."""
+    step = np.array([0.01, 0.01, 0.01, 0.3, 0.3, 3.0])  # rad, mm: each moves the image by about half a voxel
+    offsets = np.concatenate([np.zeros((1, 6)), np.diag(step), -np.diag(step)])
+    images = project_bone(bone, camera, chart.poses(offsets))
+    return images[0], (images[1:7] - images[7:]) / (2 * step[:, None, None])

@@ -1,0 +1,221 @@
+"""Rigid 2D-3D pose of bones in one or several X-ray images, with a record of how far to trust it.
+
+Several starts are searched by CMA-ES on small images, the best are refined on larger ones, and how well they agree,
+how sharply the similarity falls around the pose and how far the prior was stretched are kept beside the pose.
+
+Sources: Otake et al. 2012, doi:10.1109/TMI.2011.2176555 (gradient similarity, CMA-ES, several views);
+Otake et al. 2013, doi:10.1088/0031-9155/58/23/8535 (multi-start).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.errors import InputError
+from bonelift.registration.chart import PoseChart, pose_chart
+from bonelift.registration.objective import Objective, PosePrior, objective
+from bonelift.registration.refine import Refined, refine
+from bonelift.registration.search import cma_search
+from bonelift.registration.similarity import Similarity
+from bonelift.registration.views import FixedView, MovingBone
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PoseSettings:
+    """How to search. Six-vectors are (tilt, tilt, turn in the plane; rad), (right, down, depth; mm).
+
+    start_sigma: spread of the starts and first step of the search; 0 entries are not searched over.
+    prior_sigma, cost_of_sigma: the weak prior about the given start (:class:`PosePrior`).
+    coarse_factor, fine_factor: images are shrunk so much for the search, and for the refinement of every start.
+    last_iterations: steps that the best start then takes on the full image.
+    smoothing_px: Gaussian on both images, in px of the shrunk image.
+    population, generations: of each start's search; 0 generations refines the starts as they are.
+    """
+
+    start_sigma: tuple[float, ...] = (0.10, 0.10, 0.08, 4.0, 4.0, 15.0)
+    prior_sigma: tuple[float, ...] = (0.20, 0.20, 0.30, 12.0, 12.0, 20.0)
+    cost_of_sigma: float = 0.002
+    starts: int = 4
+    population: int = 14
+    generations: int = 18
+    coarse_factor: int = 4
+    fine_factor: int = 2
+    last_iterations: int = 8
+    smoothing_px: float = 0.7
+    similarity: Similarity = "gradient_correlation"
+    minimum_similarity: float = 0.35
+
+
+@dataclass(frozen=True)
+class PoseResult:
+    """Where the bone lies, and what is known about how well that was found.
+
+    world_from_bone: (4, 4), in the world of the cameras, mm.
+    similarity, similarity_per_view: gradient correlation on the full image, in [-1, 1].
+    agreeing_starts, starts: how many searches ended within 2 degrees and 1 mm in the plane of the best.
+    spread: (6,) SD over the starts that reached a similarity within 0.02 of the best (rad, mm; chart directions).
+    slack: (6,) how far the pose can drift, everything else following, before the similarity falls by 0.01.
+    prior_sigmas: (6,) distance from the start in units of the prior's sigma.
+    seen: fraction of the bone's projection that lies inside the image (and mask), least favourable view.
+    evaluations: projections computed.
+    converged, reason: the verdict, and in words why; "" when converged.
+    """
+
+    world_from_bone: Float
+    similarity: float
+    similarity_per_view: tuple[float, ...]
+    agreeing_starts: int
+    starts: int
+    spread: tuple[float, ...]
+    slack: tuple[float, ...]
+    prior_sigmas: tuple[float, ...]
+    seen: float
+    evaluations: int
+    converged: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    refined: list[Refined] = field(default_factory=list)
+    evaluations: int = 0
+
+    @property
+    def best(self) -> Refined:
+        return min(self.refined, key=lambda r: r.cost)
+
+
+def register(
+    bone: MovingBone,
+    views: Sequence[FixedView],
+    world_from_start: Float,
+    settings: PoseSettings | None = None,
+    others: Sequence[tuple[MovingBone, Float]] = (),
+    seed: int = 0,
+) -> PoseResult:
+    """Find world_from_bone near ``world_from_start`` (4, 4).
+
+    views: one or more images whose cameras share one world; depth and tilt follow the prior where one image leaves
+        them open.
+    others: bones (bone, world_from_bone) that stay where they are and are part of every projection.
+    Errors: InputError without a view, or where the start lies behind the source.
+    """
+    settings = settings or PoseSettings()
+    if not views:
+        raise InputError("registration: no image given; expected at least one view")
+    chart = pose_chart(views[0].camera, world_from_start, bone.centre_mm)
+    if not np.isfinite(chart.world_from_view).all():
+        raise InputError("registration: the start lies behind the X-ray source; check the camera and the start")
+    prior = PosePrior(np.asarray(settings.prior_sigma), settings.cost_of_sigma)
+    fine = objective(bone, views, settings.fine_factor, settings.smoothing_px, others)
+    candidates = _search(bone, views, chart, prior, settings, others, seed)
+    candidates = _refine_all(candidates, fine, prior, chart)
+    full = objective(bone, views, 1, settings.smoothing_px, others)
+    last = refine(full, prior, chart, candidates.best.parameters, settings.last_iterations)
+    return _record(candidates, last, full, prior, chart, settings)
+
+
+def _search(
+    bone: MovingBone,
+    views: Sequence[FixedView],
+    chart: PoseChart,
+    prior: PosePrior,
+    settings: PoseSettings,
+    others: Sequence[tuple[MovingBone, Float]],
+    seed: int,
+) -> _Candidates:
+    """One search and one coarse refinement from each start."""
+    coarse = objective(bone, views, settings.coarse_factor, settings.smoothing_px, others)
+    scale = np.asarray(settings.start_sigma)
+
+    def cost(parameters: Float) -> Float:
+        similarity = coarse.similarity(chart.poses(parameters), settings.similarity).mean(axis=0)
+        return 1 - similarity + prior.cost(parameters)
+
+    ends, evaluations = [], 0
+    for index in range(settings.starts):
+        rng = np.random.default_rng([seed, index])
+        start = np.zeros(6) if index == 0 else scale * rng.standard_normal(6)
+        if settings.generations > 0:
+            found = cma_search(cost, start, scale, rng, settings.population, settings.generations)
+            start, evaluations = found.best, evaluations + found.evaluations
+        ends.append(refine(coarse, prior, chart, start))
+    return _Candidates(ends, evaluations + sum(end.evaluations for end in ends))
+
+
+def _refine_all(candidates: _Candidates, fine: Objective, prior: PosePrior, chart: PoseChart) -> _Candidates:
+    """Every start on the finer image, so that their agreement means something."""
+    refined = [refine(fine, prior, chart, candidate.parameters) for candidate in candidates.refined]
+    return _Candidates(refined, candidates.evaluations + sum(r.evaluations for r in refined))
+
+
+def _record(
+    candidates: _Candidates,
+    best: Refined,
+    full: Objective,
+    prior: PosePrior,
+    chart: PoseChart,
+    settings: PoseSettings,
+) -> PoseResult:
+    pose = chart.poses(best.parameters[None])
+    per_view = full.similarity(pose, "gradient_correlation")[:, 0]
+    ends = np.array([r.parameters for r in candidates.refined])
+    costs = np.array([r.cost for r in candidates.refined])
+    offsets = np.abs(ends - candidates.best.parameters)
+    agreeing = int(((offsets[:, :3] < np.deg2rad(2)).all(axis=1) & (offsets[:, 3:5] < 1.0).all(axis=1)).sum())
+    spread = ends[costs < costs.min() + 0.02].std(axis=0)
+    # The prior's own curvature stands in where the image says nothing, so that the inverse exists.
+    slack = np.sqrt(0.01 * np.diag(np.linalg.inv(best.curvature + prior.jacobian.T @ prior.jacobian)))
+    sigmas = best.parameters / prior.sigma
+    seen = _seen(full, pose[0])
+    similarity = float(per_view.mean())
+    reason = _reason(similarity, agreeing, slack, sigmas, seen, best, settings)
+    return PoseResult(
+        pose[0], similarity, tuple(map(float, per_view)), agreeing, settings.starts, tuple(map(float, spread)),
+        tuple(map(float, slack)), tuple(map(float, sigmas)), seen, candidates.evaluations + best.evaluations,
+        not reason, reason,
+    )  # fmt: skip
+
+
+def _reason(
+    similarity: float, agreeing: int, slack: Float, sigmas: Float, seen: float, best: Refined, settings: PoseSettings
+) -> str:
+    """Why the pose is not to be trusted; "" when nothing speaks against it."""
+    if similarity < settings.minimum_similarity:
+        return f"similarity {similarity:.2f} is below {settings.minimum_similarity:.2f}"
+    if seen < 0.5:
+        return f"only {seen:.0%} of the bone's projection lies inside the image"
+    if settings.starts > 1 and agreeing < 2:
+        return f"no other of {settings.starts} starts ended where the best one did"
+    if np.abs(sigmas).max() > 3:
+        return f"the pose lies {np.abs(sigmas).max():.1f} prior sigmas from its start"
+    if slack[3:5].max() > 2.0 or slack[2] > np.deg2rad(4):
+        return "the similarity is flat around the pose"
+    if not best.at_rest and best.evaluations <= 2:
+        return "the refinement did not move from its start"
+    return ""
+
+
+def _seen(fine: Objective, world_from_bone: Float) -> float:
+    """Least fraction over the views of the bone's projection inside image and mask, by its occupied voxels."""
+    values = fine.bone.volume.values[0]
+    indices = np.argwhere(values > 0)[::7]
+    mass = values[tuple(indices.T)]
+    points = indices @ fine.bone.bone_from_voxel[:3, :3].T + fine.bone.bone_from_voxel[:3, 3]
+    points_world = points @ world_from_bone[:3, :3].T + world_from_bone[:3, 3]
+    fractions = []
+    for view in fine.views:
+        uv = np.nan_to_num(np.rint(view.camera.project(points_world)), nan=-1).astype(int)
+        rows, columns = view.image.shape
+        inside = (uv[:, 0] >= 0) & (uv[:, 0] < columns) & (uv[:, 1] >= 0) & (uv[:, 1] < rows)
+        weight = np.zeros(len(uv))
+        mask = np.ones(view.image.shape) if view.weights is None else view.weights
+        weight[inside] = mask[uv[inside, 1], uv[inside, 0]] > 0
+        fractions.append(float((weight * mass).sum() / mass.sum()))
+    return min(fractions)
