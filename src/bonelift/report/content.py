@@ -1,0 +1,109 @@
+"""What goes into a report: plain frozen data that the main job fills in. Nothing here names the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.geometry import XrayCamera
+from bonelift.images.radiograph import Side, View
+from bonelift.surface.distance import SurfaceDistances
+from bonelift.surface.mesh import TriangleMesh
+
+Severity = Literal["info", "warning", "severe"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One remark of the quality check: what was seen and why it matters, in one sentence."""
+
+    severity: Severity
+    text: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact the reconstruction rests on, and where it came from: ``Fact("Side", "right", "option --side")``."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number read off the bones, with its unit as shown ("mm", "deg"); ``truth`` where it is known (the demo)."""
+
+    name: str
+    value: float
+    unit: str
+    truth: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ReportFilm:
+    """One radiograph and what was made of it.
+
+    pixels: (rows, columns) as recorded, bone bright, any scale.
+    camera: its geometry; world in mm.
+    source_to_object_mm: distance from the source to the wrist, for the scale bar.
+    bones_world: name -> the reconstructed bone in the camera's world, of the patient's own side: exactly what the
+        overlay shows. Empty where no pose was found.
+    gan_drr: (rows, columns) line integrals (dimensionless) of the translated film, upright and as a right wrist; None
+        where there is none.
+    """
+
+    view: View
+    pixels: NDArray[np.floating]
+    camera: XrayCamera
+    source_to_object_mm: float
+    bones_world: Mapping[str, TriangleMesh]
+    gan_drr: NDArray[np.floating] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TruthComparison:
+    """The known answer, for the demo and for virtual patients.
+
+    bones: name -> true mesh in the radius frame (canonical right), clipped as the reconstruction was.
+    as_predicted, after_rigid_alignment: name -> distances; never one under the other's name.
+    mean_bone: name -> the no-skill baseline as predicted (the mean bone of the training patients), where at hand.
+    mean_bone_aligned: the same after rigid alignment.
+    """
+
+    bones: Mapping[str, TriangleMesh]
+    as_predicted: Mapping[str, SurfaceDistances]
+    after_rigid_alignment: Mapping[str, SurfaceDistances]
+    mean_bone: Mapping[str, SurfaceDistances] = field(default_factory=dict)
+    mean_bone_aligned: Mapping[str, SurfaceDistances] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """Everything on the page.
+
+    title: heading, without identity: "Right wrist, PA view" or the like.
+    side: of the patient. ``bones`` are right bones in the radius frame; a left wrist is mirrored back for the eye.
+    bones: name ("radius", "ulna") -> mesh in the radius frame (canonical right), mm. May be empty.
+    quality_score: 0 (useless) to 1, or None where not judged; flags: most severe first or not, the page sorts them.
+    model_id, model_sha256: which weights; timings_s: step -> seconds, in order.
+    created: when, as text, e.g. "2026-11-23 01:40 UTC"; None leaves it out.
+    """
+
+    title: str
+    side: Side
+    films: tuple[ReportFilm, ...]
+    bones: Mapping[str, TriangleMesh]
+    facts: tuple[Fact, ...]
+    measurements: tuple[Measurement, ...]
+    flags: tuple[Flag, ...]
+    quality_score: float | None
+    model_id: str
+    model_sha256: str
+    timings_s: Mapping[str, float]
+    truth: TruthComparison | None = None
+    created: str | None = None
