@@ -1,6 +1,9 @@
 """Volumes, label maps and radiographs as frozen data, and readers and writers of clinical formats."""
 
+from bonelift.images.output_folder import output_folder
 from bonelift.images.radiograph import Radiograph, Side, View
+from bonelift.images.raster import write_png
+from bonelift.images.reading import RadiographOptions, read_radiograph
 from bonelift.images.volume import (
     BACKGROUND,
     LABEL_NAMES,
@@ -23,7 +26,11 @@ __all__ = [
     "LabelGrid",
     "LabelMap",
     "Radiograph",
+    "RadiographOptions",
     "Side",
     "View",
     "Volume",
+    "output_folder",
+    "read_radiograph",
+    "write_png",
 ]

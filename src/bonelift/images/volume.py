@@ -92,7 +92,7 @@ class LabelGrid:
         axes = [
             first + self.spacing_mm * np.arange(n) for first, n in zip(self.first_centre_mm, self.shape, strict=True)
         ]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float64)
 
 
 PAPER_GRID = LabelGrid((128, 128, 128), 0.625, (-39.6875, -39.6875, -39.6875))

@@ -1,0 +1,94 @@
+"""Where a DICOM radiograph says how large its pixels are, and in which plane.
+
+Source: DICOM PS3.3, 10.7 (pixel spacing of projection radiographs), C.8.1.2, C.8.11.4, C.8.7.5.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from bonelift.errors import InputError
+
+MIN_SPACING_MM, MAX_SPACING_MM = 0.02, 2.0
+"""No wrist film has smaller or larger pixels; 0 and 1.0 placeholders in other units fall outside or are refused."""
+_MAX_MAGNIFICATION = 3.0
+
+
+@dataclass(frozen=True)
+class DicomSpacing:
+    """detector_mm, object_mm: (between rows, between columns), in the plane named; magnification: SDD over SOD."""
+
+    detector_mm: tuple[float, float] | None
+    object_mm: tuple[float, float] | None
+    magnification: float | None
+    origin: str
+    magnification_origin: str
+
+
+def dicom_spacing(dataset: Dataset, name: str) -> DicomSpacing:
+    """Weigh ImagerPixelSpacing, NominalScannedPixelSpacing, PixelSpacing and its calibration.
+
+    ImagerPixelSpacing and NominalScannedPixelSpacing are distances on the detector (the film). PixelSpacing is the
+    same distance unless the image was calibrated (PixelSpacingCalibrationType GEOMETRY or FIDUCIAL): then it holds in
+    the plane of the object. Raises InputError for a spacing that cannot be (zero, absurd).
+    """
+    imager = _pair(dataset, "ImagerPixelSpacing", "(0018,1164)", name)
+    scanned = _pair(dataset, "NominalScannedPixelSpacing", "(0018,2010)", name)
+    pixel = _pair(dataset, "PixelSpacing", "(0028,0030)", name)
+    calibration = str(dataset.get("PixelSpacingCalibrationType", "") or "").strip().upper()
+    factor = _magnification(dataset)
+    factor_origin = "EstimatedRadiographicMagnificationFactor (0018,1114)" if factor else ""
+
+    detector, origin = None, ""
+    if imager:
+        detector, origin = imager, "ImagerPixelSpacing (0018,1164), on the detector"
+    elif scanned:
+        detector, origin = scanned, "NominalScannedPixelSpacing (0018,2010), on the film"
+    if pixel is None:
+        return DicomSpacing(detector, None, factor, origin, factor_origin)
+    if calibration in {"GEOMETRY", "FIDUCIAL"}:
+        calibrated = f"PixelSpacing (0028,0030), calibrated by {calibration} (0028,0A02)"
+        if detector is None:
+            return DicomSpacing(None, pixel, factor, f"{calibrated}, at the object", factor_origin)
+        ratio = math.sqrt(detector[0] * detector[1] / (pixel[0] * pixel[1]))
+        if 1.0 <= ratio <= _MAX_MAGNIFICATION:
+            return DicomSpacing(detector, pixel, ratio, origin, calibrated)
+        return DicomSpacing(detector, None, factor, origin, factor_origin)
+    if detector is None:
+        detector, origin = pixel, "PixelSpacing (0028,0030), not calibrated: on the detector"
+    return DicomSpacing(detector, None, factor, origin, factor_origin)
+
+
+def check_spacing(spacing_mm: float, what: str) -> float:
+    """``spacing_mm`` where it can be a radiograph's, else InputError; ``what`` starts the message."""
+    if not (math.isfinite(spacing_mm) and MIN_SPACING_MM <= spacing_mm <= MAX_SPACING_MM):
+        raise InputError(f"{what} is {spacing_mm:g} mm; expected {MIN_SPACING_MM:g} to {MAX_SPACING_MM:g} mm")
+    return spacing_mm
+
+
+def _pair(dataset: Dataset, keyword: str, tag: str, name: str) -> tuple[float, float] | None:
+    """(between rows, between columns) or None where the element is absent or empty."""
+    value = dataset.get(keyword)
+    if value is None or value == "":
+        return None
+    try:
+        rows, columns = (float(number) for number in value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {keyword} {tag} is not two numbers; pass --pixel-spacing-mm") from error
+    for number in (rows, columns):
+        try:
+            check_spacing(number, f"{name}: {keyword} {tag}")
+        except InputError as error:
+            raise InputError(f"{error}; pass --pixel-spacing-mm") from error
+    return rows, columns
+
+
+def _magnification(dataset: Dataset) -> float | None:
+    try:
+        factor = float(dataset.get("EstimatedRadiographicMagnificationFactor") or 0)
+    except (TypeError, ValueError):
+        return None
+    return factor if 1.0 <= factor <= _MAX_MAGNIFICATION else None

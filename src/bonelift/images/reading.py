@@ -1,0 +1,294 @@
+"""The one way in for radiographs: any clinical format, every fact checked and its origin kept."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bonelift.errors import InputError
+from bonelift.geometry import XrayCamera, default_film_camera
+from bonelift.geometry.camera import DEFAULT_SDD_MM
+from bonelift.images.dicom_file import is_dicom
+from bonelift.images.dicom_radiograph import read_dicom_radiograph
+from bonelift.images.exposure import bones_look_bright, burnt_in_surround, exposed_box, fill_bright_surround
+from bonelift.images.pixel_spacing import check_spacing
+from bonelift.images.radiograph import Radiograph, Side, View
+from bonelift.images.raster import is_raster, read_raster
+from bonelift.images.recorded_image import MAX_FILE_BYTES, MIN_SIDE_PX, RecordedImage
+
+OBJECT_TO_DETECTOR_MM = 30.0
+"""Assumed distance of the wrist's centre from the detector it lies on."""
+_SDD_RANGE_MM = (300.0, 5000.0)
+_SQUARE_TOLERANCE = 0.01
+Invert = Literal["auto", "yes", "no"]
+
+
+@dataclass(frozen=True)
+class RadiographOptions:
+    """What the caller knows about a radiograph; None: take it from the file, or fail naming the option.
+
+    side, view: which wrist and which projection.
+    pixel_spacing_mm: pixel side on the detector plane; overrides the header.
+    sdd_mm: source-to-detector distance; overrides the header; 1000 where nothing says.
+    source_to_object_mm: distance from the source to the wrist; overrides the header; sdd_mm - 30 where nothing says.
+    camera: calibrated camera of the whole image as recorded; overrides spacing and sdd_mm.
+    roi: (x0, y0, x1, y1) px of the image as recorded, half open; only this part is kept.
+    frame: which image of a multi-frame file, counted from 1.
+    invert: "yes": bones are dark as displayed; "no": bones are bright; "auto": by the header, else by the pixels.
+    """
+
+    side: Side | None = None
+    view: View | None = None
+    pixel_spacing_mm: float | None = None
+    sdd_mm: float | None = None
+    source_to_object_mm: float | None = None
+    camera: XrayCamera | None = None
+    roi: tuple[int, int, int, int] | None = None
+    frame: int | None = None
+    invert: Invert = "auto"
+
+    def __post_init__(self) -> None:
+        for option, value, choices in (
+            ("--side", self.side, get_args(Side)),
+            ("--view", self.view, get_args(View)),
+            ("--invert", self.invert, get_args(Invert)),
+        ):
+            if value is not None and value not in choices:
+                raise InputError(f"{option} is {value!r}; expected {' or '.join(choices)}")
+        if self.pixel_spacing_mm is not None:
+            check_spacing(self.pixel_spacing_mm, "--pixel-spacing-mm")
+        low, high = _SDD_RANGE_MM
+        if self.sdd_mm is not None and not low <= self.sdd_mm <= high:
+            raise InputError(f"--sdd-mm is {self.sdd_mm:g}; expected {low:g} to {high:g} mm")
+        distance = self.source_to_object_mm
+        if distance is not None and not (math.isfinite(distance) and distance > 0):
+            raise InputError(f"--source-to-object-mm is {distance:g}; expected a positive length in mm")
+        if self.camera is not None and (self.pixel_spacing_mm is not None or self.sdd_mm is not None):
+            raise InputError("--camera already holds the geometry; pass it without --pixel-spacing-mm and --sdd-mm")
+
+
+def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | None = None) -> Radiograph:
+    """Read DICOM CR, DX or XA, PNG, JPEG or TIFF, by content whatever the name.
+
+    Returns a Radiograph with bright bones, square pixels (unless ``options.camera`` says otherwise), an empty surround
+    trimmed, and ``provenance`` for: file_format, display, frame, pixel_spacing, sdd, source_to_object, side, view,
+    polarity, trim, camera. "assumed", "inferred" and "option" mark what the file did not say.
+
+    Raises InputError, one line, for every file or option that does not make a radiograph with known side, view and
+    millimetres.
+    """
+    path, options = Path(path), options or RadiographOptions()
+    recorded = _read_recorded(path, options.frame)
+    height, width = recorded.pixels.shape
+    if min(height, width) < MIN_SIDE_PX:
+        raise InputError(f"{path.name}: is {width} x {height} pixels; expected at least {MIN_SIDE_PX} x {MIN_SIDE_PX}")
+    if not np.isfinite(recorded.pixels).all():
+        raise InputError(f"{path.name}: holds NaN or infinite pixels")
+    facts = {key: text for key, text in recorded.provenance.items() if key in {"file_format", "display", "frame"}}
+    side = _agreed(path.name, "side", "--side left or right", options.side, recorded.side, recorded, facts)
+    view = _agreed(path.name, "view", "--view pa or lateral", options.view, recorded.view, recorded, facts)
+    camera, source_to_object_mm, spacing_mm = _geometry(path.name, recorded, options, facts)
+    pixels, box = _bone_bright_pixels(path.name, recorded, options, facts)
+    x0, y0, x1, y1 = box
+    cropped = camera.viewed_through(np.array([[1.0, 0, -x0], [0, 1, -y0], [0, 0, 1]]), x1 - x0, y1 - y0)
+    radiograph = Radiograph(
+        np.ascontiguousarray(pixels[y0:y1, x0:x1]),
+        cropped,
+        "left" if side == "left" else "right",
+        "pa" if view == "pa" else "lateral",
+        source_to_object_mm,
+        facts,
+    )
+    return radiograph if spacing_mm is None else _with_square_pixels(radiograph, spacing_mm)
+
+
+def _read_recorded(path: Path, frame: int | None) -> RecordedImage:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path.name}: is a folder; expected one radiograph file (DICOM, PNG, JPEG or TIFF)")
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(132)
+    except FileNotFoundError as error:
+        raise InputError(f"{path.name}: no such file; expected a radiograph (DICOM, PNG, JPEG or TIFF)") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name}: cannot be read ({getattr(error, 'strerror', 'bad name')})") from error
+    if size == 0:
+        raise InputError(f"{path.name}: is empty; expected a radiograph (DICOM, PNG, JPEG or TIFF)")
+    if size > MAX_FILE_BYTES:
+        raise InputError(f"{path.name}: larger than {MAX_FILE_BYTES >> 20} MiB; expected one radiograph")
+    if is_raster(head):
+        return read_raster(path, frame)
+    if is_dicom(path, head):
+        return read_dicom_radiograph(path, frame)
+    raise InputError(f"{path.name}: is not an image this program reads; expected DICOM, PNG, JPEG or TIFF")
+
+
+def _agreed(
+    name: str,
+    fact: str,
+    choice: str,
+    given: str | None,
+    header: str | None,
+    recorded: RecordedImage,
+    facts: dict[str, str],
+) -> str:
+    """The option or the header's fact; both must agree, one must be there."""
+    option = choice.split()[0]
+    origin = recorded.provenance.get(fact, "the header")
+    if given is None and header is None:
+        raise InputError(f"{name}: the file does not say which {fact} it shows; pass {choice}")
+    if given is not None and header is not None and given != header:
+        raise InputError(
+            f"{name}: {origin} says {header}, which contradicts {option} {given}; correct the one in error"
+        )
+    facts[fact] = origin if header is not None else f"option {option}"
+    return header if header is not None else str(given)
+
+
+def _geometry(
+    name: str, recorded: RecordedImage, options: RadiographOptions, facts: dict[str, str]
+) -> tuple[XrayCamera, float, tuple[float, float] | None]:
+    """Camera of the whole image, source-to-object distance (mm), detector spacing (mm) unless the camera was given."""
+    height, width = recorded.pixels.shape
+    if options.camera is not None:
+        if options.camera.shape_px != (height, width):
+            raise InputError(
+                f"{name}: is {width} x {height} pixels, but --camera is for {options.camera.width_px} x "
+                f"{options.camera.height_px}; expected the whole image that was calibrated"
+            )
+        facts["camera"] = facts["pixel_spacing"] = facts["sdd"] = "option --camera"
+        return options.camera, _source_to_object(name, recorded, options, options.camera.sdd_mm, facts), None
+    sdd_mm = _sdd(recorded, options, facts)
+    source_to_object_mm = _source_to_object(name, recorded, options, sdd_mm, facts)
+    spacing_mm = _detector_spacing(name, recorded, options, source_to_object_mm / sdd_mm, facts)
+    camera = default_film_camera(width, height, 1.0, sdd_mm)
+    focal_px = np.array([sdd_mm / spacing_mm[1], sdd_mm / spacing_mm[0]])
+    intrinsics = camera.image_from_camera.copy()
+    intrinsics[[0, 1], [0, 1]] = focal_px
+    return replace(camera, image_from_camera=intrinsics), source_to_object_mm, spacing_mm
+
+
+def _sdd(recorded: RecordedImage, options: RadiographOptions, facts: dict[str, str]) -> float:
+    if options.sdd_mm is not None:
+        facts["sdd"] = "option --sdd-mm"
+        return options.sdd_mm
+    low, high = _SDD_RANGE_MM
+    if recorded.sdd_mm is not None and low <= recorded.sdd_mm <= high:
+        facts["sdd"] = recorded.provenance["sdd"]
+        return recorded.sdd_mm
+    reason = "" if recorded.sdd_mm is None else f" ({recorded.provenance['sdd']} of {recorded.sdd_mm:g} mm ignored)"
+    facts["sdd"] = f"assumed {DEFAULT_SDD_MM:g} mm{reason}"
+    return DEFAULT_SDD_MM
+
+
+def _source_to_object(
+    name: str, recorded: RecordedImage, options: RadiographOptions, sdd_mm: float, facts: dict[str, str]
+) -> float:
+    """Option, calibrated magnification, recorded distance, or OBJECT_TO_DETECTOR_MM in front of the detector."""
+    if options.source_to_object_mm is not None:
+        if options.source_to_object_mm > sdd_mm:
+            raise InputError(
+                f"{name}: --source-to-object-mm {options.source_to_object_mm:g} lies behind the detector, which is "
+                f"{sdd_mm:g} mm from the source"
+            )
+        facts["source_to_object"] = "option --source-to-object-mm"
+        return options.source_to_object_mm
+    if recorded.magnification is not None:
+        facts["source_to_object"] = recorded.provenance["magnification"]
+        return sdd_mm / recorded.magnification
+    if recorded.source_to_object_mm is not None and sdd_mm / 3 <= recorded.source_to_object_mm <= sdd_mm:
+        facts["source_to_object"] = recorded.provenance["source_to_object"]
+        return recorded.source_to_object_mm
+    facts["source_to_object"] = f"assumed: {OBJECT_TO_DETECTOR_MM:g} mm in front of the detector"
+    return sdd_mm - OBJECT_TO_DETECTOR_MM
+
+
+def _detector_spacing(
+    name: str, recorded: RecordedImage, options: RadiographOptions, detector_to_object: float, facts: dict[str, str]
+) -> tuple[float, float]:
+    """(between rows, between columns) mm on the detector plane."""
+    if options.pixel_spacing_mm is not None:
+        facts["pixel_spacing"] = "option --pixel-spacing-mm, on the detector"
+        return options.pixel_spacing_mm, options.pixel_spacing_mm
+    if recorded.detector_spacing_mm is not None:
+        facts["pixel_spacing"] = recorded.provenance["pixel_spacing"]
+        return recorded.detector_spacing_mm
+    if recorded.object_spacing_mm is not None:
+        facts["pixel_spacing"] = recorded.provenance["pixel_spacing"]
+        rows, columns = recorded.object_spacing_mm
+        return rows / detector_to_object, columns / detector_to_object
+    raise InputError(f"{name}: {recorded.no_spacing_reason}, so millimetres are unknown; pass --pixel-spacing-mm")
+
+
+def _bone_bright_pixels(
+    name: str, recorded: RecordedImage, options: RadiographOptions, facts: dict[str, str]
+) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
+    """The whole image with bright bones and a harmless surround, and the box (x0, y0, x1, y1) to keep of it."""
+    surround = burnt_in_surround(recorded.pixels)
+    if recorded.padding is not None:
+        surround |= recorded.padding
+    box = exposed_box(surround)
+    if options.roi is not None:
+        box = _checked_roi(name, options.roi, recorded.pixels.shape)
+        facts["trim"] = "option --roi"
+    elif min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE_PX:
+        box = (0, 0, recorded.pixels.shape[1], recorded.pixels.shape[0])
+    if facts.get("trim") is None and box != (0, 0, recorded.pixels.shape[1], recorded.pixels.shape[0]):
+        facts["trim"] = f"inferred from the pixels: kept columns {box[0]} to {box[2]}, rows {box[1]} to {box[3]}"
+    x0, y0, x1, y1 = box
+    if options.invert != "auto":
+        bright, facts["polarity"] = options.invert == "no", "option --invert"
+    elif recorded.bones_bright is not None:
+        bright, facts["polarity"] = recorded.bones_bright, recorded.provenance["polarity"]
+    else:
+        seen = bones_look_bright(recorded.pixels[y0:y1, x0:x1], surround[y0:y1, x0:x1])
+        bright = seen is not False
+        facts["polarity"] = "assumed: bones bright" if seen is None else "inferred from the pixels"
+    facts["polarity"] += "" if bright else " (bones were dark: inverted)"
+    pixels = recorded.pixels if bright else recorded.pixels.max() - recorded.pixels
+    return fill_bright_surround(pixels, surround), box
+
+
+def _checked_roi(name: str, roi: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    height, width = shape
+    x0, y0, x1, y1 = roi
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height) or min(x1 - x0, y1 - y0) < MIN_SIDE_PX:
+        raise InputError(
+            f"{name}: --roi {x0},{y0},{x1},{y1} does not fit; expected x0,y0,x1,y1 within {width} x {height} pixels, "
+            f"at least {MIN_SIDE_PX} each way"
+        )
+    return roi
+
+
+def _with_square_pixels(radiograph: Radiograph, spacing_mm: tuple[float, float]) -> Radiograph:
+    """Resample an image whose pixels are oblong by more than 1 % to squares of the smaller side."""
+    target_mm = min(spacing_mm)
+    if max(spacing_mm) / target_mm <= 1 + _SQUARE_TOLERANCE:
+        return radiograph
+    rows, columns = radiograph.pixels.shape
+    row_scale, column_scale = spacing_mm[0] / target_mm, spacing_mm[1] / target_mm
+    height, width = (max(1, math.floor(n * s)) for n, s in ((rows, row_scale), (columns, column_scale)))
+    # Pixel centres at integers: the first pixel's outer edge, at -0.5, stays where it is.
+    v = (np.arange(height) + 0.5) / row_scale - 0.5
+    u = (np.arange(width) + 0.5) / column_scale - 0.5
+    pixels = ndimage.map_coordinates(
+        radiograph.pixels, np.meshgrid(v, u, indexing="ij"), order=1, mode="nearest"
+    ).astype(np.float32)
+    new_from_image = np.array(
+        [[column_scale, 0, (column_scale - 1) / 2], [0, row_scale, (row_scale - 1) / 2], [0, 0, 1]]
+    )
+    facts = radiograph.provenance | {"resampled": f"oblong pixels resampled to {target_mm:g} mm squares"}
+    return replace(
+        radiograph,
+        pixels=pixels,
+        camera=radiograph.camera.viewed_through(new_from_image, width, height),
+        provenance=facts,
+    )
