@@ -1,0 +1,275 @@
+"""A wrist as tissue densities on a grid in the radius frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.phantom.carpus import FAR_MM, OTHER_BONE, Carpus, draw_carpus, place_carpus
+from bonelift.phantom.interior import (
+    TABLE_STEP_MM,
+    Bone,
+    BoneInterior,
+    BoneQuality,
+    TrabecularTexture,
+    draw_bone_quality,
+    draw_interior,
+    draw_texture,
+    fill_bone,
+)
+from bonelift.phantom.soft_tissue import COARSENING, Habitus, SoftTissue, draw_habitus, draw_soft_tissue, fill_soft
+from bonelift.surface.mesh import TriangleMesh
+from bonelift.surface.voxelize import signed_distance_grid
+
+if TYPE_CHECKING:
+    from bonelift.anatomy.shape_model import WristShape
+
+Float = NDArray[np.float64]
+
+SEARCH_BOX_MM = ((-58.0, 60.0), (-46.0, 52.0))
+"""Where skin is looked for, x and y; the body's grid is then cut tight to it."""
+DISTAL_END_MM = 75.0
+CUT_MARGIN_MM = 4.0
+"""The grid ends this far inside the proximal ends of the meshes, so that no cap of cortex closes the canal."""
+MEAN_RADIUS_WIDTH_MM = 27.0
+BAND_MM = 4.0
+
+
+@dataclass(frozen=True)
+class Body:
+    """A wrist as density; air is 0.
+
+    mineral_g_cm3: (I, J, K) float32, hydroxyapatite, 0 to about 1.3.
+    soft_g_cm3: (I, J, K) float32, water-equivalent density of everything that is not mineral, 0 to about 1.1.
+    labels: (I, J, K) uint8, by the voxel's centre: 0 none, 1 radius, 2 ulna, 3 other bone.
+    radius_from_voxel: (4, 4) mm, isotropic and parallel to the radius frame.
+    """
+
+    mineral_g_cm3: NDArray[np.float32]
+    soft_g_cm3: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    radius_from_voxel: Float
+
+    @property
+    def spacing_mm(self) -> float:
+        return float(self.radius_from_voxel[0, 0])
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Everything that was drawn for a body, beside the shapes of its radius and ulna."""
+
+    quality: BoneQuality
+    habitus: Habitus
+    carpus: Carpus
+    texture: TrabecularTexture
+
+
+@dataclass(frozen=True)
+class BoneField:
+    """Signed distance (mm, negative inside) of one bone on the box of a grid that starts at first_index."""
+
+    distance_mm: NDArray[np.float32]
+    first_index: tuple[int, int, int]
+
+
+def draw_anatomy(shape: WristShape, rng: np.random.Generator) -> Anatomy:
+    """Bone tissue, soft tissue, carpus and texture for a wrist; size follows the width of the radius."""
+    near_joint = shape.radius.vertices[shape.radius.vertices[:, 2] > -25.0]
+    width = np.ptp(near_joint[:, 0]) if len(near_joint) else MEAN_RADIUS_WIDTH_MM
+    return Anatomy(
+        draw_bone_quality(rng, shape.sex, shape.age_years),
+        draw_habitus(rng, shape.sex),
+        draw_carpus(rng, float(width / MEAN_RADIUS_WIDTH_MM)),
+        draw_texture(rng),
+    )
+
+
+def build_body(shape: WristShape, rng: np.random.Generator, spacing_mm: float = 0.6) -> Body:
+    """Fill a wrist's surfaces with bone, add the carpus and soft tissue.
+
+    shape: radius and ulna in the radius frame, right side. The grid runs from just inside the proximal ends of the
+    meshes to z = 75 mm and is cut tight to the skin.
+    """
+    return assemble_body(shape, draw_anatomy(shape, rng), rng, spacing_mm)
+
+
+def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator, spacing_mm: float) -> Body:
+    """:func:`build_body` with the anatomy given."""
+    meshes: dict[Bone, TriangleMesh] = {"radius": shape.radius, "ulna": shape.ulna}
+    proximal = max(mesh.vertices[:, 2].min() for mesh in meshes.values()) + CUT_MARGIN_MM
+    (x_low, x_high), (y_low, y_high) = SEARCH_BOX_MM
+    low, high = np.array([x_low, y_low, proximal]), np.array([x_high, y_high, DISTAL_END_MM])
+    whole = _grid(low, spacing_mm)
+    whole_shape = _shape(low, high, spacing_mm)
+    fields = {bone: bone_field(mesh, whole, whole_shape) for bone, mesh in meshes.items()}
+
+    tissue = _skin(rng, anatomy, fields, whole, whole_shape)
+    first, last = _skin_box(tissue, whole, whole_shape)
+    radius_from_voxel = _grid(whole[:3, 3] + spacing_mm * first, spacing_mm)
+    size = tuple(int(n) for n in last - first)
+    mineral, soft = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    labels = np.zeros(size, np.uint8)
+    fill_soft(tissue, soft, radius_from_voxel[:3, 3], spacing_mm)
+
+    fields = {bone: _cropped(field, first, last) for bone, field in fields.items()}
+    for label, (bone, field) in enumerate(fields.items(), start=1):
+        interior = bone_interior(rng, bone, anatomy.quality, field, radius_from_voxel)
+        fill_bone(
+            mineral, soft, labels, label, field.distance_mm, field.first_index, radius_from_voxel, interior, anatomy.texture
+        )
+    free, free_first = _room_for_carpus(anatomy.carpus, fields, radius_from_voxel, size)
+    place_carpus(
+        anatomy.carpus,
+        anatomy.quality,
+        mineral,
+        soft,
+        labels,
+        free,
+        free_first,
+        radius_from_voxel,
+        anatomy.texture.fine,
+        anatomy.texture.coarse,
+    )
+    return Body(mineral, soft, labels, radius_from_voxel)
+
+
+def bone_field(mesh: TriangleMesh, radius_from_voxel: Float, shape: tuple[int, int, int]) -> BoneField:
+    """Signed distance on the part of the grid that lies within the band around the mesh."""
+    spacing = radius_from_voxel[0, 0]
+    corner = radius_from_voxel[:3, 3]
+    first = np.floor((mesh.vertices.min(axis=0) - BAND_MM - corner) / spacing).clip(0, np.subtract(shape, 1))
+    last = np.ceil((mesh.vertices.max(axis=0) + BAND_MM - corner) / spacing + 1).clip(first + 1, shape)
+    size = (last - first).astype(int)
+    box = _grid(corner + spacing * first, spacing)
+    distance = signed_distance_grid(mesh, (size[0], size[1], size[2]), box, band_mm=BAND_MM)
+    return BoneField(distance, (int(first[0]), int(first[1]), int(first[2])))
+
+
+def bone_interior(
+    rng: np.random.Generator, bone: Bone, quality: BoneQuality, field: BoneField, radius_from_voxel: Float
+) -> BoneInterior:
+    """Draw the inside of one bone around the axis of its own sections."""
+    spacing = radius_from_voxel[0, 0]
+    x, y, z = _axes(field, radius_from_voxel)
+    inside = field.distance_mm < 0
+    counts = inside.sum(axis=(0, 1)).astype(float)
+    filled = counts > 0
+    centre_x = (inside.sum(axis=1).T @ x)[filled] / counts[filled]
+    centre_y = (inside.sum(axis=0).T @ y)[filled] / counts[filled]
+    rows = int(np.ceil((z[-1] - z[0]) / TABLE_STEP_MM)) + 2
+    table_z = z[0] + TABLE_STEP_MM * np.arange(rows)
+    axis_mm = np.column_stack([np.interp(table_z, z[filled], centre) for centre in (centre_x, centre_y)])
+    joint_z = 0.0
+    if bone == "ulna":
+        # The top of the head: above it only the styloid, of less than half the head's section, goes on.
+        near_top = z > z[filled][-1] - 25.0
+        head = counts * near_top >= 0.45 * counts[near_top].max()
+        joint_z = float(z[head][-1] + spacing / 2)
+    return draw_interior(rng, bone, quality, float(z[0]), axis_mm, joint_z)
+
+
+def _grid(first_mm: Float, spacing_mm: float) -> Float:
+    radius_from_voxel = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    radius_from_voxel[:3, 3] = first_mm
+    return radius_from_voxel
+
+
+def _shape(low: Float, high: Float, spacing_mm: float) -> tuple[int, int, int]:
+    i, j, k = (np.ceil((high - low) / spacing_mm) + 1).astype(int)
+    return int(i), int(j), int(k)
+
+
+def _axes(field: BoneField, radius_from_voxel: Float) -> tuple[Float, Float, Float]:
+    x, y, z = (
+        radius_from_voxel[a, 3] + radius_from_voxel[a, a] * (field.first_index[a] + np.arange(field.distance_mm.shape[a]))
+        for a in range(3)
+    )
+    return x, y, z
+
+
+def _skin(
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    fields: dict[Bone, BoneField],
+    radius_from_voxel: Float,
+    shape: tuple[int, int, int],
+) -> SoftTissue:
+    """Soft tissue on the coarse grid, fitted around the extent of radius and ulna at each height."""
+    height = np.arange(radius_from_voxel[2, 3], 12.0)
+    edges = []
+    for field in fields.values():
+        axes = _axes(field, radius_from_voxel)
+        inside = field.distance_mm < 0
+        rows = [axes[2]]
+        for axis in (0, 1):
+            shadow = inside.any(axis=1 - axis)
+            low = np.where(shadow.any(axis=0), axes[axis][shadow.argmax(axis=0)], np.nan)
+            high = np.where(shadow.any(axis=0), axes[axis][::-1][shadow[::-1].argmax(axis=0)], np.nan)
+            rows += [low, high]
+        seen = np.isfinite(rows[1])
+        edges.append([np.interp(height, axes[2][seen], row[seen]) for row in rows[1:]])
+    radius_edges, ulna_edges = edges
+    extent = np.column_stack(
+        [height] + [(np.minimum, np.maximum)[n % 2](radius_edges[n], ulna_edges[n]) for n in range(4)]
+    )
+    coarse = radius_from_voxel.copy()
+    coarse[:3, :3] *= COARSENING
+    size = tuple(n // COARSENING + 2 for n in shape)
+    return draw_soft_tissue(rng, anatomy.habitus, anatomy.carpus, extent, (size[0], size[1], size[2]), coarse)
+
+
+def _skin_box(tissue: SoftTissue, radius_from_voxel: Float, shape: tuple[int, int, int]) -> tuple[Float, Float]:
+    """First and one-past-last index (3,), (3,) of the part of the grid that holds the skin; the whole height."""
+    inside = tissue.skin_mm < tissue.radius_from_voxel[0, 0]
+    first, last = np.zeros(3, int), np.array(shape)
+    for axis in (0, 1):
+        present = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        first[axis] = max(COARSENING * present[0] - COARSENING, 0)
+        last[axis] = min(COARSENING * present[-1] + COARSENING + 1, shape[axis])
+    return first, last
+
+
+def _cropped(field: BoneField, first: Float, last: Float) -> BoneField:
+    """The same field, indexed in a grid that starts at index ``first`` and ends before ``last``."""
+    start = np.maximum(np.asarray(field.first_index) - first, 0)
+    skip = np.maximum(first - np.asarray(field.first_index), 0)
+    keep = np.minimum(np.array(field.distance_mm.shape) - skip, last - first - start)
+    box = tuple(slice(int(s), int(s + n)) for s, n in zip(skip, keep, strict=True))
+    return BoneField(np.ascontiguousarray(field.distance_mm[box]), (int(start[0]), int(start[1]), int(start[2])))
+
+
+def _room_for_carpus(
+    carpus: Carpus, fields: dict[Bone, BoneField], radius_from_voxel: Float, shape: tuple[int, int, int]
+) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
+    """Distance to radius and ulna, less what their joints ask beyond the carpal gap, on the grid above z = -15 mm."""
+    base = int(np.clip((-15.0 - radius_from_voxel[2, 3]) / radius_from_voxel[2, 2], 0, shape[2] - 1))
+    free = np.full((shape[0], shape[1], shape[2] - base), FAR_MM, np.float32)
+    extra = {"radius": carpus.radial_gap_mm - carpus.gap_mm, "ulna": carpus.ulnar_gap_mm - carpus.gap_mm}
+    for bone, field in fields.items():
+        i, j, k = field.first_index
+        skip = max(base - k, 0)
+        distance = field.distance_mm[:, :, skip:] - np.float32(extra[bone])
+        place = free[
+            i : i + distance.shape[0],
+            j : j + distance.shape[1],
+            max(k - base, 0) : max(k - base, 0) + distance.shape[2],
+        ]
+        np.minimum(place, distance, out=place)
+    return free, (0, 0, base)
+
+
+__all__ = [
+    "OTHER_BONE",
+    "Anatomy",
+    "Body",
+    "BoneField",
+    "assemble_body",
+    "bone_field",
+    "bone_interior",
+    "build_body",
+    "draw_anatomy",
+]
