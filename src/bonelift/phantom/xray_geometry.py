@@ -69,6 +69,13 @@ class WristGeometry:
     proximal_px: Float
     ulnar_head_px: Float
 
+    @property
+    def origin_fraction(self) -> tuple[float, float]:
+        """The origin in fractions of the half image: (0, 0) is the image's centre, 1 its right or lower border."""
+        half = np.array([self.camera.width_px, self.camera.height_px]) / 2
+        x, y = (self.origin_px + 0.5) / half - 1
+        return float(x), float(y)
+
 
 def draw_geometry(
     rng: np.random.Generator,

@@ -14,6 +14,7 @@ from bonelift.phantom.spectrum import Beam
 from bonelift.phantom.vendor import Processing
 
 Modality = Literal["film", "fluoroscopy"]
+Pair = tuple[float, float]
 
 FLUOROSCOPY_SHARE = 0.15
 """Share of fluoroscopic images where :func:`draw_settings` is free to choose."""
@@ -38,11 +39,15 @@ def draw_settings(
     rng: np.random.Generator,
     modality: Modality | None = None,
     photometric: Literal["MONOCHROME1", "MONOCHROME2"] | None = "MONOCHROME2",
+    field_half_size: tuple[float, float] = (0.8, 1.5),
+    field_centre: tuple[float, float] = (0.0, 0.0),
 ) -> XraySettings:
     """Settings of one exposure, each parameter from the range written beside it.
 
     modality: None draws one (FLUOROSCOPY_SHARE). photometric: MONOCHROME2 (default) stores bone bright, as a reader
-    returns it; MONOCHROME1 stores it dark; None draws either.
+    returns it; MONOCHROME1 stores it dark; None draws either. field_half_size: range of the collimated field's half
+    width and half height, as fractions of the half image. field_centre: where it is aimed at, in the same fractions:
+    for a small field within a large image pass ``WristGeometry.origin_fraction``.
     """
     if modality is None:
         modality = "fluoroscopy" if rng.random() < FLUOROSCOPY_SHARE else "film"
@@ -50,12 +55,16 @@ def draw_settings(
         photometric = "MONOCHROME1" if rng.random() < 0.3 else "MONOCHROME2"
     if modality == "film":
         return XraySettings(
-            modality, _film_beam(rng), _film_field(rng), _film_detector(rng), _film_processing(rng, photometric)
+            modality,
+            _film_beam(rng),
+            _film_field(rng, field_half_size, field_centre),
+            _film_detector(rng),
+            _film_processing(rng, photometric),
         )
     return XraySettings(
         modality,
         _fluoroscopy_beam(rng),
-        _fluoroscopy_field(rng),
+        _fluoroscopy_field(rng, field_half_size, field_centre),
         _fluoroscopy_detector(rng),
         _fluoroscopy_processing(rng, photometric),
     )
@@ -90,12 +99,14 @@ def _fluoroscopy_beam(rng: np.random.Generator) -> Beam:
     )
 
 
-def _marker(rng: np.random.Generator) -> Marker:
+def _marker(rng: np.random.Generator, centre: Pair, half_size: Pair) -> Marker:
     # Near the border: one coordinate far out, the other anywhere.
     far, anywhere = float(rng.choice([-1, 1]) * rng.uniform(0.6, 1.05)), float(rng.uniform(-1, 1))
+    x, y = (far, anywhere) if rng.random() < 0.7 else (anywhere, far)
+    half_width, half_height = (min(size, 1.0) for size in half_size)
     return Marker(
         letter="R" if rng.random() < 0.5 else "L",
-        centre=(far, anywhere) if rng.random() < 0.7 else (anywhere, far),
+        centre=(centre[0] + half_width * x, centre[1] + half_height * y),
         height_mm=rng.uniform(7, 18),
         angle_rad=rng.normal(0, 0.25) + float(rng.choice([0, 0, 0, np.pi / 2, np.pi])),
         lead_g_cm2=rng.uniform(0.3, 2.0),
@@ -104,35 +115,43 @@ def _marker(rng: np.random.Generator) -> Marker:
     )
 
 
-def _film_field(rng: np.random.Generator) -> Field:
+def _collimation(rng: np.random.Generator, half_sizes: Pair, aim: Pair) -> tuple[Pair, Pair]:
+    """Centre, within a tenth (SD) of the field's half size of the aim, and half size, of the collimated field."""
+    half_size = (float(rng.uniform(*half_sizes)), float(rng.uniform(*half_sizes)))
+    return (aim[0] + rng.normal(0, 0.1) * half_size[0], aim[1] + rng.normal(0, 0.1) * half_size[1]), half_size
+
+
+def _film_field(rng: np.random.Generator, half_sizes: Pair, aim: Pair) -> Field:
+    centre, half_size = _collimation(rng, half_sizes, aim)
     aperture: Aperture = "rectangle" if rng.random() < 0.7 else "open"
     return Field(
         heel=rng.uniform(0, 0.12),
         heel_angle_rad=rng.uniform(-np.pi, np.pi),
         vignetting=rng.uniform(0, 0.08),
         aperture=aperture,
-        aperture_centre=(rng.normal(0, 0.08), rng.normal(0, 0.08)),
-        aperture_half_size=(rng.uniform(0.75, 1.4), rng.uniform(0.75, 1.4)),
+        aperture_centre=centre,
+        aperture_half_size=half_size,
         aperture_angle_rad=rng.normal(0, np.deg2rad(4)),
         penumbra_mm=_log_uniform(rng, 0.4, 4.0),
         leaf_transmission=_log_uniform(rng, 0.002, 0.05),
-        shutter_mm=rng.uniform(-6, 3) if rng.random() < 0.8 else None,
-        marker=_marker(rng) if rng.random() < 0.4 else None,
+        shutter_mm=rng.uniform(-5, 3) if rng.random() < 0.92 else None,
+        marker=_marker(rng, centre, half_size) if rng.random() < 0.4 else None,
         beads=0,
         pads=0,
         slab_g_cm2=_sometimes(rng, 0.1, 0.1, 0.6),
     )
 
 
-def _fluoroscopy_field(rng: np.random.Generator) -> Field:
-    aperture: Aperture = "circle" if rng.random() < 0.5 else "open"
+def _fluoroscopy_field(rng: np.random.Generator, half_sizes: Pair, aim: Pair) -> Field:
+    centre, half_size = _collimation(rng, half_sizes, aim)
+    aperture: Aperture = "circle" if rng.random() < 0.4 else "open"
     return Field(
         heel=rng.uniform(0, 0.15),
         heel_angle_rad=rng.uniform(-np.pi, np.pi),
         vignetting=rng.uniform(0, 0.3),
         aperture=aperture,
-        aperture_centre=(rng.normal(0, 0.3), rng.normal(0, 0.3)),
-        aperture_half_size=(rng.uniform(0.9, 1.8), 1.0),
+        aperture_centre=centre,
+        aperture_half_size=(1.5 * half_size[0], half_size[1]),
         aperture_angle_rad=0.0,
         penumbra_mm=_log_uniform(rng, 0.5, 4.0),
         leaf_transmission=_log_uniform(rng, 0.001, 0.02),
@@ -157,10 +176,10 @@ def _film_detector(rng: np.random.Generator) -> Detector:
 
 def _fluoroscopy_detector(rng: np.random.Generator) -> Detector:
     return Detector(
-        scatter_to_primary=rng.uniform(0.05, 0.5),
+        scatter_to_primary=rng.uniform(0.05, 1.0),
         scatter_width_mm=rng.uniform(15, 60),
         focal_spot_mm=rng.uniform(0.3, 1.2),
-        blur_mm=rng.uniform(0.1, 0.35),
+        blur_mm=_log_uniform(rng, 0.1, 0.7),
         quanta_per_mm2=_log_uniform(rng, 2e4, 1e6),
         electronic_noise=rng.uniform(0.0, 1.5),
     )
@@ -169,17 +188,17 @@ def _fluoroscopy_detector(rng: np.random.Generator) -> Detector:
 def _film_processing(rng: np.random.Generator, photometric: Literal["MONOCHROME1", "MONOCHROME2"]) -> Processing:
     return Processing(
         scale="log",
-        signal_range=(_log_uniform(rng, 0.002, 0.02), rng.uniform(0.55, 1.3)),
+        signal_range=(_log_uniform(rng, 0.002, 0.02), rng.uniform(0.35, 1.2)),
         band_gains=(_sometimes(rng, 0.6, -0.3, 1.5), _sometimes(rng, 0.8, 0.0, 2.0), _sometimes(rng, 0.8, 0.0, 1.5)),
         flatten=_sometimes(rng, 0.7, 0.0, 0.7),
         equalise=_sometimes(rng, 0.5, 0.0, 0.8),
         window_percentiles=(rng.uniform(0, 12), rng.uniform(97.5, 100)),
-        window_margin=(rng.uniform(-0.05, 0.25), rng.uniform(-0.05, 0.5)),
-        gamma=_log_uniform(rng, 0.6, 1.8),
+        window_margin=(rng.uniform(-0.05, 0.4), rng.uniform(-0.05, 0.5)),
+        gamma=_log_uniform(rng, 0.5, 1.6),
         sigmoid=_sometimes(rng, 0.6, 0.5, 5.0),
         bits=int(rng.choice([8, 8, 10, 12, 16])),
         photometric=photometric,
-        blank=0.0 if rng.random() < 0.85 else 1.0,
+        blank=0.0 if rng.random() < 0.93 else 1.0,
     )
 
 
@@ -192,7 +211,7 @@ def _fluoroscopy_processing(rng: np.random.Generator, photometric: Literal["MONO
         equalise=_sometimes(rng, 0.2, 0.0, 0.5),
         window_percentiles=(rng.uniform(0, 5), rng.uniform(98, 100)),
         window_margin=(rng.uniform(-0.05, 0.1), rng.uniform(-0.02, 0.3)),
-        gamma=_log_uniform(rng, 0.6, 1.7),
+        gamma=_log_uniform(rng, 0.45, 1.6),
         sigmoid=_sometimes(rng, 0.4, 0.5, 3.0),
         bits=8 if rng.random() < 0.8 else 12,
         photometric=photometric,
