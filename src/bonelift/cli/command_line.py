@@ -1,0 +1,93 @@
+"""``bonelift COMMAND ...``: finds the command, runs it, turns what happens into an exit status.
+
+0 done; 2 the input or the call is wrong (one line on standard error, nothing left behind); 1 a fault of ours;
+3 ``--strict`` and the result is flagged; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+
+from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.cli.arguments import OneLineParser, add_common_options
+from bonelift.errors import InputError
+
+DONE, FAULT, WRONG_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
+}
+"""Name -> (module, summary). A module is imported when its command is called, so that --help answers at once."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; ``arguments`` defaults to those of the process. Returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(arguments)
+    except InputError as error:
+        print(f"bonelift: {_one_line(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("bonelift: interrupted; a run that was under way resumes with the same command", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as request:  # argparse ends --help and wrong calls this way
+        return request.code if isinstance(request.code, int) else DONE
+    except Exception as error:
+        if "--traceback" in arguments:
+            traceback.print_exc()
+        print(
+            f"bonelift: a fault of ours: {type(error).__name__}: {_one_line(error)}; --traceback shows where",
+            file=sys.stderr,
+        )
+        return FAULT
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0].startswith("-") or arguments[0] not in COMMANDS:
+        return _without_command(arguments)
+    name, *rest = arguments
+    module_name, summary = COMMANDS[name]
+    command = importlib.import_module(module_name)
+    parser = OneLineParser(
+        prog=f"bonelift {name}",
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=getattr(command, "EPILOG", None),
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    add_common_options(parser)
+    return command.run(parser.parse_args(rest))
+
+
+def _without_command(arguments: list[str]) -> int:
+    """``bonelift``, ``bonelift --help``, ``bonelift --version`` and misspelled commands."""
+    if arguments and not arguments[0].startswith("-"):
+        raise InputError(f"no command {arguments[0]!r}; expected one of {', '.join(COMMANDS)}")
+    parser = _top_parser()
+    parser.parse_args(arguments)
+    parser.print_help()
+    return DONE
+
+
+def _top_parser() -> ArgumentParser:
+    lines = "\n".join(f"  {name:<13}{summary}" for name, (_, summary) in COMMANDS.items())
+    parser = OneLineParser(
+        prog="bonelift",
+        usage="bonelift COMMAND [options]",
+        description=f"3D models of the distal radius and ulna from wrist radiographs.\n\ncommands:\n{lines}",
+        epilog=f"bonelift COMMAND --help explains a command.\n{RESEARCH_NOTICE}",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"bonelift {__version__}")
+    return parser
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
