@@ -8,14 +8,14 @@ Source: Joseph 1982, IEEE Trans Med Imaging 1(3):192-196, doi:10.1109/TMI.1982.4
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bonelift.drr.joseph_kernels import dominant_axes, march_forward
-from bonelift.drr.ray_volume import CROSS_AXES, PADDING, Box, RayVolume, prepare
+from bonelift.drr.ray_volume import MARCH_ORDER, Box, RayVolume, prepare, run_parts
 from bonelift.errors import InputError
 
 Float = NDArray[np.floating]
@@ -25,7 +25,7 @@ Float = NDArray[np.floating]
 class RayFan:
     """The rays of one image through one box, for the marching axis ``axis``; axes ordered (across, across, along).
 
-    source: (3,) voxel position of the X-ray source in the padded columns of :class:`RayVolume`.
+    source: (3,) position of the X-ray source, voxels from the first voxel of the volume's box.
     direction_from_pixel: (3, 3), voxels: pixel (u, v, 1) to the ray's direction, sign not settled.
     camera_from_pixel: (3, 3), mm: the same in the camera frame; z > 0 settles the sign.
     window: rows and columns (first row, last row, first column, last column), half open, that can see the box.
@@ -59,38 +59,43 @@ def project(
     is allowed: only what lies in front of it counts. What lies behind the source never does.
     Errors: InputError for wrong shapes, NaN, or matrices that cannot be inverted.
     """
-    volume = values if isinstance(values, RayVolume) and box is None else prepare(_raw(values), box)
+    volume = ray_volume(values, box, threads)
     poses, single = checked_poses(camera_from_voxel)
     rows, columns = checked_shape(shape_px)
     images = np.zeros((len(poses), volume.values.shape[0], rows, columns), dtype=np.float32)
     jobs = [
-        (volume.columns(fan.axis), fan, image)
+        (kernel_arguments(volume, fan), image)
         for pose, image in zip(poses, images, strict=True)
         for fan in ray_fans(volume, image_from_camera, pose, (rows, columns))
     ]
 
     def run(part: int) -> None:
-        for voxels, fan, image in jobs:
-            march_forward(
-                voxels, fan.axis, fan.source, fan.direction_from_pixel, fan.camera_from_pixel, fan.window, part,
-                threads, image,
-            )  # fmt: skip
+        for arguments, image in jobs:
+            march_forward(*(*arguments, part, max(threads, 1), image))
 
     run_parts(run, threads)
     return images[0] if single else images
 
 
-def _raw(values: ArrayLike | RayVolume) -> ArrayLike:
-    return values.values if isinstance(values, RayVolume) else values
+def ray_volume(values: ArrayLike | RayVolume, box: Box | None, threads: int) -> RayVolume:
+    """``values`` as they are if prepared and no other box is asked for, else prepared."""
+    if not isinstance(values, RayVolume):
+        return prepare(values, box, threads)
+    return values if box is None or box == values.box else prepare(values.values, box, threads)
 
 
-def run_parts(run, threads: int) -> None:
-    """Call ``run(part)`` for every part, each in its own thread (the kernels release the interpreter lock)."""
-    if threads <= 1:
-        run(0)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, range(threads)))
+def kernel_arguments(volume: RayVolume, fan: RayFan) -> tuple[Any, ...]:
+    """What every kernel takes before its own arguments."""
+    strides = np.array(volume.values.strides) // volume.values.itemsize
+    order = list(MARCH_ORDER[fan.axis])
+    first = np.array(volume.box[0])
+    sizes = np.array(volume.box[1]) - first
+    offset = int(first @ strides[1:])
+    return (
+        volume.values.reshape(-1), offset, int(strides[0]), strides[1:][order], sizes[order],
+        volume.summed_occupancy(fan.axis), fan.axis, fan.source, fan.direction_from_pixel, fan.camera_from_pixel,
+        fan.window,
+    )  # fmt: skip
 
 
 def checked_poses(camera_from_voxel: ArrayLike) -> tuple[Float, bool]:
@@ -122,7 +127,7 @@ def ray_fans(
         raise InputError(f"drr: image_from_camera is not an invertible 3x3 matrix, got {intrinsics.tolist()}")
     if volume.is_empty:
         return
-    window = _window(volume.box, intrinsics, camera_from_voxel, shape_px)
+    window = _window(volume.occupied_box(), intrinsics, camera_from_voxel, shape_px)
     if window[0] >= window[1] or window[2] >= window[3]:
         return
     voxel_from_camera = np.linalg.inv(camera_from_voxel)
@@ -130,10 +135,9 @@ def ray_fans(
     direction_from_pixel = voxel_from_camera[:3, :3] @ camera_from_pixel
     source = voxel_from_camera[:3, 3] - volume.box[0]
     for axis in np.flatnonzero(dominant_axes(direction_from_pixel, window)):
-        order = [*CROSS_AXES[axis], int(axis)]
-        padding = np.array([PADDING, PADDING, 0])
+        order = list(MARCH_ORDER[axis])
         yield RayFan(
-            int(axis), source[order] + padding, np.ascontiguousarray(direction_from_pixel[order]), camera_from_pixel,
+            int(axis), source[order], np.ascontiguousarray(direction_from_pixel[order]), camera_from_pixel,
             window,
         )  # fmt: skip
 

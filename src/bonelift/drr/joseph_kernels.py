@@ -1,7 +1,9 @@
-"""Compiled inner loops of :mod:`bonelift.drr.joseph`. Compiled on first use, then read from numba's cache.
+"""Compiled loops of :mod:`bonelift.drr.joseph`. Compiled on first use, then read from numba's cache.
 
-Rays are set up in float64 and sampled in float32. Positions are in the padded columns of ``RayVolume``: two axes
-across the march, then the marching axis itself.
+An image is cut into tiles of 8 x 8 rays, the volume into chunks of 4 slices across the marching axis. For each tile
+and chunk the corner rays bound what the tile can touch: nothing occupied is skipped; what lies wholly inside the grid
+runs in a loop without branches, in fixed point, that the compiler turns into vector instructions; the rest is checked
+voxel by voxel. Positions are voxel indices, ordered (across, across, along the march).
 """
 
 from __future__ import annotations
@@ -14,13 +16,30 @@ from numba import njit
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 """Fast arithmetic that keeps NaN and infinity meaningful."""
 
-STRIPE = 4
-"""Rows of an image that one thread takes at a time."""
+TILE = 8
+"""Side of a tile, pixels."""
+RAYS = TILE * TILE
+BLOCK = 4
+"""Side of an occupancy block, voxels, and slices in a chunk."""
+BLOCK_BITS = 2
+
+FRACTION_BITS = 20
+"""Of a 32 bit fixed-point position: 2**-20 voxel fine, up to MAX_VOXELS."""
+MAX_VOXELS = 2**11 - 2
+ONE = 2.0**FRACTION_BITS
+UNIT = np.float32(1 / ONE)
+FRACTION_MASK = np.int32(2**FRACTION_BITS - 1)
+SHIFT = np.int32(FRACTION_BITS)
+
+SKIP, CHECKED, CLEAR = 0, 1, 2
+
+# Columns of the ray table of a tile.
+START0, SLOPE0, START1, SLOPE1, STEP_MM, SIGN, ALONG = range(7)
 
 
 @njit(cache=True, nogil=True)
 def dominant_axes(direction_from_pixel, window):
-    """(3,) bool: the axes along which some ray of the window runs most."""
+    """(3,) bool: the axes along which some ray of the window runs most; ties go to the lower axis."""
     found = np.zeros(3, dtype=np.bool_)
     m = direction_from_pixel
     for row in range(window[0], window[1]):
@@ -37,81 +56,179 @@ def dominant_axes(direction_from_pixel, window):
     return found
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _is_dominant(axis, d0, d1, along):
-    """Whether a ray belongs to the fan of ``axis``; ties go to the lower axis, as in :func:`dominant_axes`."""
-    if axis == 0:
-        return along >= d0 and along >= d1
-    if axis == 1:
-        return along > d0 and along >= d1
-    return along > d0 and along > d1
+@njit(cache=True, nogil=True)
+def _trace_tile(axis, source, directions, camera, window, row0, column0, rays, slopes):
+    """Fill the ray table (7, RAYS) and fixed-point slopes (2, RAYS) of one tile.
 
-
-@njit(cache=True, nogil=True, inline="always")
-def _clip(low, high, position, slope, first, last):
-    """Narrow the slice range [low, high] to where ``position + slope * n`` lies within [first, last]."""
-    if abs(slope) < 1e-9:
-        if position < first or position > last:
-            return 1.0, 0.0
-        return low, high
-    entry, leave = (first - position) / slope, (last - position) / slope
-    if entry > leave:
-        entry, leave = leave, entry
-    return max(low, entry), min(high, leave)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _ray(shape, axis, source, directions, camera, row, column):
-    """First and last slice of a ray, its position in slice 0, its slopes and its length (mm) from slice to slice."""
-    d0 = directions[0, 0] * column + directions[0, 1] * row + directions[0, 2]
-    d1 = directions[1, 0] * column + directions[1, 1] * row + directions[1, 2]
-    d2 = directions[2, 0] * column + directions[2, 1] * row + directions[2, 2]
-    if not _is_dominant(axis, abs(d0), abs(d1), abs(d2)):
-        return 0, -1, 0.0, 0.0, 0.0, 0.0, 0.0
-    x = camera[0, 0] * column + camera[0, 1] * row + camera[0, 2]
-    y = camera[1, 0] * column + camera[1, 1] * row + camera[1, 2]
-    z = camera[2, 0] * column + camera[2, 1] * row + camera[2, 2]
-    step_mm = math.sqrt(x * x + y * y + z * z) / abs(d2)
-    slope0, slope1 = d0 / d2, d1 / d2
-    start0, start1 = source[0] - slope0 * source[2], source[1] - slope1 * source[2]
-    low, high = 0.0, shape[2] - 1.0
-    if (d2 > 0) == (z > 0):
-        low = max(low, source[2])
-    else:
-        high = min(high, source[2])
-    low, high = _clip(low, high, start0, slope0, 1.0, shape[0] - 2.0)
-    low, high = _clip(low, high, start1, slope1, 1.0, shape[1] - 2.0)
-    if low > high:
-        return 0, -1, 0.0, 0.0, 0.0, 0.0, 0.0
-    return math.ceil(low), math.floor(high), start0, start1, slope0, slope1, step_mm
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, boundscheck=False)
-def march_forward(voxels, axis, source, directions, camera, window, part, parts, image):
-    """Add the line integrals of the rays of one fan to ``image`` (C, rows, columns)."""
-    shape = voxels.shape
-    depth, channels = shape[2], shape[3]
-    next0, next1 = shape[1] * depth * channels, depth * channels
-    flat = voxels.ravel()
-    for row in range(window[0], window[1]):
-        if (row // STRIPE) % parts != part:
+    STEP_MM is 0 for rays of another fan and beyond the window. Returns the common sign of the march (+1 or -1), or 0
+    where the corners do not bound the tile (rays almost across the marching axis).
+    """
+    low, high = math.inf, -math.inf
+    for index in range(RAYS):
+        row, column = row0 + index // TILE, column0 + index % TILE
+        outside = row >= window[1] or column >= window[3]
+        row, column = min(row, window[1] - 1), min(column, window[3] - 1)
+        d0 = directions[0, 0] * column + directions[0, 1] * row + directions[0, 2]
+        d1 = directions[1, 0] * column + directions[1, 1] * row + directions[1, 2]
+        d2 = directions[2, 0] * column + directions[2, 1] * row + directions[2, 2]
+        x = camera[0, 0] * column + camera[0, 1] * row + camera[0, 2]
+        y = camera[1, 0] * column + camera[1, 1] * row + camera[1, 2]
+        z = camera[2, 0] * column + camera[2, 1] * row + camera[2, 2]
+        a0, a1, a2 = abs(d0), abs(d1), abs(d2)
+        if axis == 0:
+            ours = a2 >= a0 and a2 >= a1
+        elif axis == 1:
+            ours = a2 > a0 and a2 >= a1
+        else:
+            ours = a2 > a0 and a2 > a1
+        if 2 * a2 <= max(a0, a1):
+            low, high = -1.0, 1.0
+            rays[STEP_MM, index] = 0.0
             continue
-        for column in range(window[2], window[3]):
-            first, last, start0, start1, slope0, slope1, step_mm = _ray(
-                shape, axis, source, directions, camera, row, column
-            )
-            position0, position1 = np.float32(start0), np.float32(start1)
-            along0, along1 = np.float32(slope0), np.float32(slope1)
-            for c in range(channels):
-                total = np.float32(0)
-                for n in range(first, last + 1):
-                    y = position0 + along0 * np.float32(n)
-                    z = position1 + along1 * np.float32(n)
-                    iy, iz = np.int64(y), np.int64(z)
-                    fy, fz = y - np.float32(iy), z - np.float32(iz)
-                    at = iy * next0 + iz * next1 + n * channels + c
-                    near = flat[at] + fz * (flat[at + next1] - flat[at])
-                    far = flat[at + next0] + fz * (flat[at + next0 + next1] - flat[at + next0])
-                    total += near + fy * (far - near)
-                if last >= first:
-                    image[c, row, column] += total * np.float32(step_mm)
+        sign = 1.0 if (d2 > 0) == (z > 0) else -1.0
+        low, high = min(low, sign), max(high, sign)
+        slope0, slope1 = d0 / d2, d1 / d2
+        rays[START0, index] = source[0] - slope0 * source[2]
+        rays[START1, index] = source[1] - slope1 * source[2]
+        rays[SLOPE0, index] = slope0
+        rays[SLOPE1, index] = slope1
+        rays[STEP_MM, index] = math.sqrt(x * x + y * y + z * z) / a2 if ours and not outside else 0.0
+        rays[SIGN, index] = sign
+        rays[ALONG, index] = d2 if z > 0 else -d2
+        slopes[0, index] = np.int32(np.round(slope0 * ONE))
+        slopes[1, index] = np.int32(np.round(slope1 * ONE))
+    return low if low == high else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _classify(rays, first, last, sizes, summed, chunk):
+    """SKIP, CHECKED or CLEAR for slices ``first`` to ``last`` of a tile whose corners bound it."""
+    low0 = low1 = math.inf
+    high0 = high1 = -math.inf
+    for corner in (0, TILE - 1, RAYS - TILE, RAYS - 1):
+        for n in (first, last):
+            at0 = rays[START0, corner] + rays[SLOPE0, corner] * n
+            at1 = rays[START1, corner] + rays[SLOPE1, corner] * n
+            low0, high0 = min(low0, at0), max(high0, at0)
+            low1, high1 = min(low1, at1), max(high1, at1)
+    margin = 1e-4
+    if high0 <= -1 or low0 >= sizes[0] or high1 <= -1 or low1 >= sizes[1]:
+        return SKIP
+    first0 = max(math.floor(low0 - margin), 0) >> BLOCK_BITS
+    first1 = max(math.floor(low1 - margin), 0) >> BLOCK_BITS
+    last0 = (min(math.floor(high0 + margin) + 1, sizes[0] - 1) >> BLOCK_BITS) + 1
+    last1 = (min(math.floor(high1 + margin) + 1, sizes[1] - 1) >> BLOCK_BITS) + 1
+    occupied = (
+        summed[chunk, last0, last1]
+        - summed[chunk, first0, last1]
+        - summed[chunk, last0, first1]
+        + summed[chunk, first0, first1]
+    )
+    if occupied == 0:
+        return SKIP
+    inside0 = low0 >= margin and high0 <= sizes[0] - 1 - margin
+    inside1 = low1 >= margin and high1 <= sizes[1] - 1 - margin
+    return CLEAR if inside0 and inside1 else CHECKED
+
+
+@njit(cache=True, nogil=True)
+def _slices(sign, source_along, chunk, depth):
+    """First and one-past-last slice of a chunk that lie in front of the source."""
+    first, last = chunk * BLOCK, min(chunk * BLOCK + BLOCK, depth)
+    if sign > 0:
+        first = max(first, math.floor(min(max(source_along, -1.0), depth * 1.0)) + 1)
+    elif sign < 0:
+        last = min(last, math.ceil(min(max(source_along, -1.0), depth * 1.0)))
+    return first, last
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _locate(start, slope, slope_fixed, chunk_first, n, size):
+    """Lower voxel (-2 where the ray is outside) and fraction of one ray in slice n; the same as in the fast loop."""
+    at_chunk = start + slope * chunk_first
+    if not -BLOCK * 4.0 < at_chunk < size + BLOCK * 4.0:
+        return -2, np.float32(0)
+    fixed = np.int64(at_chunk * ONE) + np.int64(slope_fixed) * (n - chunk_first)
+    return fixed >> FRACTION_BITS, np.float32(fixed & ((1 << FRACTION_BITS) - 1)) * UNIT
+
+
+@njit(cache=True, nogil=True)
+def _corner(flat, base, strides, sizes, lower0, lower1):
+    """Voxel (lower0, lower1) of a slice, 0 outside the grid."""
+    if lower0 < 0 or lower1 < 0 or lower0 >= sizes[0] or lower1 >= sizes[1]:
+        return np.float32(0)
+    return flat[base + lower0 * strides[0] + lower1 * strides[1]]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def march_forward(
+    flat, offset, channel_stride, strides, sizes, summed, axis, source, directions, camera, window, part, parts, image
+):  # fmt: skip
+    """Add the line integrals of the rays of one fan to ``image`` (C, rows, columns). Arguments: see ``RayFan``."""
+    channels = image.shape[0]
+    rays, slopes = np.empty((7, RAYS)), np.zeros((2, RAYS), dtype=np.int32)
+    fixed0, fixed1 = np.empty(RAYS, dtype=np.int32), np.empty(RAYS, dtype=np.int32)
+    slope0, slope1 = np.empty(RAYS, dtype=np.int32), np.empty(RAYS, dtype=np.int32)
+    partial, sums = np.empty(RAYS, dtype=np.float32), np.empty((channels, RAYS), dtype=np.float32)
+    stride0, stride1 = np.int32(strides[0]), np.int32(strides[1])
+    both = np.int32(strides[0] + strides[1])
+    for row0 in range(window[0] + part * TILE, window[1], parts * TILE):
+        for column0 in range(window[2], window[3], TILE):
+            sign = _trace_tile(axis, source, directions, camera, window, row0, column0, rays, slopes)
+            slope0[:], slope1[:], sums[:] = slopes[0], slopes[1], 0
+            for chunk in range(summed.shape[0]):
+                first, last = _slices(sign, source[2], chunk, sizes[2])
+                if first >= last:
+                    continue
+                state = CHECKED if sign == 0 else _classify(rays, first, last - 1, sizes, summed, chunk)
+                if state == SKIP:
+                    continue
+                begin = chunk * BLOCK
+                if state == CLEAR:
+                    for p in range(RAYS):
+                        fixed0[p] = np.int32((rays[START0, p] + rays[SLOPE0, p] * begin) * ONE)
+                        fixed1[p] = np.int32((rays[START1, p] + rays[SLOPE1, p] * begin) * ONE)
+                for c in range(channels):
+                    if state == CLEAR:
+                        partial[:] = 0
+                        for n in range(first, last):
+                            slab = flat[offset + c * channel_stride + n * strides[2] :]
+                            steps = np.int32(n - begin)
+                            for p in range(RAYS):
+                                y = np.int32(fixed0[p] + slope0[p] * steps)
+                                z = np.int32(fixed1[p] + slope1[p] * steps)
+                                fy = np.float32(np.int32(y & FRACTION_MASK)) * UNIT
+                                fz = np.float32(np.int32(z & FRACTION_MASK)) * UNIT
+                                at = np.int32(np.int32(y >> SHIFT) * stride0 + np.int32(z >> SHIFT) * stride1)
+                                v00, v01 = slab[np.uint32(at)], slab[np.uint32(np.int32(at + stride1))]
+                                v10 = slab[np.uint32(np.int32(at + stride0))]
+                                v11 = slab[np.uint32(np.int32(at + both))]
+                                near, far = v00 + fz * (v01 - v00), v10 + fz * (v11 - v10)
+                                partial[p] += near + fy * (far - near)
+                        for p in range(RAYS):
+                            sums[c, p] += partial[p]
+                    else:
+                        base = offset + c * channel_stride
+                        _add_checked(flat, base, strides, sizes, rays, slopes, source[2], begin, first, last, sums[c])
+            for p in range(RAYS):
+                if rays[STEP_MM, p] > 0:
+                    for c in range(channels):
+                        image[c, row0 + p // TILE, column0 + p % TILE] += sums[c, p] * rays[STEP_MM, p]
+
+
+@njit(cache=True, nogil=True)
+def _add_checked(flat, base, strides, sizes, rays, slopes, source_along, begin, first, last, sums):
+    """Slices ``first`` to ``last`` of a tile, every voxel checked against the grid."""
+    for p in range(RAYS):
+        if rays[STEP_MM, p] == 0:
+            continue
+        for n in range(first, last):
+            y, fy = _locate(rays[START0, p], rays[SLOPE0, p], slopes[0, p], begin, n, sizes[0])
+            z, fz = _locate(rays[START1, p], rays[SLOPE1, p], slopes[1, p], begin, n, sizes[1])
+            if y < -1 or z < -1 or y >= sizes[0] or z >= sizes[1] or (n - source_along) * rays[SIGN, p] <= 0:
+                continue
+            at = base + n * strides[2]
+            v00, v01 = _corner(flat, at, strides, sizes, y, z), _corner(flat, at, strides, sizes, y, z + 1)
+            v10, v11 = _corner(flat, at, strides, sizes, y + 1, z), _corner(flat, at, strides, sizes, y + 1, z + 1)
+            near, far = v00 + fz * (v01 - v00), v10 + fz * (v11 - v10)
+            sums[p] += near + fy * (far - near)

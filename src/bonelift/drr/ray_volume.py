@@ -1,108 +1,131 @@
-"""A volume laid out for ray marching: cropped to its occupied box, zero-padded, one copy per marching axis."""
+"""A volume made ready for ray marching: checked, with a map of where it is not zero. The voxels are not copied."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from bonelift.drr.joseph_kernels import BLOCK, MAX_VOXELS
 from bonelift.errors import InputError
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 """First and one-past-last voxel index along i, j, k."""
 
-PADDING = 2
-"""Zero voxels around the crop: one that linear interpolation fades into, one against rounding."""
-
-CROSS_AXES = ((1, 2), (0, 2), (0, 1))
-"""The two axes that span a slice, for marching axis 0, 1, 2."""
+MARCH_ORDER = ((1, 2, 0), (0, 2, 1), (0, 1, 2))
+"""Axes as (across, across, along) for marching axis 0, 1, 2."""
 
 
 @dataclass(frozen=True)
 class RayVolume:
     """Volumes on one grid, made ready once for any number of projections.
 
-    values: (C, I, J, K) float32, finite; read, never written.
-    box: voxels outside it are taken as zero; a ray is marched through it only.
+    values: (C, I, J, K) float32, C-contiguous, finite inside ``box``; read, never written.
+    box: voxels outside it count as zero.
+    occupied: (I', J', K') uint8 over blocks of 4^3 voxels from the first voxel of ``box`` on: 1 where any channel of
+        any voxel is not zero.
     """
 
     values: NDArray[np.float32]
     box: Box
-    _columns: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
+    occupied: NDArray[np.uint8]
+    _summed: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_empty(self) -> bool:
-        return any(first >= last for first, last in zip(*self.box, strict=True))
+        return not self.occupied.any()
 
-    def columns(self, axis: int) -> NDArray[np.float32]:
-        """(P + 4, Q + 4, N, C): the box with ``axis`` as the marching axis, padded across it; made on first use."""
-        if axis not in self._columns:
-            across = CROSS_AXES[axis]
-            crop = self.values[:, *(slice(first, last) for first, last in zip(*self.box, strict=True))]
-            crop = crop.transpose(across[0] + 1, across[1] + 1, axis + 1, 0)
-            rows, columns, depth, channels = crop.shape
-            padded = np.zeros((rows + 2 * PADDING, columns + 2 * PADDING, depth, channels), dtype=np.float32)
-            padded[PADDING:-PADDING, PADDING:-PADDING] = crop
-            self._columns[axis] = padded
-        return self._columns[axis]
+    def occupied_box(self) -> Box:
+        """The box of blocks that are not zero, in voxels (a few too many at its faces)."""
+        corners = []
+        for axis in range(3):
+            across = tuple(a for a in range(3) if a != axis)
+            blocks = np.flatnonzero(self.occupied.any(axis=across))
+            start = self.box[0][axis]
+            corners.append(
+                (start + BLOCK * int(blocks[0]), min(start + BLOCK * (int(blocks[-1]) + 1), self.box[1][axis]))
+            )
+        (i0, i1), (j0, j1), (k0, k1) = corners
+        return (i0, j0, k0), (i1, j1, k1)
+
+    def summed_occupancy(self, axis: int) -> NDArray[np.int32]:
+        """(N', P' + 1, Q' + 1) summed-area tables of ``occupied``, one for each chunk along marching ``axis``."""
+        if axis not in self._summed:
+            across0, across1, along = MARCH_ORDER[axis]
+            blocks = self.occupied.transpose(along, across0, across1)
+            table = np.zeros((blocks.shape[0], blocks.shape[1] + 1, blocks.shape[2] + 1), dtype=np.int32)
+            np.cumsum(np.cumsum(blocks, axis=1, dtype=np.int32), axis=2, out=table[:, 1:, 1:])
+            self._summed[axis] = table
+        return self._summed[axis]
 
 
-def prepare(values: ArrayLike, box: Box | None = None) -> RayVolume:
-    """Check volumes and find what is occupied.
+def prepare(values: ArrayLike, box: Box | None = None, threads: int = 1) -> RayVolume:
+    """Check volumes and find where they are not zero.
 
-    values: (C, I, J, K), one or more volumes on one grid; float32 is used without a copy.
-    box: ((i0, j0, k0), (i1, j1, k1)), half open; None finds the box of the voxels that are not zero.
+    values: (C, I, J, K), one or more volumes on one grid; C-contiguous float32 is used without a copy.
+    box: ((i0, j0, k0), (i1, j1, k1)), half open: voxels outside count as zero. None: the whole grid.
     Errors: InputError for another number of axes, NaN or infinity, or a box outside the grid.
     """
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 4 or 0 in array.shape:
         raise InputError(f"drr: values have shape {array.shape}; expected non-empty (channels, I, J, K)")
-    first, last, finite = occupied_box(array)
-    if not finite:
-        raise InputError("drr: the volume holds NaN or infinite voxels; replace them (air is 0) before projecting")
-    if box is None:
-        return RayVolume(array, (_triple(first), _triple(last)))
-    corners = np.asarray(box)
+    if max(array.shape[1:]) > MAX_VOXELS or array[0].size >= 2**31:
+        raise InputError(f"drr: grid {array.shape[1:]} is too large; expected at most {MAX_VOXELS} voxels an axis")
+    corners = np.array([(0, 0, 0), array.shape[1:]] if box is None else box)
     if corners.shape != (2, 3) or (corners[0] < 0).any() or (corners[1] > array.shape[1:]).any():
         raise InputError(f"drr: box {box} is not ((i0, j0, k0), (i1, j1, k1)) inside the grid {array.shape[1:]}")
-    return RayVolume(array, (_triple(corners[0]), _triple(corners[1])))
+    first, last = _triple(corners[0]), _triple(corners[1])
+    size = np.maximum(corners[1] - corners[0], 0)
+    occupied = np.zeros(tuple(-(-size // BLOCK)), dtype=np.uint8)
+    crop = array[:, *(slice(low, high) for low, high in zip(first, last, strict=True))]
+    finite = np.ones(max(threads, 1), dtype=np.bool_)
+    run_parts(lambda part: _scan(crop, occupied, part, threads, finite), threads)
+    if not finite.all():
+        raise InputError("drr: the volume holds NaN or infinite voxels; replace them (air is 0) before projecting")
+    return RayVolume(array, (first, last), occupied)
 
 
 def _triple(indices: NDArray[np.integer]) -> tuple[int, int, int]:
     return int(indices[0]), int(indices[1]), int(indices[2])
 
 
-@njit("Tuple((i8[::1], i8[::1], b1))(f4[:,:,:,::1])", cache=True, nogil=True)
-def _scan(values):
+def run_parts(run: Callable[[int], None], parts: int) -> None:
+    """Call ``run(part)`` for every part, each in its own thread (the kernels release the interpreter lock)."""
+    if parts <= 1:
+        run(0)
+        return
+    with ThreadPoolExecutor(parts) as pool:
+        list(pool.map(run, range(parts)))
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _absolute_sum(row):
+    """Sum of |v|: 0 in an empty row, not finite where a voxel is not."""
+    total = np.float32(0)
+    for k in range(row.size):
+        total += abs(row[k])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _scan(values, occupied, part, parts, finite):
+    """Mark occupied blocks; clear ``finite[part]`` at a NaN or infinity. Each part takes its own blocks along i."""
     channels, size_i, size_j, size_k = values.shape
-    first = np.array([size_i, size_j, size_k])
-    last = np.zeros(3, dtype=np.int64)
-    finite = True
-    for c in range(channels):
-        for i in range(size_i):
+    for block_i in range(part, occupied.shape[0], parts):
+        for i in range(block_i * BLOCK, min(block_i * BLOCK + BLOCK, size_i)):
             for j in range(size_j):
-                row = values[c, i, j]
-                # Branch-free pass first: a sum of |v| is 0 in an empty row and not finite where a voxel is not.
-                total = np.float32(0)
-                for k in range(size_k):
-                    total += abs(row[k])
-                if total == 0:
-                    continue
-                if not np.isfinite(total):
-                    finite = finite and np.isfinite(row).all()
-                low, high = 0, size_k
-                while row[low] == 0:
-                    low += 1
-                while row[high - 1] == 0:
-                    high -= 1
-                first[0], last[0] = min(first[0], i), max(last[0], i + 1)
-                first[1], last[1] = min(first[1], j), max(last[1], j + 1)
-                first[2], last[2] = min(first[2], low), max(last[2], high)
-    return first, last, finite
-
-
-def occupied_box(values: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """(3,) first and (3,) one-past-last index of the voxels that are not zero, and whether all are finite."""
-    return _scan(values)
+                for c in range(channels):
+                    row = values[c, i, j]
+                    total = _absolute_sum(row)
+                    if total == 0:
+                        continue
+                    if not np.isfinite(total) and not np.isfinite(row).all():
+                        finite[part] = False
+                    marks = occupied[block_i, j // BLOCK]
+                    for k in range(size_k):
+                        if row[k] != 0:
+                            marks[k // BLOCK] = 1
