@@ -9,37 +9,64 @@ from scipy import ndimage, stats
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_FLAT_FRACTION = 0.02
-"""A burnt-in surround stays this close (of the image's range) to the darkest or brightest value; JPEG ripples do."""
+_DARK_FRACTION, _BRIGHT_FRACTION = 0.08, 0.02
+"""A burnt-in surround stays this close (of the image's range) to the darkest or brightest value: JPEG ripples, and
+glare of an image intensifier on a black surround."""
+_TRIM_FRACTION = 0.01
+_STRAIGHT_EDGE = 0.8
+"""The part of the first line inside a collimator blade that is exposed."""
 _LONG_SIDE_PX = 420
 """Polarity is judged on an image shrunk to about this length, so that the scales below mean the same on every film."""
 _UNDECIDED = 0.05
 
 
-def burnt_in_surround(pixels: Pixels) -> Mask:
-    """True where the image shows collimator blades or an empty surround: flat, extreme, joined to an image corner.
+def burnt_in_surround(
+    pixels: Pixels, dark_fraction: float = _DARK_FRACTION, bright_fraction: float = _BRIGHT_FRACTION
+) -> Mask:
+    """True where the image shows collimator blades or an empty surround: extreme, and joined to an image corner.
 
-    pixels: (rows, columns). An image that is flat all over has no surround.
+    pixels: (rows, columns). An image that is flat all over has no surround. On a film with bright bones black air is
+    part of it, which does no harm.
+    dark_fraction, bright_fraction: how near to the extremes, of the image's range.
     """
     low, high = float(pixels.min()), float(pixels.max())
-    tolerance = _FLAT_FRACTION * (high - low)
     surround = np.zeros(pixels.shape, dtype=np.bool_)
     if high <= low:
         return surround
-    for extreme in (pixels <= low + tolerance, pixels >= high - tolerance):
+    dark, bright = low + dark_fraction * (high - low), high - bright_fraction * (high - low)
+    for extreme in (pixels <= dark, pixels >= bright):
         components = _components(extreme)
         corners = {int(components[row, column]) for row in (0, -1) for column in (0, -1)} - {0}
         surround |= np.isin(components, list(corners))
     return surround
 
 
-def exposed_box(surround: Mask) -> tuple[int, int, int, int]:
-    """(x0, y0, x1, y1), half open: the rows and columns that are not surround from end to end."""
-    columns = np.flatnonzero(~surround.all(axis=0))
-    rows = np.flatnonzero(~surround.all(axis=1))
-    if len(columns) == 0 or len(rows) == 0:
-        return 0, 0, surround.shape[1], surround.shape[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+def exposed_box(pixels: Pixels, padding: Mask | None = None) -> tuple[int, int, int, int]:
+    """(x0, y0, x1, y1), half open, without the margins that collimator blades or padding leave black (or white).
+
+    A margin counts where its rows or columns are flat from end to end and stop at a straight edge: air that a window
+    turned black stops at the curve of the arm, and stays.
+    """
+    flat = burnt_in_surround(pixels, _TRIM_FRACTION, _TRIM_FRACTION)
+    if padding is not None:
+        flat |= padding
+    y0, y1 = _blade_margins(flat)
+    x0, x1 = _blade_margins(flat[y0 : len(flat) - y1].T)
+    return x0, y0, pixels.shape[1] - x1, pixels.shape[0] - y1
+
+
+def _blade_margins(flat: Mask) -> tuple[int, int]:
+    """How many rows to take off at the top and at the bottom."""
+    lines = np.flatnonzero(~flat.all(axis=1))
+    if len(lines) == 0:
+        return 0, 0
+    across = ~flat.all(axis=0)
+    margins = []
+    for count, direction in ((int(lines[0]), 1), (int(len(flat) - 1 - lines[-1]), -1)):
+        # Two lines in from the edge, past its blur.
+        beyond = flat[::direction][min(count + 2, len(flat) - 1)]
+        margins.append(count if beyond[across].mean() <= 1 - _STRAIGHT_EDGE else 0)
+    return margins[0], margins[1]
 
 
 def fill_bright_surround(pixels: Pixels, surround: Mask) -> Pixels:
@@ -56,7 +83,7 @@ def fill_bright_surround(pixels: Pixels, surround: Mask) -> Pixels:
     if not bright.any():
         return pixels
     grown = _grown(bright, rim_px)
-    return np.where(grown, np.float32(np.percentile(pixels[exposed], 5)), pixels)
+    return np.where(grown, np.float32(np.percentile(pixels[~grown], 5)), pixels) if not grown.all() else pixels
 
 
 def bones_look_bright(pixels: Pixels, surround: Mask) -> bool | None:

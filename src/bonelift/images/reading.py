@@ -235,7 +235,7 @@ def _bone_bright_pixels(
     surround = burnt_in_surround(recorded.pixels)
     if recorded.padding is not None:
         surround |= recorded.padding
-    box = exposed_box(surround)
+    box = exposed_box(recorded.pixels, recorded.padding)
     if options.roi is not None:
         box = _checked_roi(name, options.roi, recorded.pixels.shape)
         facts["trim"] = "option --roi"
