@@ -1,0 +1,83 @@
+"""Where the predicted bones lie in the X-ray's frame: matched to the bone-only image, never moved for the eye."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.images import LabelGrid
+from bonelift.images.film import Film
+from bonelift.registration import FixedView, PoseResult, PoseSettings, moving_bone, register
+from bonelift.registration.nominal_bone import nominal_attenuation
+
+Float = NDArray[np.float64]
+
+BONES = ("radius", "ulna")
+
+WRIST_SETTINGS = PoseSettings()
+"""Both bones as one: several starts around the nominal pose of a positioned wrist."""
+BONE_SETTINGS = PoseSettings(
+    prior_sigma=(0.04, 0.04, 0.06, 1.5, 1.5, 3.0),
+    cost_of_sigma=0.01,
+    starts=1,
+    generations=0,
+    coarse_factor=2,
+)
+"""Then each by itself: the relative pose of radius and ulna was predicted too, and may be off by so much."""
+_COMPARED_ABOVE_MM = -40.0
+"""Radius-frame height below which the label grid knows nothing; the image further down the forearm does not count."""
+
+
+@dataclass(frozen=True)
+class PlacedWrist:
+    """Poses against one film, or against several that share a world.
+
+    wrist: both bones as one rigid object. bones: "radius", "ulna" -> its own pose, from the radius frame.
+    All poses are canonical_from_radius: in the canonical world of the films' cameras, right wrist.
+    """
+
+    wrist: PoseResult
+    bones: Mapping[str, PoseResult]
+
+
+def place(
+    fields: NDArray[np.floating],
+    grid: LabelGrid,
+    views: Sequence[FixedView],
+    canonical_from_start: Float,
+    seed: int = 0,
+) -> PlacedWrist:
+    """Register the predicted bones to bone-only images (:func:`bone_view`).
+
+    fields: (2, I, J, K) soft labels of radius and ulna on ``grid`` (radius frame).
+    canonical_from_start: (4, 4), usually the nominal pose of the first film.
+    """
+    radius, ulna = (moving_bone(*nominal_attenuation(field, grid)) for field in fields)
+    both = moving_bone(radius.volume.values[0] + ulna.volume.values[0], radius.bone_from_voxel)
+    wrist = register(both, views, canonical_from_start, WRIST_SETTINGS, seed=seed)
+    at = wrist.world_from_bone
+    radius_pose = register(radius, views, at, BONE_SETTINGS, [(ulna, at)], seed)
+    ulna_pose = register(ulna, views, at, BONE_SETTINGS, [(radius, radius_pose.world_from_bone)], seed)
+    return PlacedWrist(wrist, {"radius": radius_pose, "ulna": ulna_pose})
+
+
+def bone_view(
+    film: Film, drr: NDArray[np.floating], recorded: NDArray[np.bool_], first: Film | None = None
+) -> FixedView:
+    """A film's bone-only image as a registration sees it, in the canonical world of ``first`` (its own where None).
+
+    drr: FILM_SHAPE line integrals. recorded: FILM_SHAPE, where the film lies inside the recorded image.
+    Weights fade to 0 below the label grid's proximal end, as the bone lies at its nominal pose.
+    """
+    end = np.array([0.0, 0.0, _COMPARED_ABOVE_MM, 1.0])
+    end_row = film.camera.project((film.nominal_camera_from_radius() @ end)[:3])[1]
+    ramp = np.clip((end_row - np.arange(drr.shape[0])) / 4, 0, 1)[:, None]
+    camera = film.camera
+    if first is not None:
+        # Both worlds are mirrored alike, so that what is left between them is rigid.
+        canonical_from_first = np.linalg.inv(film.world_from_canonical) @ first.world_from_canonical
+        camera = replace(camera, camera_from_world=canonical_from_first)
+    return FixedView(np.asarray(drr, dtype=np.float64), camera, ramp * recorded)
