@@ -1,0 +1,60 @@
+"""What the locator sees of a radiograph; one function for training and use, without torch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bonelift.images import Radiograph
+from bonelift.images.film import normalise_film
+
+Float = NDArray[np.float64]
+
+LOCATOR_SHAPE = (160, 160)
+"""Rows, columns."""
+LOCATOR_SPACING_MM = 2.0
+"""Pixel side at the wrist."""
+
+
+def image_from_locator(radiograph: Radiograph, quarter_turns: int = 0) -> Float:
+    """(3, 3): (column, row) px of the locator's picture to px of the radiograph.
+
+    The middle of the picture is the middle of the radiograph. Left wrists are mirrored. The picture shows the
+    radiograph turned by ``quarter_turns`` x 90 degrees clockwise.
+    """
+    spacing_at_wrist_mm = (
+        radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
+    )
+    scale = LOCATOR_SPACING_MM / spacing_at_wrist_mm
+    turn = quarter_turns % 4
+    cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[turn]
+    linear = np.array([[cosine, sine], [-sine, cosine]])
+    if radiograph.side == "left":
+        linear = np.diag([-1.0, 1.0]) @ linear
+    matrix = np.eye(3)
+    matrix[:2, :2] = scale * linear
+    rows, columns = radiograph.pixels.shape
+    middle = np.array([(columns - 1) / 2, (rows - 1) / 2])
+    matrix[:2, 2] = middle - matrix[:2, :2] @ [(LOCATOR_SHAPE[1] - 1) / 2, (LOCATOR_SHAPE[0] - 1) / 2]
+    return matrix
+
+
+def locator_input(radiograph: Radiograph, quarter_turns: int = 0) -> tuple[NDArray[np.float32], Float]:
+    """The whole radiograph at 2 mm a pixel, as a right wrist.
+
+    Returns LOCATOR_SHAPE float32 in [0, 1.2], bone bright, 0 outside the radiograph (percentiles 1 and 99.5 of what is
+    inside go to 0 and 1), and image_from_locator.
+    """
+    matrix = image_from_locator(radiograph, quarter_turns)
+    shrink = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+    smooth = np.asarray(radiograph.pixels, dtype=np.float32)
+    if shrink > 1:
+        smooth = ndimage.gaussian_filter(smooth, 0.4 * np.sqrt(shrink**2 - 1), mode="nearest")
+    rows, columns = np.mgrid[: LOCATOR_SHAPE[0], : LOCATOR_SHAPE[1]].astype(np.float64)
+    u = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
+    v = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
+    height, width = radiograph.pixels.shape
+    inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
+    pixels = ndimage.map_coordinates(smooth, [v, u], order=1, mode="nearest")
+    return normalise_film(pixels, inside), matrix

@@ -1,0 +1,88 @@
+"""Random changes to a batch on its way into a network. All draw from torch's global generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import radians
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class AffineRange:
+    """Uniform ranges, each way, of a random affine about the middle of the picture."""
+
+    translation_px: float = 0.0
+    rotation_deg: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+
+
+def _uniform(count: int, half_width: float, device: torch.device) -> Tensor:
+    return (2 * torch.rand(count, device=device) - 1) * half_width
+
+
+def random_affines(count: int, ranges: AffineRange, device: torch.device) -> Tensor:
+    """(N, 2, 3) float32: pixel offsets from the middle in the new picture to offsets from the middle in the old one."""
+    angle = _uniform(count, radians(ranges.rotation_deg), device)
+    scale = 1 + _uniform(count, ranges.scale, device)
+    shear = _uniform(count, ranges.shear, device)
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    column = torch.stack([cosine, -sine + shear * cosine, _uniform(count, ranges.translation_px, device)], dim=1)
+    row = torch.stack([sine, cosine + shear * sine, _uniform(count, ranges.translation_px, device)], dim=1)
+    return torch.stack([column, row], dim=1)
+
+
+def warp(images: Tensor, old_from_new: Tensor) -> Tensor:
+    """Bilinear resampling of (N, C, H, W) under (N, 2, 3) affines from ``random_affines``; 0 outside."""
+    height, width = images.shape[-2:]
+    # affine_grid works on -1..1 across the outer edges (align_corners=False): pixels * 2 / size.
+    size = torch.tensor([width, height], dtype=torch.float32, device=images.device)
+    theta = old_from_new.clone()
+    theta[:, :, :2] *= size[None, None, :] / size[None, :, None]
+    theta[:, :, 2] *= 2 / size[None, :]
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def move_points(points_px: Tensor, old_from_new: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(N, L, 2) (column, row) points of the old pictures to where ``warp`` shows them in the new ones."""
+    middle = torch.tensor([(shape[1] - 1) / 2, (shape[0] - 1) / 2], device=points_px.device)
+    offset = points_px - middle - old_from_new[:, None, :, 2]
+    return torch.linalg.solve(old_from_new[:, None, :, :2], offset[..., None]).squeeze(-1) + middle
+
+
+def _each(count: int, low: float, high: float, device: torch.device) -> Tensor:
+    return (low + (high - low) * torch.rand(count, device=device)).view(-1, 1, 1, 1)
+
+
+def vary_film(film: Tensor, strength: float) -> Tensor:
+    """Gamma, contrast, brightness and noise of films (N, 1, H, W) in [0, 1.2]; ``strength`` 0 changes nothing."""
+    count, device = len(film), film.device
+    gamma = torch.exp(_each(count, -0.35, 0.35, device) * strength)
+    gain = 1 + _each(count, -0.12, 0.12, device) * strength
+    offset = _each(count, -0.06, 0.06, device) * strength
+    noise = _each(count, 0.0, 0.03, device) * strength
+    varied = film.clamp_min(1e-4) ** gamma * gain + offset + noise * torch.randn_like(film)
+    return varied.clamp(0.0, 1.2)
+
+
+_BINOMIAL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
+
+
+def vary_drr(drr: Tensor, strength: float) -> Tensor:
+    """Blur, gain and noise (white, and in blobs of 8 px) of DRRs / DRR_SCALE (N, 1, H, W); never negative."""
+    count, device = len(drr), drr.device
+    kernel = _BINOMIAL.to(device)
+    blurred = functional.conv2d(drr, kernel.view(1, 1, 5, 1), padding=(2, 0))
+    blurred = functional.conv2d(blurred, kernel.view(1, 1, 1, 5), padding=(0, 2))
+    share = _each(count, 0.0, 1.0, device) * strength
+    varied = (1 - share) * drr + share * blurred
+    coarse = torch.randn(count, 1, drr.shape[2] // 8, drr.shape[3] // 8, device=device)
+    blobs = functional.interpolate(coarse, size=list(drr.shape[-2:]), mode="bilinear", align_corners=False)
+    noise = _each(count, 0.0, 0.03, device) * torch.randn_like(drr) + _each(count, 0.0, 0.06, device) * blobs
+    gain = 1 + _each(count, -0.04, 0.04, device) * strength
+    # Errors of a translation stand where bone is or is nearly; air stays air.
+    return (varied * gain + strength * noise * (varied > 0.02)).clamp_min(0.0)

@@ -1,0 +1,125 @@
+"""The three sizes of training: smoke (tests), laptop (two CPU cores, about an hour), paper (DESIGN's numbers, GPU)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from bonelift.errors import InputError
+from bonelift.images import PAPER_GRID, LabelGrid
+from bonelift.images.volume import LAPTOP_GRID
+from bonelift.networks.locator import LocatorConfig
+from bonelift.networks.pix2pix import Pix2pixConfig
+from bonelift.networks.tl_embedding import TlConfig
+from bonelift.training.augmentation import AffineRange
+from bonelift.training.locator import LocatorTraining
+from bonelift.training.loop import LoopConfig
+from bonelift.training.pix2pix import Pix2pixTraining
+from bonelift.training.tl import AutoencoderTraining, PredictorTraining
+
+PresetName = Literal["smoke", "laptop", "paper"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Every choice of one training, from grid to learning rates."""
+
+    name: PresetName
+    grid: LabelGrid
+    tl: TlConfig
+    pix2pix: Pix2pixConfig
+    locator: LocatorConfig
+    autoencoder_training: AutoencoderTraining
+    predictor_training: PredictorTraining
+    finetune_training: PredictorTraining
+    pix2pix_training: Pix2pixTraining
+    locator_training: LocatorTraining = field(
+        default_factory=lambda: LocatorTraining(LoopConfig(6_000, 1e-3, "cosine", 100))
+    )
+
+
+def load_preset(name: str, device: str = "cpu") -> Preset:
+    """The preset of that name, with every stage on ``device``."""
+    if name == "smoke":
+        preset = _smoke()
+    elif name == "laptop":
+        preset = _laptop()
+    elif name == "paper":
+        preset = _paper()
+    else:
+        raise InputError(f"--preset {name}: no such preset; expected smoke, laptop or paper")
+    return replace(
+        preset,
+        autoencoder_training=replace(preset.autoencoder_training, device=device),
+        predictor_training=replace(preset.predictor_training, device=device),
+        finetune_training=replace(preset.finetune_training, device=device),
+        pix2pix_training=replace(preset.pix2pix_training, device=device),
+        locator_training=replace(preset.locator_training, device=device),
+    )
+
+
+def with_minutes(loop: LoopConfig, minutes: float) -> LoopConfig:
+    """The same schedule, ended by the clock instead of by the number of updates."""
+    return replace(loop, max_minutes=minutes, updates=10**7)
+
+
+def _smoke() -> Preset:
+    """Seconds: shows that every stage runs, not that it learns."""
+    tl = TlConfig(
+        encoder_channels=(4, 8, 8), decoder_channels=(16, 8, 8), predictor_channels=(4, 8, 8, 16), predictor_hidden=16
+    )
+    loop = LoopConfig(4, 1e-3, validate_every=4, log_every=2)
+    return Preset(
+        "smoke",
+        LAPTOP_GRID,
+        tl,
+        Pix2pixConfig((8, 8, 16), 4),
+        LocatorConfig((4, 8, 8)),
+        AutoencoderTraining(loop, batch=4),
+        PredictorTraining(loop, batch=4, latent_warmup_updates=2),
+        PredictorTraining(loop, batch=4),
+        Pix2pixTraining(loop, batch=4),
+        LocatorTraining(loop, batch=4),
+    )
+
+
+def _laptop() -> Preset:
+    """Higher rates that fall along a cosine, and the latent warm-up: the most accuracy in an hour of two cores."""
+    return Preset(
+        "laptop",
+        LAPTOP_GRID,
+        TlConfig(),
+        Pix2pixConfig(),
+        LocatorConfig(),
+        AutoencoderTraining(LoopConfig(6_000, 2e-3, "cosine", 100)),
+        PredictorTraining(LoopConfig(10_000, 1e-3, "cosine", 100), latent_warmup_updates=4_000),
+        PredictorTraining(LoopConfig(2_000, 2e-4, "cosine", 50)),
+        Pix2pixTraining(LoopConfig(10_000, 2e-4, "cosine")),
+    )
+
+
+def _paper() -> Preset:
+    """Updates and rates of Shiode et al. 2021; the grid is the one that DESIGN decided on.
+
+    Scale is left out of P's augmentation, because the bone's size has to be read from the film.
+    """
+    tl = TlConfig(
+        PAPER_GRID.shape,
+        encoder_channels=(16, 32, 64, 128),
+        decoder_channels=(256, 128, 64, 32),
+        predictor_channels=(32, 64, 128, 256),
+        predictor_blocks=(2, 2, 2),
+        predictor_hidden=512,
+    )
+    affine = AffineRange(2.0, 2.0, 0.0, 0.0)
+    return Preset(
+        "paper",
+        PAPER_GRID,
+        tl,
+        Pix2pixConfig((64, 128, 256, 512, 512), 64),
+        LocatorConfig(),
+        AutoencoderTraining(LoopConfig(35_000, 1e-4), batch=8),
+        PredictorTraining(LoopConfig(35_000, 1e-4), batch=8, affine=affine),
+        PredictorTraining(LoopConfig(15_000, 1e-5), batch=8, affine=affine),
+        Pix2pixTraining(LoopConfig(200_000, 2e-4), batch=1),
+    )
