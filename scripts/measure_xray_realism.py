@@ -136,8 +136,8 @@ def main() -> None:
     head = (
         "# Do real wrist radiographs lie inside the virtual spread?\n\n"
         "Made by `scripts/measure_xray_realism.py`; landmarks of the real films placed by hand. Values of standard"
-        " films (160 x 128 px of 0.5 mm, 0 and 1 at the 1st and 99.5th percentile). In brackets the share of virtual films"
-        " below the real value; **bold** lies outside the 1 to 99 % range of the virtual films.\n\n"
+        " films (160 x 128 px of 0.5 mm, 0 and 1 at the 1st and 99.5th percentile). In brackets the"
+        " share of virtual films below the real value; **bold** lies outside their 1 to 99 % range.\n\n"
     )
     tail = (
         f"\n\n{len(virtual)} virtual films of {options.patients} patients;"

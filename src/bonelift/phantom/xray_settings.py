@@ -16,7 +16,7 @@ from bonelift.phantom.vendor import Processing
 Modality = Literal["film", "fluoroscopy"]
 Pair = tuple[float, float]
 
-FLUOROSCOPY_SHARE = 0.15
+FLUOROSCOPY_SHARE = 0.2
 """Share of fluoroscopic images where :func:`draw_settings` is free to choose."""
 
 
@@ -169,7 +169,7 @@ def _film_detector(rng: np.random.Generator) -> Detector:
         scatter_width_mm=rng.uniform(12, 45),
         focal_spot_mm=float(rng.choice([0.6, 1.0, 1.2])),
         blur_mm=rng.uniform(0.05, 0.18),
-        quanta_per_mm2=_log_uniform(rng, 3e4, 2e6),
+        quanta_per_mm2=_log_uniform(rng, 1.2e4, 1e6),
         electronic_noise=rng.uniform(0.0, 1.0),
     )
 
@@ -188,14 +188,14 @@ def _fluoroscopy_detector(rng: np.random.Generator) -> Detector:
 def _film_processing(rng: np.random.Generator, photometric: Literal["MONOCHROME1", "MONOCHROME2"]) -> Processing:
     return Processing(
         scale="log",
-        signal_range=(_log_uniform(rng, 0.002, 0.02), rng.uniform(0.35, 1.2)),
-        band_gains=(_sometimes(rng, 0.6, -0.3, 1.5), _sometimes(rng, 0.8, 0.0, 2.0), _sometimes(rng, 0.8, 0.0, 1.5)),
+        signal_range=(_log_uniform(rng, 0.002, 0.02), rng.uniform(0.45, 1.2)),
+        band_gains=(_sometimes(rng, 0.7, -0.3, 2.5), _sometimes(rng, 0.8, -0.2, 2.2), _sometimes(rng, 0.8, 0.0, 1.5)),
         flatten=_sometimes(rng, 0.7, 0.0, 0.7),
         equalise=_sometimes(rng, 0.5, 0.0, 0.8),
-        window_percentiles=(rng.uniform(0, 12), rng.uniform(97.5, 100)),
-        window_margin=(rng.uniform(-0.05, 0.4), rng.uniform(-0.05, 0.5)),
-        gamma=_log_uniform(rng, 0.5, 1.6),
-        sigmoid=_sometimes(rng, 0.6, 0.5, 5.0),
+        window_percentiles=(rng.uniform(0, 8), rng.uniform(97, 99.95)),
+        window_margin=(rng.uniform(-0.03, 0.4), rng.uniform(-0.05, 0.4)),
+        gamma=_log_uniform(rng, 0.5, 1.5),
+        sigmoid=_sometimes(rng, 0.6, 0.5, 4.0),
         bits=int(rng.choice([8, 8, 10, 12, 16])),
         photometric=photometric,
         blank=0.0 if rng.random() < 0.93 else 1.0,
@@ -211,7 +211,7 @@ def _fluoroscopy_processing(rng: np.random.Generator, photometric: Literal["MONO
         equalise=_sometimes(rng, 0.2, 0.0, 0.5),
         window_percentiles=(rng.uniform(0, 5), rng.uniform(98, 100)),
         window_margin=(rng.uniform(-0.05, 0.1), rng.uniform(-0.02, 0.3)),
-        gamma=_log_uniform(rng, 0.45, 1.6),
+        gamma=_log_uniform(rng, 0.5, 1.6),
         sigmoid=_sometimes(rng, 0.4, 0.5, 3.0),
         bits=8 if rng.random() < 0.8 else 12,
         photometric=photometric,
