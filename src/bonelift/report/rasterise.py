@@ -1,0 +1,85 @@
+"""Triangles to pixels without a display: a filled mask, and a z-buffer that carries vertex attributes."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+
+def fill_mask(triangles_px: Float, shape_px: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels (rows, columns) whose centre lies in the union of ``triangles_px`` (F, 3, 2) as (column, row)."""
+    mask = np.zeros(shape_px, dtype=np.bool_)
+    finite = np.isfinite(triangles_px).all(axis=(1, 2))
+    _fill(np.ascontiguousarray(triangles_px[finite], dtype=np.float64), mask)
+    return mask
+
+
+def render_attributes(
+    points_px: Float, depth: Float, faces: NDArray[np.int32], attributes: Float, shape_px: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Depth (rows, columns), inf where nothing is, and the attributes (rows, columns, C) of the nearest surface.
+
+    points_px: (V, 2) as (column, row); depth: (V,), smaller is nearer; faces: (F, 3); attributes: (V, C).
+    """
+    nearest = np.full(shape_px, np.inf, dtype=np.float32)
+    seen = np.zeros((*shape_px, attributes.shape[1]), dtype=np.float32)
+    corners = np.column_stack([points_px, depth])
+    _render(np.ascontiguousarray(corners), faces, np.ascontiguousarray(attributes), nearest, seen)
+    return nearest, seen
+
+
+@numba.njit(cache=True)
+def _pixel_box(a, b, c, shape):  # pragma: no cover - compiled
+    """First and last column and row, inside the image, of the triangle."""
+    left = max(0, int(np.ceil(max(min(a[0], b[0], c[0]), -1.0))))
+    right = min(shape[1] - 1, int(np.floor(min(max(a[0], b[0], c[0]), shape[1] + 1.0))))
+    top = max(0, int(np.ceil(max(min(a[1], b[1], c[1]), -1.0))))
+    bottom = min(shape[0] - 1, int(np.floor(min(max(a[1], b[1], c[1]), shape[0] + 1.0))))
+    return left, right, top, bottom
+
+
+@numba.njit(cache=True)
+def _fill(triangles, mask):  # pragma: no cover - compiled
+    for f in range(triangles.shape[0]):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if area == 0.0:
+            continue
+        left, right, top, bottom = _pixel_box(a, b, c, mask.shape)
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                if mask[row, column]:
+                    continue
+                u = ((b[0] - column) * (c[1] - row) - (b[1] - row) * (c[0] - column)) / area
+                v = ((c[0] - column) * (a[1] - row) - (c[1] - row) * (a[0] - column)) / area
+                if u >= 0.0 and v >= 0.0 and u + v <= 1.0:
+                    mask[row, column] = True
+
+
+@numba.njit(cache=True)
+def _render(corners, faces, attributes, nearest, seen):  # pragma: no cover - compiled
+    for f in range(faces.shape[0]):
+        a, b, c = corners[faces[f, 0]], corners[faces[f, 1]], corners[faces[f, 2]]
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if area == 0.0:
+            continue
+        left, right, top, bottom = _pixel_box(a, b, c, nearest.shape)
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                u = ((b[0] - column) * (c[1] - row) - (b[1] - row) * (c[0] - column)) / area
+                v = ((c[0] - column) * (a[1] - row) - (c[1] - row) * (a[0] - column)) / area
+                w = 1.0 - u - v
+                if u < 0.0 or v < 0.0 or w < 0.0:
+                    continue
+                depth = u * a[2] + v * b[2] + w * c[2]
+                if depth < nearest[row, column]:
+                    nearest[row, column] = depth
+                    for n in range(attributes.shape[1]):
+                        seen[row, column, n] = (
+                            u * attributes[faces[f, 0], n]
+                            + v * attributes[faces[f, 1], n]
+                            + w * attributes[faces[f, 2], n]
+                        )
