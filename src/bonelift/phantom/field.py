@@ -147,7 +147,7 @@ def _letter(marker: Marker, shape_px: tuple[int, int], spacing_mm: float) -> tup
     column = (cosine * dx + sine * dy) / cell_mm + (glyph.shape[1] - 1) / 2
     row = (cosine * dy - sine * dx) / cell_mm + (glyph.shape[0] - 1) / 2
     # Thresholding the interpolated grid rounds the strokes as a cast letter's are.
-    letter = np.clip(4 * ndimage.map_coordinates(glyph, [row, column], order=1, mode="constant") - 1, 0, 1)
+    letter = np.clip(4 * ndimage.map_coordinates(glyph, [row, column], order=1, mode="grid-constant") - 1, 0, 1)
     strip = (np.abs(column - 2) < 5) & (np.abs(row - 3) < 6)
     return blurred(letter.astype(np.float32), 0.15 / spacing_mm), strip.astype(np.float32)
 
