@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,27 +33,42 @@ def is_dicom(path: Path, head: bytes) -> bool:
     )
 
 
+@contextmanager
+def guarded(name: str, what: str) -> Iterator[None]:
+    """Turn whatever pydicom raises in the block into ``name: what``, and keep its warnings off the screen.
+
+    pydicom parses lazily, so a damaged element may raise (struct.error, KeyError, TypeError, ...) wherever it is first
+    used; and its warnings quote values, which may identify a patient.
+    """
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name}: {what}") from error
+    finally:
+        logger.setLevel(level)
+
+
 def read_dataset(path: Path, stop_before_pixels: bool = False) -> Dataset:
     """Parse one DICOM file. Raises InputError."""
     if path.stat().st_size > MAX_FILE_BYTES:
         raise InputError(f"{path.name}: larger than {MAX_FILE_BYTES >> 20} MiB; expected one DICOM image")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of malformed values; those used here are checked.
-            try:
-                _check_deflated(path)
-                dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=False)
-            except InvalidDicomError:
-                dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
-                if "SOPClassUID" not in dataset or "Rows" not in dataset:
-                    raise
-                dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    except InputError:
-        raise
-    # The parser raises what it likes on corrupted bytes (struct.error, KeyError, NotImplementedError, ...).
-    except Exception as error:
-        raise InputError(f"{path.name}: is damaged or truncated, or not a DICOM file") from error
-    return dataset
+    with guarded(path.name, "is damaged or truncated, or not a DICOM file"):
+        try:
+            _check_deflated(path)
+            return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=False)
+        except InvalidDicomError:
+            dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+            if "SOPClassUID" not in dataset or "Rows" not in dataset:
+                raise
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+            return dataset
 
 
 def _check_deflated(path: Path) -> None:
@@ -74,13 +92,8 @@ def decode_frame(dataset: Dataset, name: str, index: int) -> NDArray[np.number]:
     if rows * columns > MAX_PIXELS:
         raise InputError(f"{name}: {columns} x {rows} pixels; expected at most {MAX_PIXELS // 10**6} million")
     _check_decoder(dataset, name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pixel_array(dataset, index=index)
-    # Decoders raise what they like on corrupted bytes.
-    except Exception as error:
-        raise InputError(f"{name}: its pixel data are damaged or truncated") from error
+    with guarded(name, "its pixel data are damaged or truncated"):
+        return pixel_array(dataset, index=index)
 
 
 def _check_decoder(dataset: Dataset, name: str) -> None:

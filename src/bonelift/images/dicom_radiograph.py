@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from bonelift.errors import InputError
-from bonelift.images.dicom_file import decode_frame, length_mm, read_dataset, whole_number, word
+from bonelift.images.dicom_file import decode_frame, guarded, length_mm, read_dataset, whole_number, word
 from bonelift.images.pixel_spacing import dicom_spacing
 from bonelift.images.radiograph import Side, View
 from bonelift.images.raster import grey_from_colour
@@ -55,12 +54,16 @@ _WINDOW_KEEPS = 0.1
 
 def read_dicom_radiograph(path: Path, frame: int | None = None) -> RecordedImage:
     """Read one radiograph, or ``frame`` (counted from 1) of a multi-frame one. Raises InputError."""
-    dataset = read_dataset(path)
+    with guarded(path.name, "its header is damaged"):
+        return _recorded(read_dataset(path), path, frame)
+
+
+def _recorded(dataset: Dataset, path: Path, frame: int | None) -> RecordedImage:
     kind = _check_kind(dataset, path.name)
     index, frame_text = _frame_index(dataset, path.name, frame)
     stored = decode_frame(dataset, path.name, index)
     pixels, padding, display = _displayed(dataset, stored, path.name)
-    spacing = dicom_spacing(dataset, path.name)
+    spacing = dicom_spacing(dataset)
     side, side_origin = _side(dataset)
     view, view_origin = _view(dataset, path.name)
     bones_bright, polarity_origin = _polarity(dataset, stored, pixels)
@@ -87,7 +90,7 @@ def read_dicom_radiograph(path: Path, frame: int | None = None) -> RecordedImage
         side,
         view,
         bones_bright,
-        "no ImagerPixelSpacing (0018,1164)",
+        spacing.missing,
         {fact: origin for fact, origin in provenance.items() if origin},
     )
 
@@ -133,14 +136,9 @@ def _displayed(
         )
     padding = _padding(dataset, stored)
     steps = [photometric]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            linear = apply_modality_lut(stored, dataset)
-            shown = apply_voi_lut(linear, dataset, index=0)
-    # The tables come from the file; a damaged one raises what it likes.
-    except Exception as error:
-        raise InputError(f"{name}: its modality or VOI lookup table is damaged") from error
+    with guarded(name, "its modality or VOI lookup table is damaged"):
+        linear = apply_modality_lut(stored, dataset)
+        shown = apply_voi_lut(linear, dataset, index=0)
     if shown is not linear:
         if _clipped_away(np.asarray(shown, dtype=np.float64), padding):
             shown = linear

@@ -19,25 +19,32 @@ _MAX_MAGNIFICATION = 3.0
 
 @dataclass(frozen=True)
 class DicomSpacing:
-    """detector_mm, object_mm: (between rows, between columns), in the plane named; magnification: SDD over SOD."""
+    """detector_mm, object_mm: (between rows, between columns), in the plane named; magnification: SDD over SOD.
+
+    missing: why there is no spacing, where there is none.
+    """
 
     detector_mm: tuple[float, float] | None
     object_mm: tuple[float, float] | None
     magnification: float | None
     origin: str
     magnification_origin: str
+    missing: str = "no ImagerPixelSpacing (0018,1164)"
 
 
-def dicom_spacing(dataset: Dataset, name: str) -> DicomSpacing:
+def dicom_spacing(dataset: Dataset) -> DicomSpacing:
     """Weigh ImagerPixelSpacing, NominalScannedPixelSpacing, PixelSpacing and its calibration.
 
     ImagerPixelSpacing and NominalScannedPixelSpacing are distances on the detector (the film). PixelSpacing is the
     same distance unless the image was calibrated (PixelSpacingCalibrationType GEOMETRY or FIDUCIAL): then it holds in
-    the plane of the object. Raises InputError for a spacing that cannot be (zero, absurd).
+    the plane of the object. A value that cannot be (zero, absurd) discredits all of them.
     """
-    imager = _pair(dataset, "ImagerPixelSpacing", "(0018,1164)", name)
-    scanned = _pair(dataset, "NominalScannedPixelSpacing", "(0018,2010)", name)
-    pixel = _pair(dataset, "PixelSpacing", "(0028,0030)", name)
+    try:
+        imager = _pair(dataset, "ImagerPixelSpacing", "(0018,1164)")
+        scanned = _pair(dataset, "NominalScannedPixelSpacing", "(0018,2010)")
+        pixel = _pair(dataset, "PixelSpacing", "(0028,0030)")
+    except InputError as error:
+        return DicomSpacing(None, None, None, "", "", missing=str(error))
     calibration = str(dataset.get("PixelSpacingCalibrationType", "") or "").strip().upper()
     factor = _magnification(dataset)
     factor_origin = "EstimatedRadiographicMagnificationFactor (0018,1114)" if factor else ""
@@ -69,7 +76,7 @@ def check_spacing(spacing_mm: float, what: str) -> float:
     return spacing_mm
 
 
-def _pair(dataset: Dataset, keyword: str, tag: str, name: str) -> tuple[float, float] | None:
+def _pair(dataset: Dataset, keyword: str, tag: str) -> tuple[float, float] | None:
     """(between rows, between columns) or None where the element is absent or empty."""
     value = dataset.get(keyword)
     if value is None or value == "":
@@ -77,13 +84,8 @@ def _pair(dataset: Dataset, keyword: str, tag: str, name: str) -> tuple[float, f
     try:
         rows, columns = (float(number) for number in value)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {keyword} {tag} is not two numbers; pass --pixel-spacing-mm") from error
-    for number in (rows, columns):
-        try:
-            check_spacing(number, f"{name}: {keyword} {tag}")
-        except InputError as error:
-            raise InputError(f"{error}; pass --pixel-spacing-mm") from error
-    return rows, columns
+        raise InputError(f"{keyword} {tag} is not two numbers") from error
+    return check_spacing(rows, f"{keyword} {tag}"), check_spacing(columns, f"{keyword} {tag}")
 
 
 def _magnification(dataset: Dataset) -> float | None:

@@ -110,9 +110,9 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
 
 
 def _read_recorded(path: Path, frame: int | None) -> RecordedImage:
+    if path.is_dir():
+        raise InputError(f"{path.name}: is a folder; expected one radiograph file (DICOM, PNG, JPEG or TIFF)")
     try:
-        if path.is_dir():
-            raise InputError(f"{path.name}: is a folder; expected one radiograph file (DICOM, PNG, JPEG or TIFF)")
         size = path.stat().st_size
         with path.open("rb") as stream:
             head = stream.read(132)
