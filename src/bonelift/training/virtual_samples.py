@@ -1,0 +1,242 @@
+"""Training samples made from virtual patients: nothing is stored but what the networks read.
+
+Each patient gives one occupancy grid (for the TL-embedding network), a few films with their DRRs (for pix2pix and the
+predictor) and a few small whole radiographs with landmarks (for the locator). Patients are told apart by seed, so a
+range of seeds is a cohort: ranges that do not overlap share no patient.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from tqdm import tqdm
+
+from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model
+from bonelift.drr.joseph import project
+from bonelift.images import LabelGrid, Radiograph, View, Volume
+from bonelift.images.film import Film, film_from_landmarks, normalise_film
+from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
+from bonelift.phantom.body import Body
+from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.patient import make_patient
+from bonelift.phantom.xray import draw_settings, expose
+from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
+from bonelift.surface.voxelize import occupancy, signed_distance_grid
+from bonelift.training.samples import LATERAL, PA, FilmSamples, LocatorSamples, ShapeSamples, chunk_folders, save_chunk
+
+Float = NDArray[np.float64]
+
+ASSUMED_OBJECT_TO_DETECTOR_MM = 30.0
+"""Height of the wrist above the detector that a film is scaled by: the true one is not recorded on a clinical film."""
+
+
+@dataclass(frozen=True)
+class VirtualSampleConfig:
+    """What is made of each virtual patient.
+
+    films, locator_images: number a patient. lateral_fraction: share of both that are lateral; the rest are PA.
+    landmark_error_mm, landmark_error_deg: standard deviation of the error with which a film is cut out and turned
+        upright, as the locator's will be.
+    exposure_px, exposure_spacing_mm: size and pixel side (at the wrist) of the image that films are cut from.
+    whole_image_mm: heights and widths (at the wrist) of the whole radiographs are drawn from this range.
+    turned_fraction, blank_fraction: share of locator images that are shown on their side or upside down, and that hold
+        nothing but smooth noise: "no upright wrist here".
+    """
+
+    films: int = 6
+    locator_images: int = 4
+    lateral_fraction: float = 0.3
+    landmark_error_mm: float = 1.5
+    landmark_error_deg: float = 2.5
+    exposure_px: tuple[int, int] = (352, 288)
+    exposure_spacing_mm: float = 0.25
+    whole_image_mm: tuple[float, float] = (100.0, 280.0)
+    turned_fraction: float = 0.2
+    blank_fraction: float = 0.05
+
+
+@dataclass(frozen=True)
+class FilmSample:
+    """pixels, drr: FILM_SHAPE float32; drr holds dimensionless line integrals of radius and ulna on the film's rays."""
+
+    pixels: NDArray[np.float32]
+    drr: NDArray[np.float32]
+    view: View
+
+
+def patient_occupancy(shape: WristShape, grid: LabelGrid) -> NDArray[np.uint8]:
+    """(2, I, J, K) partial-volume labels of radius and ulna on the grid of the radius frame, 0 to 255."""
+    fields = [
+        occupancy(
+            signed_distance_grid(bone, grid.shape, grid.radius_from_voxel, band_mm=2 * grid.spacing_mm), grid.spacing_mm
+        )
+        for bone in (shape.radius, shape.ulna)
+    ]
+    return np.round(255 * np.stack(fields)).astype(np.uint8)
+
+
+def cut_film(
+    radiograph: Radiograph, geometry: WristGeometry, rng: np.random.Generator, error_mm: float, error_deg: float
+) -> Film:
+    """The standard film along the true landmarks, moved and turned by a random error (standard deviations given)."""
+    spacing_at_wrist_mm = (
+        radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
+    )
+    shift_px = rng.normal(0, error_mm / spacing_at_wrist_mm, 2)
+    angle = np.deg2rad(rng.normal(0, error_deg))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    origin = geometry.origin_px + shift_px
+    return film_from_landmarks(radiograph, origin, origin + turn @ (geometry.proximal_px - geometry.origin_px))
+
+
+def film_drr(bones: Volume, film: Film, camera_from_radius: Float) -> NDArray[np.float32]:
+    """FILM_SHAPE line integrals of the bones (1/mm, radius frame) along the film's rays: what translation aims at."""
+    return project(
+        np.asarray(bones.values[None], dtype=np.float32),
+        film.camera.image_from_camera,
+        camera_from_radius @ bones.world_from_voxel,
+        film.camera.shape_px,
+    )[0]
+
+
+def sample_film(
+    body: Body, bones: Volume, rng: np.random.Generator, view: View, config: VirtualSampleConfig
+) -> FilmSample:
+    """One exposure of a body, cut to a film as it would be in use: with the assumed height above the detector."""
+    geometry = draw_geometry(rng, view, config.exposure_px, config.exposure_spacing_mm)
+    pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, draw_settings(rng))
+    assumed_mm = geometry.camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM
+    radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
+    film = cut_film(radiograph, geometry, rng, config.landmark_error_mm, config.landmark_error_deg)
+    return FilmSample(film.pixels, film_drr(bones, film, geometry.camera_from_radius), view)
+
+
+@dataclass(frozen=True)
+class LocatorSample:
+    """image: LOCATOR_SHAPE float32. landmarks_px: (3, 2) of origin, shaft point and ulnar head, or NaN."""
+
+    image: NDArray[np.float32]
+    landmarks_px: NDArray[np.float32]
+    present: bool
+
+
+def sample_whole_image(
+    body: Body, shape: WristShape, rng: np.random.Generator, view: View, config: VirtualSampleConfig
+) -> LocatorSample:
+    """A small whole radiograph with the wrist anywhere in it, as the locator sees it; sometimes no upright wrist."""
+    if rng.random() < config.blank_fraction:
+        return LocatorSample(_blank_image(rng), np.full((3, 2), np.nan, dtype=np.float32), False)
+    spacing_mm = 0.5 * LOCATOR_SPACING_MM
+    height, width = (int(n) for n in rng.uniform(*config.whole_image_mm, 2) / spacing_mm)
+    spread = replace(LOCATOR_SPREAD, shift_mm=0.3 * spacing_mm * min(height, width))
+    geometry = draw_geometry(
+        rng, view, (height, width), spacing_mm, spread, ulnar_head_mm=shape.landmarks["ulnar_head_centre"]
+    )
+    pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, draw_settings(rng))
+    assumed_mm = geometry.camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM
+    radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
+    upright = rng.random() >= config.turned_fraction
+    image, image_from_locator = locator_input(radiograph, 0 if upright else int(rng.integers(1, 4)))
+    landmarks = np.full((3, 2), np.nan, dtype=np.float32)
+    if upright:
+        points = np.stack([geometry.origin_px, geometry.proximal_px, geometry.ulnar_head_px])
+        locator_from_image = np.linalg.inv(image_from_locator)
+        landmarks[:] = points @ locator_from_image[:2, :2].T + locator_from_image[:2, 2]
+    return LocatorSample(image, landmarks, upright)
+
+
+def _blank_image(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Smooth noise of a random scale inside a random rectangle."""
+    noise = ndimage.gaussian_filter(rng.standard_normal(LOCATOR_SHAPE), rng.uniform(0.5, 20))
+    inside = np.zeros(LOCATOR_SHAPE, dtype=bool)
+    top, left = rng.integers(0, 60, 2)
+    inside[top : LOCATOR_SHAPE[0] - top, left : LOCATOR_SHAPE[1] - left] = True
+    return normalise_film(noise, inside)
+
+
+@dataclass(frozen=True)
+class PatientSamples:
+    """occupancy: (2, I, J, K) uint8, radius and ulna, 0 to 255."""
+
+    occupancy: NDArray[np.uint8]
+    films: list[FilmSample]
+    images: list[LocatorSample]
+
+
+def sample_patient(seed: int, model: ShapeModel, grid: LabelGrid, config: VirtualSampleConfig) -> PatientSamples:
+    """Everything made of the virtual patient ``seed``; the same arguments give the same samples."""
+    patient = make_patient(seed, model)
+    rng = np.random.default_rng([seed, 1])
+    bones = bone_attenuation(*scan(patient.body, rng, draw_scan_settings(rng)))
+
+    def views(count: int) -> list[View]:
+        return ["lateral" if rng.random() < config.lateral_fraction else "pa" for _ in range(count)]
+
+    films = [sample_film(patient.body, bones, rng, view, config) for view in views(config.films)]
+    images = [
+        sample_whole_image(patient.body, patient.shape, rng, view, config) for view in views(config.locator_images)
+    ]
+    return PatientSamples(patient_occupancy(patient.shape, grid), films, images)
+
+
+def generate_samples(
+    folder: Path,
+    seeds: Sequence[int],
+    grid: LabelGrid,
+    config: VirtualSampleConfig,
+    *,
+    chunk: int = 16,
+    workers: int = 1,
+    quiet: bool = False,
+) -> None:
+    """Samples of the patients ``seeds`` in chunks of ``chunk`` patients; chunks that exist already are kept.
+
+    Chunks appear in order, each whole, so that training can start on the first ones (samples.load_growing).
+    """
+    kinds = [
+        ShapeSamples,
+        *([LocatorSamples] if config.locator_images else []),
+        *([FilmSamples] if config.films else []),
+    ]
+    done = min(len(chunk_folders(folder, kind)) for kind in kinds)
+    todo = list(seeds)[done * chunk :]
+    make = partial(sample_patient, model=load_shape_model(), grid=grid, config=config)
+    with (
+        multiprocessing.get_context("spawn").Pool(workers) as pool,
+        tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc="virtual patients", disable=quiet) as bar,
+    ):
+        results = pool.imap(make, todo)
+        for index in range(done, done + -(-len(todo) // chunk)):
+            patients = list(islice(results, chunk))
+            save_patients(folder, index, index * chunk, patients)
+            bar.update(len(patients))
+
+
+def save_patients(folder: Path, index: int, first_row: int, patients: Sequence[PatientSamples]) -> None:
+    """Write chunk ``index``. first_row: patients in the chunks before it. Films refer to shapes, which come first."""
+    save_chunk(folder, index, ShapeSamples(np.stack([patient.occupancy for patient in patients])))
+    films = [(first_row + row, film) for row, patient in enumerate(patients) for film in patient.films]
+    images = [image for patient in patients for image in patient.images]
+    if images:
+        locator_samples = LocatorSamples(
+            np.stack([sample.image for sample in images]).astype(np.float16),
+            np.stack([sample.landmarks_px for sample in images]),
+            np.array([sample.present for sample in images]),
+        )
+        save_chunk(folder, index, locator_samples)
+    if films:
+        film_samples = FilmSamples(
+            np.stack([film.pixels for _, film in films]).astype(np.float16),
+            np.stack([film.drr for _, film in films]).astype(np.float16),
+            np.array([row for row, _ in films], dtype=np.int32),
+            np.array([LATERAL if film.view == "lateral" else PA for _, film in films], dtype=np.uint8),
+        )
+        save_chunk(folder, index, film_samples)
