@@ -2,28 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from bonelift.drr import prepare, project
 from bonelift.errors import InputError
-
-
-def film(rows, columns, spacing_mm=0.5, sdd_mm=1000.0):
-    focal = sdd_mm / spacing_mm
-    return np.array([[focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1.0]])
-
-
-def centred_pose(shape, spacing_mm, rotation_vector=(0, 0, 0), depth_mm=950.0):
-    """camera_from_voxel that puts the centre of the grid on the central ray at ``depth_mm``."""
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_rotvec(rotation_vector).as_matrix() @ np.diag(np.broadcast_to(spacing_mm, 3))
-    pose[:3, 3] = [0, 0, depth_mm] - pose[:3, :3] @ ((np.array(shape) - 1) / 2)
-    return pose
-
-
-def radial_distance(shape, spacing_mm):
-    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing_mm, strict=True)]
-    return np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij", sparse=True)))
+from drr_scenes import centred_pose, film, radial_distance
 
 
 @pytest.mark.parametrize("rotation", [(0, 0, 0), (0, np.pi / 2, 0), (np.pi / 2, 0, 0), (0.4, -0.9, 1.3), (2.5, 0.7, 0)])

@@ -28,6 +28,7 @@ class RayFan:
     source: (3,) position of the X-ray source, voxels from the first voxel of the volume's box.
     direction_from_pixel: (3, 3), voxels: pixel (u, v, 1) to the ray's direction, sign not settled.
     camera_from_pixel: (3, 3), mm: the same in the camera frame; z > 0 settles the sign.
+    voxel_from_camera: (3, 3), voxels from mm: its linear part, rows ordered like the axes.
     window: rows and columns (first row, last row, first column, last column), half open, that can see the box.
     """
 
@@ -35,11 +36,12 @@ class RayFan:
     source: Float
     direction_from_pixel: Float
     camera_from_pixel: Float
+    voxel_from_camera: Float
     window: tuple[int, int, int, int]
 
 
 def project(
-    values: NDArray[np.float32] | RayVolume,
+    values: ArrayLike | RayVolume,
     image_from_camera: ArrayLike,
     camera_from_voxel: ArrayLike,
     shape_px: tuple[int, int],
@@ -71,7 +73,8 @@ def project(
 
     def run(part: int) -> None:
         for arguments, image in jobs:
-            march_forward(*(*arguments, part, max(threads, 1), image))
+            call: list[Any] = [*arguments, part, max(threads, 1), image]
+            march_forward(*call)
 
     run_parts(run, threads)
     return images[0] if single else images
@@ -138,7 +141,7 @@ def ray_fans(
         order = list(MARCH_ORDER[axis])
         yield RayFan(
             int(axis), source[order], np.ascontiguousarray(direction_from_pixel[order]), camera_from_pixel,
-            window,
+            np.ascontiguousarray(voxel_from_camera[:3, :3][order]), window,
         )  # fmt: skip
 
 

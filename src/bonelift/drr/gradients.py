@@ -1,0 +1,137 @@
+"""Derivatives of :func:`bonelift.drr.joseph.project`: with respect to the pose, and to the voxel values.
+
+A pose changes by a twist xi, left-multiplied in the camera frame: ``rigid_from_vector(xi) @ camera_from_voxel``, with
+xi = (rotation vector in rad, translation in mm). All derivatives are taken at xi = 0 and are exact for the sum that
+``project`` computes; that sum is piecewise smooth, so a finite difference agrees up to its own step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bonelift.drr.gradient_kernels import march_gradient, scatter
+from bonelift.drr.joseph import (
+    checked_poses,
+    checked_shape,
+    kernel_arguments,
+    ray_fans,
+    ray_volume,
+)
+from bonelift.drr.ray_volume import Box, RayVolume, prepare, run_parts
+from bonelift.errors import InputError
+
+Float32 = NDArray[np.float32]
+
+_NO_GRADIENT = np.zeros((0, 1, 1, 6), dtype=np.float32)
+_NO_WEIGHTS = np.zeros((0, 1, 1), dtype=np.float32)
+
+
+def project_with_pose_gradient(
+    values: ArrayLike | RayVolume,
+    image_from_camera: ArrayLike,
+    camera_from_voxel: ArrayLike,
+    shape_px: tuple[int, int],
+    box: Box | None = None,
+    threads: int = 1,
+) -> tuple[Float32, Float32]:
+    """Line integrals, and their derivative with respect to the pose twist, in one march.
+
+    Arguments as in :func:`bonelift.drr.joseph.project`.
+    Returns the images (C, rows, columns) and (C, rows, columns, 6) in value * mm per rad (first three) and value * mm
+    per mm; with N poses both have a leading axis N.
+    """
+    volume = ray_volume(values, box, threads)
+    poses, single = checked_poses(camera_from_voxel)
+    rows, columns = checked_shape(shape_px)
+    images = np.zeros((len(poses), volume.values.shape[0], rows, columns), dtype=np.float32)
+    gradients = np.zeros((*images.shape, 6), dtype=np.float32)
+    jobs = [
+        (*kernel_arguments(volume, fan), fan.voxel_from_camera, image, gradient)
+        for pose, image, gradient in zip(poses, images, gradients, strict=True)
+        for fan in ray_fans(volume, image_from_camera, pose, (rows, columns))
+    ]
+
+    def run(part: int) -> None:
+        for *arguments, voxel_from_camera, image, gradient in jobs:
+            outputs = [image, gradient, _NO_WEIGHTS, np.zeros(6)]
+            call: list[Any] = [*arguments, part, max(threads, 1), voxel_from_camera, *outputs]
+            march_gradient(*call)
+
+    run_parts(run, threads)
+    return (images[0], gradients[0]) if single else (images, gradients)
+
+
+def project_with_pose_pullback(
+    values: ArrayLike | RayVolume,
+    image_from_camera: ArrayLike,
+    camera_from_voxel: ArrayLike,
+    image_gradient: ArrayLike,
+    box: Box | None = None,
+    threads: int = 1,
+) -> tuple[Float32, NDArray[np.float64]]:
+    """Line integrals, and the derivative of a loss with respect to the pose twist, without an image-sized Jacobian.
+
+    image_gradient: (C, rows, columns), or (N, C, rows, columns) for N poses: derivative of the loss with respect to
+        each pixel.
+    Returns the images, like ``image_gradient``, and (6,) or (N, 6): the loss per rad and per mm.
+    """
+    volume = ray_volume(values, box, threads)
+    poses, single = checked_poses(camera_from_voxel)
+    weights = _checked_images(image_gradient, len(poses), single, volume.values.shape[0])
+    images = np.zeros_like(weights)
+    totals = np.zeros((max(threads, 1), len(poses), 6))
+    jobs = [
+        (*kernel_arguments(volume, fan), fan.voxel_from_camera, index)
+        for index, pose in enumerate(poses)
+        for fan in ray_fans(volume, image_from_camera, pose, checked_shape(weights.shape[2:]))
+    ]
+
+    def run(part: int) -> None:
+        for *arguments, voxel_from_camera, index in jobs:
+            outputs = [images[index], _NO_GRADIENT, weights[index], totals[part, index]]
+            call: list[Any] = [*arguments, part, max(threads, 1), voxel_from_camera, *outputs]
+            march_gradient(*call)
+
+    run_parts(run, threads)
+    total = totals.sum(axis=0)
+    return (images[0], total[0]) if single else (images, total)
+
+
+def back_project(
+    image_gradient: ArrayLike,
+    image_from_camera: ArrayLike,
+    camera_from_voxel: ArrayLike,
+    grid_shape: tuple[int, int, int],
+) -> Float32:
+    """The transpose of ``project``: derivative of a loss with respect to every voxel, summed over poses.
+
+    image_gradient: (C, rows, columns), or (N, C, rows, columns) for N poses.
+    grid_shape: (I, J, K). Returns (C, I, J, K) float32, single-threaded; <project(x), y> = <x, back_project(y)>.
+    """
+    poses, single = checked_poses(camera_from_voxel)
+    channels = np.shape(image_gradient)[-3] if np.ndim(image_gradient) >= 3 else 1
+    weights = _checked_images(image_gradient, len(poses), single, channels)
+    # Rays are traced through the whole grid: a voxel that is zero has a derivative too.
+    everywhere = prepare(np.ones((1, *grid_shape), dtype=np.float32))
+    values = np.zeros((channels, *grid_shape), dtype=np.float32)
+    for weight, pose in zip(weights, poses, strict=True):
+        for fan in ray_fans(everywhere, image_from_camera, pose, checked_shape(weights.shape[2:])):
+            _, offset, channel_stride, strides, sizes, _, *rays = kernel_arguments(everywhere, fan)
+            call: list[Any] = [values.reshape(-1), offset, channel_stride, strides, sizes, *rays, weight]
+            scatter(*call)
+    return values
+
+
+def _checked_images(image_gradient: ArrayLike, poses: int, single: bool, channels: int) -> Float32:
+    """(N, C, rows, columns) float32 from (C, rows, columns) for a single pose, or as it is."""
+    images = np.asarray(image_gradient, dtype=np.float32)
+    images = images[None] if single and images.ndim == 3 else images
+    if images.ndim != 4 or images.shape[:2] != (poses, channels):
+        raise InputError(
+            f"drr: image gradient has shape {np.shape(image_gradient)}; expected {channels} channels of "
+            f"(rows, columns) for each of {poses} poses"
+        )
+    return np.ascontiguousarray(images)
