@@ -12,6 +12,7 @@ from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, default_film_camera, is_rigid
 from bonelift.phantom import spectrum
 from bonelift.phantom.detector import Detector, geometric_blur_mm, read_out, scatter
+from bonelift.phantom.fine_texture import FineTexture, with_fine_texture
 from bonelift.phantom.smoothing import blurred, widely_blurred
 from bonelift.phantom.xray import (
     FILM_SPREAD,
@@ -280,5 +281,22 @@ def test_wrong_settings_are_refused(make_wrong) -> None:
 def test_every_drawn_setting_is_valid_and_cheap_to_draw() -> None:
     rng = np.random.default_rng(12)
     modalities = [draw_settings(rng, photometric=None).modality for _ in range(300)]
-    # FLUOROSCOPY_SHARE is 0.2: 60 of 300 with a standard deviation of 7.
-    assert 30 < modalities.count("fluoroscopy") < 90
+    # FLUOROSCOPY_SHARE is 0.25: 75 of 300 with a standard deviation of 7.5.
+    assert 37 < modalities.count("fluoroscopy") < 113
+
+
+def test_fine_texture_ripples_mineral_and_only_mineral() -> None:
+    mineral = np.zeros((200, 200), np.float32)
+    mineral[:, 100:] = 0.5
+    texture = FineTexture(amplitude=0.05, length_mm=0.5, elongation=2.0)
+    rippled = with_fine_texture(mineral, texture, 0.25, np.random.default_rng(0))
+    assert (rippled[:, :100] == 0).all()
+    # 20,000 pixels hold about 400 independent ripples (4 pi s1 s2 = 100 px, half the image): SD of the SD about 4 %.
+    assert rippled[:, 100:].std() == pytest.approx(0.025, rel=0.2)
+    # Pixels eight times as wide as the ripple average it out.
+    coarse = with_fine_texture(mineral, texture, 4.0, np.random.default_rng(0))
+    assert coarse[:, 100:].std() < 0.4 * 0.025
+    untouched = replace(texture, amplitude=0.0)
+    assert with_fine_texture(mineral, untouched, 0.25, np.random.default_rng(0)) is mineral
+    with pytest.raises(InputError, match="fine texture"):
+        FineTexture(amplitude=2.0, length_mm=0.5, elongation=1.0)

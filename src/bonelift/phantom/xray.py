@@ -16,6 +16,7 @@ from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.phantom.detector import geometric_blur_mm, read_out, scatter
 from bonelift.phantom.field import lead_and_plastic, open_field, shuttered
+from bonelift.phantom.fine_texture import with_fine_texture
 from bonelift.phantom.smoothing import blurred
 from bonelift.phantom.spectrum import response, thin_metal_log_attenuation
 from bonelift.phantom.vendor import displayed
@@ -76,8 +77,10 @@ def expose(
     settings = draw_settings(rng) if settings is None else settings
     mineral, soft = mass_per_area(body, camera, camera_from_radius)
     magnification = camera.sdd_mm / float(np.asarray(camera_from_radius)[2, 3])
-    signal, blanked = detector_signal(mineral, soft, camera.detector_spacing_mm, max(magnification, 1.0), rng, settings)
-    return displayed(signal, blanked, settings.processing, camera.detector_spacing_mm)
+    spacing_mm = camera.detector_spacing_mm
+    mineral = with_fine_texture(mineral, settings.fine_texture, spacing_mm, rng)
+    signal, blanked = detector_signal(mineral, soft, spacing_mm, max(magnification, 1.0), rng, settings)
+    return displayed(signal, blanked, settings.processing, spacing_mm)
 
 
 def mass_per_area(body: AbsorbingBody, camera: XrayCamera, camera_from_radius: ArrayLike) -> tuple[Image, Image]:

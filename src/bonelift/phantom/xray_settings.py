@@ -10,25 +10,28 @@ import numpy as np
 from bonelift.errors import InputError
 from bonelift.phantom.detector import Detector
 from bonelift.phantom.field import Aperture, Field, Marker
+from bonelift.phantom.fine_texture import FineTexture
 from bonelift.phantom.spectrum import Beam
 from bonelift.phantom.vendor import Processing
 
 Modality = Literal["film", "fluoroscopy"]
 Pair = tuple[float, float]
 
-FLUOROSCOPY_SHARE = 0.2
+FLUOROSCOPY_SHARE = 0.25
 """Share of fluoroscopic images where :func:`draw_settings` is free to choose."""
 
 
 @dataclass(frozen=True)
 class XraySettings:
-    """Everything about one exposure but the patient and the geometry: tube, field, detector and processing."""
+    """Everything about one exposure but the geometry and the body's voxels: tube, field, detector, processing, and the
+    bone texture that the voxels are too coarse for."""
 
     modality: Modality
     beam: Beam
     field: Field
     detector: Detector
     processing: Processing
+    fine_texture: FineTexture
 
     def __post_init__(self) -> None:
         if self.modality not in ("film", "fluoroscopy"):
@@ -60,6 +63,7 @@ def draw_settings(
             _film_field(rng, field_half_size, field_centre),
             _film_detector(rng),
             _film_processing(rng, photometric),
+            _fine_texture(rng),
         )
     return XraySettings(
         modality,
@@ -67,6 +71,7 @@ def draw_settings(
         _fluoroscopy_field(rng, field_half_size, field_centre),
         _fluoroscopy_detector(rng),
         _fluoroscopy_processing(rng, photometric),
+        _fine_texture(rng),
     )
 
 
@@ -77,6 +82,14 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 def _sometimes(rng: np.random.Generator, chance: float, low: float, high: float) -> float:
     """0, or with probability ``chance`` uniform in [low, high]."""
     return float(rng.uniform(low, high)) if rng.random() < chance else 0.0
+
+
+def _fine_texture(rng: np.random.Generator) -> FineTexture:
+    return FineTexture(
+        amplitude=_sometimes(rng, 0.75, 0.0, 0.06),
+        length_mm=_log_uniform(rng, 0.15, 0.6),
+        elongation=rng.uniform(1.0, 3.0),
+    )
 
 
 def _film_beam(rng: np.random.Generator) -> Beam:
@@ -168,7 +181,7 @@ def _film_detector(rng: np.random.Generator) -> Detector:
         scatter_to_primary=rng.uniform(0.05, 0.6),
         scatter_width_mm=rng.uniform(12, 45),
         focal_spot_mm=float(rng.choice([0.6, 1.0, 1.2])),
-        blur_mm=rng.uniform(0.05, 0.18),
+        blur_mm=_log_uniform(rng, 0.05, 0.3),
         quanta_per_mm2=_log_uniform(rng, 1.2e4, 1e6),
         electronic_noise=rng.uniform(0.0, 1.0),
     )
@@ -179,7 +192,7 @@ def _fluoroscopy_detector(rng: np.random.Generator) -> Detector:
         scatter_to_primary=rng.uniform(0.05, 1.0),
         scatter_width_mm=rng.uniform(15, 60),
         focal_spot_mm=rng.uniform(0.3, 1.2),
-        blur_mm=_log_uniform(rng, 0.1, 0.7),
+        blur_mm=_log_uniform(rng, 0.12, 0.8),
         quanta_per_mm2=_log_uniform(rng, 2e4, 1e6),
         electronic_noise=rng.uniform(0.0, 1.5),
     )
@@ -194,7 +207,7 @@ def _film_processing(rng: np.random.Generator, photometric: Literal["MONOCHROME1
         equalise=_sometimes(rng, 0.5, 0.0, 0.8),
         window_percentiles=(rng.uniform(0, 8), rng.uniform(97, 99.95)),
         window_margin=(rng.uniform(-0.03, 0.4), rng.uniform(-0.05, 0.4)),
-        gamma=_log_uniform(rng, 0.5, 1.5),
+        gamma=_log_uniform(rng, 0.6, 1.6),
         sigmoid=_sometimes(rng, 0.6, 0.5, 4.0),
         bits=int(rng.choice([8, 8, 10, 12, 16])),
         photometric=photometric,
