@@ -1,0 +1,1 @@
+"""Networks: tensors in, tensors out. ``bundle`` and ``inference`` are the way in; ``locator_input`` needs no torch."""

@@ -28,7 +28,7 @@ class LocatorTraining:
 
     loop: LoopConfig
     batch: int = 16
-    affine: AffineRange = field(default_factory=lambda: AffineRange(25.0, 45.0, 0.25, 0.05))
+    affine: AffineRange = field(default_factory=lambda: AffineRange(25.0, 35.0, 0.25, 0.05))
     turned_fraction: float = 0.12
     variation: float = 1.0
     presence_weight: float = 0.5

@@ -110,7 +110,8 @@ def train(
     clock = _Clock(seconds)
     recent: list[dict[str, float]] = []
     last_saved, first = clock.seconds, update
-    with _stop_requests() as stopped, tqdm(total=config.updates, initial=update, desc=stage.name, disable=quiet) as bar:
+    total = None if config.max_minutes else config.updates
+    with _stop_requests() as stopped, tqdm(total=total, initial=update, desc=stage.name, disable=quiet) as bar:
         while (progress := _progress(config, update, clock.seconds)) < 1:
             if update > first and update % config.refresh_every == 0:
                 samples = stage.load(samples)
@@ -122,7 +123,7 @@ def train(
             update += 1
             bar.update()
             if update % config.log_every == 0:
-                means = {name: float(np.mean([scalars[name] for scalars in recent])) for name in recent[-1]}
+                means = _means(recent)
                 recent.clear()
                 _log(run_folder, update, clock.seconds, {"learning_rate": rate, **means})
                 bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in means.items()))
@@ -147,6 +148,12 @@ def learning_rate(config: LoopConfig, update: int, progress: float) -> float:
     warm = min(1.0, (update + 1) / config.warmup_updates) if config.warmup_updates else 1.0
     decay = max(0.02, 0.5 * (1 + cos(pi * progress))) if config.schedule == "cosine" else 1.0
     return config.learning_rate * warm * decay
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each scalar over the rows that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
 
 def _progress(config: LoopConfig, update: int, seconds: float) -> float:

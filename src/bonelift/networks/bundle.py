@@ -1,0 +1,239 @@
+"""A trained model: every network with its configuration, kept as a folder of config.json and weights.safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from bonelift.errors import InputError
+from bonelift.images import LabelGrid
+from bonelift.networks.locator import Locator, LocatorConfig
+from bonelift.networks.pix2pix import Generator, Pix2pixConfig
+from bonelift.networks.tl_embedding import DRR_SCALE, Decoder, Encoder, Predictor, TlConfig
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "weights.safetensors"
+SCHEMA_VERSION = 1
+DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "default"
+LARGEST_WEIGHTS_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """Networks in evaluation mode, float32, with what is needed to use them.
+
+    name: model id. grid: lattice of the fields in the radius frame. drr_scale: line integral that networks see as 1.
+    metadata: JSON-able facts of the training. weights_sha256: of the weights file; "" for one never saved.
+    """
+
+    name: str
+    grid: LabelGrid
+    tl: TlConfig
+    pix2pix: Pix2pixConfig
+    locator_config: LocatorConfig
+    encoder: Encoder
+    decoder: Decoder
+    predictor: Predictor
+    generator: Generator
+    locator: Locator
+    metadata: Mapping[str, Any]
+    drr_scale: float = DRR_SCALE
+    weights_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.grid.shape != self.tl.grid_shape:
+            raise InputError(f"model {self.name}: grid {self.grid.shape} but networks for {self.tl.grid_shape}")
+        for network in self.networks.values():
+            network.eval().requires_grad_(False)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {
+            "encoder": self.encoder,
+            "decoder": self.decoder,
+            "predictor": self.predictor,
+            "generator": self.generator,
+            "locator": self.locator,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.decoder.parameters()).device
+
+
+def new_bundle(
+    name: str,
+    grid: LabelGrid,
+    tl: TlConfig,
+    pix2pix: Pix2pixConfig,
+    locator: LocatorConfig,
+    metadata: Mapping[str, Any] | None = None,
+) -> ModelBundle:
+    """A bundle of untrained networks; load weights into its networks, or replace them."""
+    networks = (Encoder(tl), Decoder(tl), Predictor(tl), Generator(pix2pix), Locator(locator))
+    return ModelBundle(name, grid, tl, pix2pix, locator, *networks, metadata or {})
+
+
+def save_bundle(bundle: ModelBundle, folder: Path) -> str:
+    """Write config.json and weights.safetensors into ``folder``; returns the sha256 of the weights.
+
+    Matrices and kernels are stored as float16; vectors (biases, running statistics), which are few, as they are.
+    """
+    tensors = {
+        f"{name}/{key}": _packed(f"{name}/{key}", tensor)
+        for name, network in bundle.networks.items()
+        for key, tensor in network.state_dict().items()
+    }
+    content = save(tensors)
+    digest = hashlib.sha256(content).hexdigest()
+    config = {
+        "schema_version": SCHEMA_VERSION,
+        "name": bundle.name,
+        "weights_sha256": digest,
+        "drr_scale": bundle.drr_scale,
+        "grid": asdict(bundle.grid),
+        "tl": asdict(bundle.tl),
+        "pix2pix": asdict(bundle.pix2pix),
+        "locator": asdict(bundle.locator_config),
+        "metadata": dict(bundle.metadata),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS_NAME).write_bytes(content)
+    (folder / CONFIG_NAME).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    return digest
+
+
+def _packed(name: str, tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    if not tensor.is_floating_point() or tensor.ndim < 2:
+        return tensor
+    packed = tensor.to(torch.float16)
+    if not torch.isfinite(packed).all():
+        raise InputError(f"{name}: weights are not finite or over 65504; training has diverged")
+    return packed
+
+
+def _unpacked(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelBundle:
+    """Read a bundle; None is the model that comes with the package.
+
+    Raises InputError, one line, for a missing folder or file, a config that is not ours, weights that do not fit it or
+    whose hash is not the one in the config. Nothing is unpickled.
+    """
+    place = DEFAULT_BUNDLE if folder is None else Path(folder)
+    config = _read_config(place)
+    content = _read_weights(place, config)
+    try:
+        grid_facts = config["grid"]
+        grid = LabelGrid(
+            _three(int, grid_facts["shape"]),
+            float(grid_facts["spacing_mm"]),
+            _three(float, grid_facts["first_centre_mm"]),
+        )
+        # On the meta device weights take neither memory nor the time of drawing them.
+        with torch.device("meta"):
+            bundle = new_bundle(
+                str(config["name"]),
+                grid,
+                _dataclass_from(TlConfig, config["tl"]),
+                _dataclass_from(Pix2pixConfig, config["pix2pix"]),
+                _dataclass_from(LocatorConfig, config["locator"]),
+                dict(config["metadata"]),
+            )
+        bundle = _with(bundle, drr_scale=float(config["drr_scale"]), weights_sha256=str(config["weights_sha256"]))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{place / CONFIG_NAME}: not a usable model configuration ({error}); get the model again"
+        ) from error
+    _load_weights(bundle, content, place / WEIGHTS_NAME)
+    for network in bundle.networks.values():
+        network.to(device)
+    return bundle
+
+
+def _with(bundle: ModelBundle, drr_scale: float, weights_sha256: str) -> ModelBundle:
+    if not 0 < drr_scale < 1e6:
+        raise ValueError(f"drr_scale {drr_scale}")
+    fields = {name: getattr(bundle, name) for name in bundle.__dataclass_fields__}
+    return ModelBundle(**{**fields, "drr_scale": drr_scale, "weights_sha256": weights_sha256})
+
+
+def _read_config(place: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((place / CONFIG_NAME).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{place}: no model there ({error.strerror}); expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{place / CONFIG_NAME}: not JSON ({error}); get the model again") from error
+    version = config.get("schema_version") if isinstance(config, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{place / CONFIG_NAME}: schema_version is {version}; expected {SCHEMA_VERSION}; "
+            "get a model for this version"
+        )
+    return config
+
+
+def _read_weights(place: Path, config: dict[str, Any]) -> bytes:
+    path = place / WEIGHTS_NAME
+    try:
+        if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
+            raise InputError(f"{path}: over {LARGEST_WEIGHTS_BYTES} bytes; not the weights of a bonelift model")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: weights cannot be read ({error.strerror}); get the model again") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != config.get("weights_sha256"):
+        raise InputError(
+            f"{path}: sha256 is {digest[:12]}..., expected {str(config.get('weights_sha256'))[:12]}...; the file is "
+            "damaged or belongs to another config.json; get the model again"
+        )
+    return content
+
+
+def _load_weights(bundle: ModelBundle, content: bytes, path: Path) -> None:
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file ({error}); get the model again") from error
+    for name, network in bundle.networks.items():
+        start = f"{name}/"
+        weights = {key.removeprefix(start): _unpacked(t) for key, t in tensors.items() if key.startswith(start)}
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+            raise InputError(f"{path}: weights of {name} hold NaN or infinity; get the model again")
+        try:
+            network.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(f"{path}: weights of {name} do not fit config.json ({reason})") from error
+
+
+Config = TypeVar("Config", TlConfig, Pix2pixConfig, LocatorConfig)
+
+
+def _dataclass_from(kind: type[Config], facts: Mapping[str, Any]) -> Config:
+    """JSON has no tuples: lists become tuples again."""
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+    return kind(**values)
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _three(kind: type[Number], values: list[Any]) -> tuple[Number, Number, Number]:
+    first, second, third = (kind(value) for value in values)
+    return first, second, third

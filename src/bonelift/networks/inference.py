@@ -1,0 +1,112 @@
+"""Use of a model bundle: arrays in, arrays out, float32, the same numbers for the same input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bonelift.errors import InputError
+from bonelift.images import Radiograph, View
+from bonelift.networks.bundle import ModelBundle
+from bonelift.networks.locator import soft_argmax_px
+from bonelift.networks.locator_input import locator_input
+
+VIEW_CODES: dict[View, int] = {"pa": 0, "lateral": 1}
+
+
+@dataclass(frozen=True)
+class LocatedWrist:
+    """Landmarks in px (column, row) of the radiograph, float64.
+
+    origin_px, shaft_px, ulnar_head_px: origin of the radius frame, point of the shaft axis at z = -40 mm (so the two
+        give ``film_from_landmarks`` its arguments), centre of the ulnar head.
+    confidence: 0 to 1, that an upright wrist was seen; under 0.5 the landmarks mean nothing.
+    peak_share: (3,) 0 to 1, share of each heatmap within 20 mm of its peak; low where the answer is ambiguous.
+    quarter_turns: by how many times 90 degrees clockwise the radiograph had to be turned for the fingers to point up.
+    """
+
+    origin_px: NDArray[np.float64]
+    shaft_px: NDArray[np.float64]
+    ulnar_head_px: NDArray[np.float64]
+    confidence: float
+    peak_share: NDArray[np.float64]
+    quarter_turns: int
+
+
+@torch.no_grad()
+def locate(radiograph: Radiograph, bundle: ModelBundle, turns: Sequence[int] = (0, 1, 2, 3)) -> LocatedWrist:
+    """Find the wrist in a whole radiograph; every quarter turn of ``turns`` is tried and the most wrist-like one taken.
+
+    Upright is kept unless another turn is much more wrist-like: films mostly are upright.
+    """
+    prepared = [locator_input(radiograph, turn) for turn in turns]
+    image = torch.from_numpy(np.stack([picture for picture, _ in prepared]))[:, None].to(bundle.device)
+    heatmaps, presence = bundle.locator(image)
+    points, share = (tensor.cpu().double().numpy() for tensor in soft_argmax_px(heatmaps))
+    confidence = torch.sigmoid(presence.double()).cpu().numpy()
+    score = confidence * share.mean(axis=1) * np.where(np.asarray(turns) % 4 == 0, 1.5, 1.0)
+    best = int(score.argmax())
+    matrix = prepared[best][1]
+    landmarks = points[best] @ matrix[:2, :2].T + matrix[:2, 2]
+    return LocatedWrist(
+        landmarks[0], landmarks[1], landmarks[2], float(confidence[best]), share[best], int(turns[best]) % 4
+    )
+
+
+@torch.no_grad()
+def translate(film_pixels: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:
+    """GAN-DRR of a film: FILM_SHAPE line integrals of the bones' attenuation (dimensionless, >= 0).
+
+    film_pixels: FILM_SHAPE, as in ``Film.pixels``.
+    """
+    film = _picture("film", film_pixels, bundle)
+    drr = bundle.generator(film, _view(view, bundle))
+    return (bundle.drr_scale * drr[0, 0]).float().cpu().numpy()
+
+
+@torch.no_grad()
+def predict_latent(drr: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:
+    """P: (latent,) float32 of a DRR (FILM_SHAPE, line integrals)."""
+    picture = _picture("DRR", drr, bundle) / bundle.drr_scale
+    return bundle.predictor(picture, _view(view, bundle))[0].float().cpu().numpy()
+
+
+@torch.no_grad()
+def decode_fields(latent: NDArray[np.floating], bundle: ModelBundle) -> NDArray[np.float32]:
+    """D: (2, I, J, K) float32 soft labels of radius and ulna in [0, 1] on ``bundle.grid``, in the radius frame.
+
+    A soft label is the part of a voxel that is bone, so the surface is the level 0.5.
+    """
+    vector = torch.from_numpy(np.asarray(latent, dtype=np.float32))[None].to(bundle.device)
+    return bundle.decoder(vector)[0].float().softmax(dim=0)[1:].cpu().numpy()
+
+
+def predict_fields(drr: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:
+    """D(P(DRR)): (2, I, J, K) float32 soft labels of radius and ulna in [0, 1]; see ``decode_fields``."""
+    return decode_fields(predict_latent(drr, view, bundle), bundle)
+
+
+def predict_fields_from_views(
+    drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle
+) -> NDArray[np.float32]:
+    """Soft labels from several DRRs of one wrist: their latents are averaged."""
+    if not drrs or len(drrs) != len(views):
+        raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
+    latents = [predict_latent(drr, view, bundle) for drr, view in zip(drrs, views, strict=True)]
+    return decode_fields(np.mean(latents, axis=0), bundle)
+
+
+def _picture(name: str, pixels: NDArray[np.floating], bundle: ModelBundle) -> torch.Tensor:
+    if pixels.shape != bundle.tl.film_shape:
+        raise InputError(f"{name} has {pixels.shape} pixels; expected {bundle.tl.film_shape} (rows, columns)")
+    if not np.isfinite(pixels).all():
+        raise InputError(f"{name} holds NaN or infinite pixels")
+    return torch.from_numpy(np.asarray(pixels, dtype=np.float32))[None, None].to(bundle.device)
+
+
+def _view(view: View, bundle: ModelBundle) -> torch.Tensor:
+    return torch.tensor([VIEW_CODES[view]], device=bundle.device)
