@@ -32,10 +32,14 @@ Float = NDArray[np.float64]
 SEARCH_BOX_MM = ((-58.0, 60.0), (-46.0, 52.0))
 """Where skin is looked for, x and y; the body's grid is then cut tight to it."""
 DISTAL_END_MM = 75.0
-CUT_MARGIN_MM = 4.0
-"""The grid ends this far inside the proximal ends of the meshes, so that no cap of cortex closes the canal."""
-MEAN_RADIUS_WIDTH_MM = 27.0
+PROXIMAL_END_MM = -92.0
+CUT_MARGIN_MM = 9.0
+"""The grid ends this far inside the proximal ends of the meshes, which may be cut askew, so that no cap of
+cortex closes the canal."""
+MEAN_RADIUS_WIDTH_MM = 30.0
 BAND_MM = 4.0
+LAID_OUT_FACETS_MM = ((-7.0, 6.9), (5.5, 0.3))
+"""x and height of the scaphoid and lunate facets under which the carpus of carpus.py sits."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,33 @@ def draw_anatomy(shape: WristShape, rng: np.random.Generator) -> Anatomy:
     return Anatomy(
         draw_bone_quality(rng, shape.sex, shape.age_years),
         draw_habitus(rng, shape.sex),
-        draw_carpus(rng, float(width / MEAN_RADIUS_WIDTH_MM)),
+        draw_carpus(rng, float(width / MEAN_RADIUS_WIDTH_MM), carpal_seat(shape.radius)),
         draw_texture(rng),
     )
+
+
+def carpal_seat(radius: TriangleMesh) -> Float:
+    """(3,) mm: by how much this radius's joint surface lies off the one for which the carpus is laid out.
+
+    Looks at the heights of the scaphoid and the lunate facet and at the middle of the palmar-dorsal depth.
+    """
+    points = radius.vertices
+    distal = points[points[:, 2] > -8.0]
+    middle = float(distal[:, 1].min() + distal[:, 1].max()) / 2 if len(distal) else 0.0
+    offsets = []
+    for x_mm, height_mm in LAID_OUT_FACETS_MM:
+        near = points[(abs(points[:, 0] - x_mm) < 2.5) & (abs(points[:, 1] - middle) < 3.5)]
+        if len(near):
+            offsets.append(near[:, 2].max() - height_mm)
+    height = float(np.clip(np.mean(offsets), -6.0, 6.0)) if offsets else 0.0
+    return np.array([1.5, 0.8 * np.clip(middle, -4.0, 4.0), height])
 
 
 def build_body(shape: WristShape, rng: np.random.Generator, spacing_mm: float = 0.6) -> Body:
     """Fill a wrist's surfaces with bone, add the carpus and soft tissue.
 
-    shape: radius and ulna in the radius frame, right side. The grid runs from just inside the proximal ends of the
-    meshes to z = 75 mm and is cut tight to the skin.
+    shape: radius and ulna in the radius frame, right side. The grid runs from z = -92 mm, or just inside the
+    proximal ends of the meshes, to z = 75 mm and is cut tight to the skin.
     """
     return assemble_body(shape, draw_anatomy(shape, rng), rng, spacing_mm)
 
@@ -100,7 +121,7 @@ def build_body(shape: WristShape, rng: np.random.Generator, spacing_mm: float = 
 def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator, spacing_mm: float) -> Body:
     """:func:`build_body` with the anatomy given."""
     meshes: dict[Bone, TriangleMesh] = {"radius": shape.radius, "ulna": shape.ulna}
-    proximal = max(mesh.vertices[:, 2].min() for mesh in meshes.values()) + CUT_MARGIN_MM
+    proximal = max(PROXIMAL_END_MM, *(mesh.vertices[:, 2].min() + CUT_MARGIN_MM for mesh in meshes.values()))
     (x_low, x_high), (y_low, y_high) = SEARCH_BOX_MM
     low, high = np.array([x_low, y_low, proximal]), np.array([x_high, y_high, DISTAL_END_MM])
     whole = _grid(low, spacing_mm)
@@ -119,7 +140,15 @@ def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator,
     for label, (bone, field) in enumerate(fields.items(), start=1):
         interior = bone_interior(rng, bone, anatomy.quality, field, radius_from_voxel)
         fill_bone(
-            mineral, soft, labels, label, field.distance_mm, field.first_index, radius_from_voxel, interior, anatomy.texture
+            mineral,
+            soft,
+            labels,
+            label,
+            field.distance_mm,
+            field.first_index,
+            radius_from_voxel,
+            interior,
+            anatomy.texture,
         )
     free, free_first = _room_for_carpus(anatomy.carpus, fields, radius_from_voxel, size)
     place_carpus(
@@ -185,7 +214,8 @@ def _shape(low: Float, high: Float, spacing_mm: float) -> tuple[int, int, int]:
 
 def _axes(field: BoneField, radius_from_voxel: Float) -> tuple[Float, Float, Float]:
     x, y, z = (
-        radius_from_voxel[a, 3] + radius_from_voxel[a, a] * (field.first_index[a] + np.arange(field.distance_mm.shape[a]))
+        radius_from_voxel[a, 3]
+        + radius_from_voxel[a, a] * (field.first_index[a] + np.arange(field.distance_mm.shape[a]))
         for a in range(3)
     )
     return x, y, z
@@ -252,7 +282,9 @@ def _room_for_carpus(
     for bone, field in fields.items():
         i, j, k = field.first_index
         skip = max(base - k, 0)
-        distance = field.distance_mm[:, :, skip:] - np.float32(extra[bone])
+        # The extra gap fades with distance, so that the field is continuous where the band ends.
+        distance = field.distance_mm[:, :, skip:]
+        distance = distance - np.float32(extra[bone]) * (1 - distance / np.float32(FAR_MM))
         place = free[
             i : i + distance.shape[0],
             j : j + distance.shape[1],

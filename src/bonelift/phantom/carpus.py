@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bonelift.geometry import apply_transform, compose, rotation_about_axis, translation
 from bonelift.phantom.interior import COARSE_TILE_MM, FINE_TILE_MM, WATER_PER_MINERAL, BoneQuality, wall_share
@@ -23,7 +23,7 @@ from bonelift.phantom.texture import lookup
 Float = NDArray[np.float64]
 
 CAPITATE_HEAD_MM = (2.5, 0.5, 15.8)
-"""Centre of wrist motion, radius frame, for a radius 27 mm wide."""
+"""Centre of wrist motion, radius frame, for a wrist of mean size."""
 OTHER_BONE = 3
 FAR_MM = 4.0
 _ELLIPSOID, _TUBE = 0.0, 1.0
@@ -44,7 +44,7 @@ _CARPALS: dict[str, list[tuple[tuple[float, float, float], tuple[float, float, f
         ((-12.6, 6.6, 16.0), (5.3, 5.5, 6.4), 2.2, -35),
     ],
     "lunate": [((6.8, 0.8, 6.2), (7.3, 8.6, 7.2), 2.3, 12)],
-    "triquetrum": [((16.0, 0.8, 10.2), (5.6, 7.0, 6.0), 2.3, 30), ((19.0, 2.0, 13.6), (4.4, 5.6, 5.0), 2.2, 30)],
+    "triquetrum": [((15.6, 0.6, 9.6), (6.3, 7.4, 6.6), 2.3, 30), ((19.0, 1.8, 13.6), (5.0, 6.0, 5.6), 2.2, 30)],
     "trapezoid": [((-9.3, 0.3, 25.8), (5.6, 8.0, 5.8), 2.7, -10)],
     "trapezium": [((-16.6, 6.0, 23.2), (6.2, 6.4, 7.2), 2.6, -35)],
     "pisiform": [((17.6, 11.0, 12.6), (4.7, 4.4, 6.0), 2.2, 0)],
@@ -96,14 +96,19 @@ class Carpus:
     thumb_mm: Float
 
 
-def draw_carpus(rng: np.random.Generator, size: float) -> Carpus:
-    """Random size, posture and shape. size: of this wrist over an adult's mean (1.0 for a radius 27 mm wide)."""
+def draw_carpus(rng: np.random.Generator, size: float, seat_mm: ArrayLike = (0.0, 0.0, 0.0)) -> Carpus:
+    """Random size, posture and shape.
+
+    size: of this wrist over an adult's mean (1.0 for a radius 30 mm wide along x). seat_mm: (3,) shift of the whole
+    carpus.
+    """
     scale = float(np.clip(size, 0.8, 1.2) * rng.normal(1.0, 0.025))
     flexion, deviation = rng.normal(0.0, 7.0), np.clip(rng.normal(-3.0, 7.0), -20, 16)
     head = np.array(CAPITATE_HEAD_MM) * scale
-    hand_from_rest = _posture(head, flexion, deviation)
+    seat = translation(seat_mm)
+    hand_from_rest = seat @ _posture(head, flexion, deviation)
     # The proximal row follows with about half of the motion; in deviation it also tilts out of plane.
-    row_from_rest = _posture(head, 0.5 * flexion + 0.25 * deviation, 0.4 * deviation)
+    row_from_rest = seat @ _posture(head, 0.5 * flexion + 0.25 * deviation, 0.4 * deviation)
     bones: list[CarpalBone] = []
     thumb_base, thumb_tip = np.zeros(3), np.zeros(3)
     for name in _CARVING_ORDER:
@@ -267,7 +272,9 @@ def _bone_field(lobes, x, y, z):  # pragma: no cover - compiled
             px, py, pz = dx - t * lobe[4], dy - t * lobe[5], dz - t * lobe[6]
             mid = lobe[14]
             width = (
-                mid + (lobe[13] - mid) * np.exp(-((t / 11.0) ** 2)) + (lobe[15] - mid) * np.exp(-(((length - t) / 9.0) ** 2))
+                mid
+                + (lobe[13] - mid) * np.exp(-((t / 11.0) ** 2))
+                + (lobe[15] - mid) * np.exp(-(((length - t) / 9.0) ** 2))
             )
             found = np.sqrt(px * px + py * py + pz * pz) - width
             u = min(max(min((t - 6.0) / 12.0, (length - t - 5.0) / 12.0), 0.0), 1.0)
@@ -314,9 +321,9 @@ def _place(
                 if depth <= -0.5 * h:
                     continue
                 joint = min(max(1.0 - (body - facet + 0.5) / 1.5, 0.0), 1.0) if facet > body - 1.0 else 0.0
-                wall = (0.5 + 0.35 * joint) * (1.0 - shaft) + 1.55 * shaft
+                wall = (0.36 + 0.34 * joint) * (1.0 - shaft) + 1.5 * shaft
                 wall *= wall_scale * (1.0 + 0.12 * patch)
-                density = spongy * ((1.35 + 0.5 * np.exp(-depth / 1.5)) * (1.0 - shaft) + 0.05)
+                density = spongy * ((1.55 + (0.5 + 0.7 * joint) * np.exp(-depth / 1.8)) * (1.0 - shaft) + 0.05)
                 grain = lookup(fine, x / FINE_TILE_MM + offset, y / FINE_TILE_MM, z / FINE_TILE_MM)
                 density *= max(1.0 + 0.2 * patch + texture * grain, 0.15)
                 density = min(density, 0.6 * cortical)

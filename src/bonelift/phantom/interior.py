@@ -36,7 +36,10 @@ COARSE_TILE_MM = 2.0
 
 # Distance proximal of the joint (mm) -> mean wall (mm), for an adult of mean size aged 20 to 50.
 _WALL = {
-    "radius": ([-12, 0, 8, 14, 20, 25, 30, 35, 45, 60, 100], [0.55, 0.6, 0.6, 0.7, 0.9, 1.2, 1.5, 1.72, 2.0, 2.3, 2.7]),
+    "radius": (
+        [-12, 0, 8, 14, 20, 25, 30, 35, 45, 60, 100],
+        [0.55, 0.6, 0.6, 0.67, 0.82, 1.15, 1.55, 1.88, 2.25, 2.6, 2.9],
+    ),
     "ulna": ([-8, 0, 6, 12, 20, 30, 45, 60, 100], [0.5, 0.55, 0.65, 0.85, 1.1, 1.45, 1.7, 1.9, 2.3]),
 }
 # Distance proximal of the joint (mm) -> trabecular density over its value in the metaphysis.
@@ -117,7 +120,7 @@ def draw_bone_quality(rng: np.random.Generator, sex: str, age_years: float) -> B
     return BoneQuality(
         wall_scale=float(np.clip(wall, 0.55, 1.5)),
         cortical_g_cm3=float(np.clip(rng.normal(CORTICAL_G_CM3, 0.05) - 0.0015 * late, 0.92, 1.25)),
-        trabecular_g_cm3=float(np.clip(0.165 * density, 0.05, 0.34)),
+        trabecular_g_cm3=float(np.clip(0.155 * density, 0.05, 0.34)),
         endosteal_blend_mm=float(rng.uniform(0.2, 0.7) + 0.008 * late),
         marrow_g_cm3=float(rng.uniform(0.905, 0.945)),
         texture=float(rng.uniform(0.25, 0.55)),

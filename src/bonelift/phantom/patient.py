@@ -12,7 +12,11 @@ from bonelift.phantom.body import Body, assemble_body, draw_anatomy
 
 @dataclass(frozen=True)
 class VirtualPatient:
-    """shape: surfaces, landmarks, sex and age in the radius frame (right side); body: densities; facts: what was drawn."""
+    """One wrist.
+
+    shape: surfaces, landmarks, sex and age, in the radius frame (right side). body: densities on a grid of that frame.
+    facts: what was drawn, by name.
+    """
 
     shape: WristShape
     body: Body

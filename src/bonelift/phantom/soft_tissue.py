@@ -49,7 +49,7 @@ _FOREARM_Z = [-110.0, -70.0, -40.0, -15.0, 5.0, 20.0]
 _MARGINS = {
     "radial": [17.0, 13.0, 9.0, 6.5, 6.0, 6.0],
     "ulnar": [10.0, 9.0, 8.0, 7.0, 7.0, 7.0],
-    "palmar": [24.0, 20.0, 16.0, 12.5, 11.0, 11.0],
+    "palmar": [24.0, 20.0, 15.0, 9.5, 7.5, 8.0],
     "dorsal": [20.0, 15.0, 9.0, 6.0, 6.0, 6.0],
 }
 # Rest-frame z (mm) -> skin of the hand without the thumb: radial, ulnar, dorsal, palmar edge (mm).
@@ -125,8 +125,9 @@ def _edge(extent: Float, side: str, z: Float, habitus: Habitus) -> Float:
     """Position of the skin on one side of the forearm, on the z of the grid."""
     column = {"radial": 1, "ulnar": 2, "dorsal": 3, "palmar": 4}[side]
     sign = -1.0 if column in (1, 3) else 1.0
-    padded = np.pad(extent[:, column], 8, mode="edge")
-    smooth = np.convolve(padded, np.ones(17) / 17, mode="valid")
+    padded = np.pad(extent[:, column], 24, mode="edge")
+    window = np.hanning(51)[1:-1]
+    smooth = np.convolve(padded, window / window.sum(), mode="valid")
     margin = np.interp(z, _FOREARM_Z, _MARGINS[side]) * habitus.thickness
     return np.interp(z, extent[:, 0], smooth) + sign * (margin + 0.5 * (habitus.fat_mm - 2.5))
 
@@ -174,7 +175,9 @@ def fill_soft(tissue: SoftTissue, soft_g_cm3: NDArray[np.float32], first_mm: Flo
     coarse_mm = tissue.radius_from_voxel[0, 0]
     start = (np.asarray(first_mm) - tissue.radius_from_voxel[:3, 3]) / coarse_mm
     habitus = tissue.habitus
-    _fill_soft(tissue.skin_mm, tissue.tissue_g_cm3, start, spacing_mm / coarse_mm, spacing_mm, habitus.skin_mm, soft_g_cm3)
+    _fill_soft(
+        tissue.skin_mm, tissue.tissue_g_cm3, start, spacing_mm / coarse_mm, spacing_mm, habitus.skin_mm, soft_g_cm3
+    )
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -194,11 +197,19 @@ def _fill_soft(skin, tissue, start, step, spacing, skin_mm, soft):  # pragma: no
             a, b, c, d = (1 - fu) * (1 - fv), (1 - fu) * fv, fu * (1 - fv), fu * fv
             nearest = np.float32(1e3)
             for k in range(mk):
-                value = a * skin[i0, j0, k] + b * skin[i0, j0 + 1, k] + c * skin[i0 + 1, j0, k] + d * skin[i0 + 1, j0 + 1, k]
+                value = (
+                    a * skin[i0, j0, k]
+                    + b * skin[i0, j0 + 1, k]
+                    + c * skin[i0 + 1, j0, k]
+                    + d * skin[i0 + 1, j0 + 1, k]
+                )
                 skin_line[k] = value
                 nearest = min(nearest, skin_line[k])
                 tissue_line[k] = (
-                    a * tissue[i0, j0, k] + b * tissue[i0, j0 + 1, k] + c * tissue[i0 + 1, j0, k] + d * tissue[i0 + 1, j0 + 1, k]
+                    a * tissue[i0, j0, k]
+                    + b * tissue[i0, j0 + 1, k]
+                    + c * tissue[i0 + 1, j0, k]
+                    + d * tissue[i0 + 1, j0 + 1, k]
                 )
             if nearest > spacing:
                 continue
