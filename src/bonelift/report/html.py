@@ -18,8 +18,8 @@ from bonelift import RESEARCH_NOTICE, __version__
 from bonelift.images.radiograph import Side
 from bonelift.report.bone_views import VIEWS, anatomical, render_error_maps, render_view
 from bonelift.report.content import ReportContent, ReportFilm, TruthComparison
-from bonelift.report.overlay import gan_drr_image, overlay_image
-from bonelift.report.palette import data_uri, error_colours, surface_colour
+from bonelift.report.overlay import film_outlines, gan_drr_image, overlay_image
+from bonelift.report.palette import data_uri, error_colours, photo_uri, surface_colour
 from bonelift.surface.distance import SurfaceDistances, distance_to_surface
 from bonelift.surface.mesh import TriangleMesh
 
@@ -41,7 +41,7 @@ def render_report(content: ReportContent) -> str:
         content=content,
         flags=sorted(content.flags, key=lambda flag: _SEVERITY_ORDER[flag.severity]),
         films=[_film_pictures(film) for film in content.films],
-        views=[(view, data_uri(render_view(bones, content.side, view))) for view in VIEWS] if bones else [],
+        views=_view_pictures(bones, content.side),
         scene=Markup(_scene_json(bones, content.side, errors)) if bones else None,
         truth=_truth_tables(content.truth),
         error_maps=data_uri(render_error_maps(bones, errors, content.side, largest_mm=_LARGEST_ERROR_MM))
@@ -74,14 +74,21 @@ def _number(value: float | None, decimals: int = 2) -> str:
 
 
 def _film_pictures(film: ReportFilm) -> dict[str, Any]:
-    placed = any(not mesh.is_empty for mesh in film.bones_world.values())
+    outlines = film_outlines(film)
+    placed = any(outlines.values())
     return {
         "name": _VIEW_NAMES[film.view],
-        "input": data_uri(overlay_image(film, outlines=False)),
-        "gan_drr": None if film.gan_drr is None else data_uri(gan_drr_image(film.gan_drr)),
-        "overlay": data_uri(overlay_image(film)) if placed else None,
-        "close_up": data_uri(overlay_image(film, close_up=True)) if placed else None,
+        "input": photo_uri(overlay_image(film, {})),
+        "gan_drr": None if film.gan_drr is None else photo_uri(gan_drr_image(film.gan_drr)),
+        "overlay": photo_uri(overlay_image(film, outlines)) if placed else None,
+        "close_up": photo_uri(overlay_image(film, outlines, close_up=True)) if placed else None,
     }
+
+
+def _view_pictures(bones: Mapping[str, TriangleMesh], side: Side) -> list[tuple[str, int, str]]:
+    """(view, width in px, picture) of every side; the widths share a line out so that all have one scale."""
+    pictures = [(view, render_view(bones, side, view)) for view in VIEWS] if bones else []
+    return [(view, picture.width, data_uri(picture)) for view, picture in pictures]
 
 
 def _errors_mm(bones: Mapping[str, TriangleMesh], truth: TruthComparison | None) -> dict[str, NDArray[np.float64]]:

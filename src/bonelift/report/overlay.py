@@ -21,6 +21,7 @@ from bonelift.report.rasterise import fill_mask
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
+Outlines = dict[str, list[Float]]
 
 _LONGEST_PX = 1200
 _STRIP_PX = 62
@@ -56,21 +57,28 @@ def silhouette_outlines(mesh_world: TriangleMesh, camera: XrayCamera, subpixels:
     return [(line - (subpixels - 1) / 2) / subpixels for line in outlines if len(line) > longest / 50]
 
 
-def overlay_image(film: ReportFilm, *, outlines: bool = True, close_up: bool = False) -> Image.Image:
+def film_outlines(film: ReportFilm) -> Outlines:
+    """name -> outline of each bone as placed on ``film``, px; see :func:`silhouette_outlines`."""
+    subpixels = int(np.clip(np.ceil(1.5 * _LONGEST_PX / max(film.camera.shape_px)), 1, 12))
+    return {name: silhouette_outlines(mesh, film.camera, subpixels) for name, mesh in film.bones_world.items()}
+
+
+def overlay_image(film: ReportFilm, outlines: Outlines | None = None, *, close_up: bool = False) -> Image.Image:
     """The radiograph in its own orientation, the outlines of its bones, a 10 mm bar and the research-use notice.
 
-    outlines: off draws the radiograph alone, in the same frame. close_up: only what lies around the bones.
+    outlines: from :func:`film_outlines`, made here where not given; ``{}`` shows the radiograph alone.
+    close_up: only what lies around the outlines.
     """
-    lines = {name: silhouette_outlines(mesh, film.camera, _subpixels(film)) for name, mesh in film.bones_world.items()}
+    lines = film_outlines(film) if outlines is None else outlines
     left, top, right, bottom = _frame(film, lines) if close_up else (0, 0, film.camera.width_px, film.camera.height_px)
     scale = _LONGEST_PX / max(right - left, bottom - top)
     size = (round((right - left) * scale), round((bottom - top) * scale))
     grey = Image.fromarray(_display_grey(film.pixels)).crop((left, top, right, bottom))
     picture = grey.resize(size, Image.Resampling.LANCZOS).convert("RGB")
-    if outlines:
+    if lines:
         _draw_outlines(picture, lines, (left, top), scale)
     spacing_mm = film.camera.detector_spacing_mm * film.source_to_object_mm / film.camera.sdd_mm
-    return _with_strip(picture, list(lines) if outlines else [], scale / spacing_mm, "")
+    return _with_strip(picture, list(lines), scale / spacing_mm, "")
 
 
 def gan_drr_image(gan_drr: NDArray[np.floating]) -> Image.Image:
@@ -88,11 +96,7 @@ def gan_drr_image(gan_drr: NDArray[np.floating]) -> Image.Image:
     return _with_strip(picture, [], scale / FILM_SPACING_MM, text)
 
 
-def _subpixels(film: ReportFilm) -> int:
-    return int(np.clip(np.ceil(1.5 * _LONGEST_PX / max(film.camera.shape_px)), 1, 12))
-
-
-def _frame(film: ReportFilm, lines: dict[str, list[Float]]) -> tuple[int, int, int, int]:
+def _frame(film: ReportFilm, lines: Outlines) -> tuple[int, int, int, int]:
     """Left, top, right, bottom px around all outlines with a margin; the whole image where there are none."""
     width, height = film.camera.width_px, film.camera.height_px
     points = [line for group in lines.values() for line in group]
@@ -112,13 +116,13 @@ def _display_grey(pixels: NDArray[np.floating]) -> NDArray[np.uint8]:
     return (np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
 
 
-def _draw_outlines(picture: Image.Image, lines: dict[str, list[Float]], corner: tuple[int, int], scale: float) -> None:
+def _draw_outlines(picture: Image.Image, lines: Outlines, corner: tuple[int, int], scale: float) -> None:
     """Antialiased by drawing at twice the size; a thin dark rim keeps the lines visible on bright bone."""
     layer = Image.new("RGBA", (picture.width * 2, picture.height * 2), (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
     # Pixel centres are at integers: (u + 0.5) * scale is the place in a picture whose corner is at 0.
     placed = {name: [(line - corner + 0.5) * scale * 2 for line in group] for name, group in lines.items()}
-    for width, rim in ((11, True), (6, False)):
+    for width, rim in ((12, True), (7, False)):
         for name, group in placed.items():
             colour = (0, 0, 0, 120) if rim else (*outline_colour(name), 255)
             for line in group:

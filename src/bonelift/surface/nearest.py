@@ -50,7 +50,7 @@ def build_tree(mesh: TriangleMesh) -> SurfaceTree:
     corners = mesh.triangles
     order = _median_order(corners.mean(axis=1))
     corners = np.ascontiguousarray(corners[order])
-    leaves = 1 << max(0, int(np.ceil(np.log2(len(corners) / _LEAF_TRIANGLES))))
+    leaves = _leaf_count(len(corners))
     boxes = np.empty((2 * leaves - 1, 6))
     boxes[:, :3], boxes[:, 3:] = np.inf, -np.inf
     padded = leaves * _LEAF_TRIANGLES - len(corners)
@@ -92,19 +92,27 @@ def _at_open_end(weights: Float, edges: NDArray[np.bool_], corners: NDArray[np.b
 def _median_order(centres: Float) -> NDArray[np.int64]:
     """(F,) order in which neighbours in space are neighbours in the list: halves split along their longest side.
 
-    The split falls on whole leaves of a complete tree, so that the boxes of each node are tight.
+    The splits fall on whole nodes of a complete tree, so that their boxes are tight. All nodes of a level go at once;
+    the list is filled up with places at infinity, which every split puts last.
     """
-    order = np.arange(len(centres))
-    leaves = 1 << max(0, int(np.ceil(np.log2(len(centres) / _LEAF_TRIANGLES))))
-    width = leaves * _LEAF_TRIANGLES
+    leaves = _leaf_count(len(centres))
+    places = np.concatenate([centres, np.full((leaves * _LEAF_TRIANGLES - len(centres), 3), np.inf)])
+    order = np.arange(len(places))
+    width = len(places)
     while width > _LEAF_TRIANGLES:
-        for start in range(0, len(centres), width):
-            part = order[start : start + width]
-            if len(part) > width // 2:
-                axis = int(np.argmax(np.ptp(centres[part], axis=0)))
-                order[start : start + width] = part[np.argpartition(centres[part, axis], width // 2 - 1)]
+        nodes = order.reshape(-1, width)
+        inside = places[nodes]
+        real = np.isfinite(inside)
+        extent = np.where(real, inside, -np.inf).max(axis=1) - np.where(real, inside, np.inf).min(axis=1)
+        along = np.take_along_axis(inside, extent.argmax(axis=1)[:, None, None], axis=2)[..., 0]
+        order = np.take_along_axis(nodes, np.argpartition(along, width // 2 - 1, axis=1), axis=1).reshape(-1)
         width //= 2
-    return order
+    return order[order < len(centres)]
+
+
+def _leaf_count(triangles: int) -> int:
+    """The smallest power of two whose leaves hold them all."""
+    return 1 << max(0, int(np.ceil(np.log2(triangles / _LEAF_TRIANGLES))))
 
 
 @numba.njit(cache=True, inline="always")

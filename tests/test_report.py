@@ -1,0 +1,250 @@
+"""The report: silhouettes against closed forms, pictures from the right side, a page that is safe and whole."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import trimesh
+
+from bonelift import RESEARCH_NOTICE
+from bonelift.geometry import default_film_camera, rigid_from_vector, translation
+from bonelift.report.bone_views import VIEWS, anatomical, render_error_maps, render_view, view_axes
+from bonelift.report.content import Fact, Flag, Measurement, ReportContent, ReportFilm, TruthComparison
+from bonelift.report.html import render_report, write_report
+from bonelift.report.overlay import film_outlines, gan_drr_image, overlay_image, silhouette_outlines
+from bonelift.report.palette import OUTLINE_COLOURS, error_colours, png_bytes
+from bonelift.report.rasterise import fill_mask, render_attributes
+from bonelift.surface.distance import surface_distances
+from bonelift.surface.mesh import TriangleMesh
+
+EMPTY = TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
+
+
+def ball(radius_mm: float, centre, subdivisions: int = 4) -> TriangleMesh:
+    sphere = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius_mm)
+    return TriangleMesh(np.asarray(sphere.vertices) + centre, np.asarray(sphere.faces))
+
+
+@pytest.fixture(scope="module")
+def bones() -> dict[str, TriangleMesh]:
+    """Radius frame (canonical right): the ulna is a smaller ball on the ulnar (+X) side."""
+    return {"radius": ball(10.0, (0, 0, -12), 3), "ulna": ball(6.0, (20, 0, -14), 3)}
+
+
+@pytest.fixture(scope="module")
+def film(bones) -> ReportFilm:
+    camera = default_film_camera(120, 150, 0.5)
+    radius_axes = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    camera_from_radius = translation([-8, -12, 950]) @ radius_axes
+    pixels = np.linspace(0, 4000, 120 * 150).reshape(150, 120)
+    placed = {name: mesh.transformed(camera_from_radius) for name, mesh in bones.items()}
+    return ReportFilm("pa", pixels, camera, 950.0, placed, gan_drr=np.outer(np.arange(160.0), np.ones(128)) / 100)
+
+
+@pytest.fixture(scope="module")
+def content(film, bones) -> ReportContent:
+    return ReportContent(
+        title="Right wrist, PA view",
+        side="right",
+        films=(film,),
+        bones=bones,
+        facts=(Fact("Pixel spacing", "0.500 mm", "ImagerPixelSpacing (0018,1164)"),),
+        measurements=(Measurement("Palmar tilt", -10.83, "deg"), Measurement("Ulnar variance", float("nan"), "mm")),
+        flags=(Flag("info", "the lesser remark"), Flag("severe", "the graver remark")),
+        quality_score=0.71,
+        model_id="model-under-test",
+        model_sha256="0123abcd" * 8,
+        timings_s={"read": 0.12, "place": 1.5},
+    )
+
+
+def test_silhouette_of_a_ball_is_its_circle_on_the_film():
+    camera = default_film_camera(200, 160, 0.5)
+    centre_px, depth_mm, radius_mm = np.array([99.5, 79.5]), 900.0, 15.0
+    (line,) = silhouette_outlines(ball(radius_mm, (0, 0, depth_mm), 5), camera)
+    # On the axis the cone that touches the ball has half-angle asin(R / d).
+    expected_px = 1000 / 0.5 * np.tan(np.arcsin(radius_mm / depth_mm))
+    # Sampling at a quarter pixel: 0.125 px, the Gaussian of one sample another 0.02, flat facets 0.02.
+    assert np.abs(np.linalg.norm(line - centre_px, axis=1) - expected_px).max() < 0.2
+    assert np.allclose(line[0], line[-1])
+
+
+def test_silhouette_follows_the_camera_and_stays_quiet_out_of_sight():
+    camera = default_film_camera(100, 80, 1.0)
+    mesh = ball(10.0, (3, -2, 900))
+    (line,) = silhouette_outlines(mesh, camera)
+    half_turn = np.array([[-1.0, 0, 99], [0, -1, 79], [0, 0, 1]])
+    (turned,) = silhouette_outlines(mesh, camera.viewed_through(half_turn, 100, 80))
+    assert np.allclose(99 - line[:, 0].mean(), turned[:, 0].mean(), atol=0.1)
+    assert np.allclose(79 - line[:, 1].mean(), turned[:, 1].mean(), atol=0.1)
+    assert silhouette_outlines(EMPTY, camera) == []
+    assert silhouette_outlines(ball(10.0, (0, 0, -900)), camera) == []
+    assert silhouette_outlines(ball(10.0, (500, 0, 900)), camera) == []
+    # Half in the picture: the line stops at its border and stays inside.
+    (cut,) = silhouette_outlines(ball(10.0, (45, 0, 900)), camera)
+    assert cut[:, 0].max() <= 100
+
+
+def test_mask_and_depth_buffer():
+    square = np.array([[[1.0, 1], [6, 1], [6, 6]], [[1, 1], [6, 6], [1, 6]]])
+    mask = fill_mask(square, (10, 12))
+    assert mask.sum() == 36  # centres 1..6 both ways, edges included
+    assert not fill_mask(np.full((1, 3, 2), np.nan), (4, 4)).any()
+    # Two triangles over each other, given in either order: the near one is seen.
+    points = np.array([[0, 0], [9, 0], [0, 9], [0, 0], [9, 0], [0, 9]], dtype=np.float64)
+    depth = np.array([2.0, 2, 2, 1, 1, 1])
+    attribute = np.array([[5.0]] * 3 + [[7.0]] * 3)
+    for faces in ([[0, 1, 2], [3, 4, 5]], [[3, 4, 5], [0, 1, 2]]):
+        nearest, seen = render_attributes(points, depth, np.array(faces, dtype=np.int32), attribute, (10, 10))
+        assert nearest[2, 2] == 1
+        assert seen[2, 2, 0] == 7
+        assert np.isinf(nearest[9, 9])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_views_are_rotations_and_show_the_named_side(bones, side):
+    for view in VIEWS:
+        axes = view_axes(view, side)
+        assert np.allclose(axes @ axes.T, np.eye(3))
+        assert np.linalg.det(axes) == pytest.approx(1)  # never a mirror image
+    ulna = anatomical(bones, side)["ulna"].vertices.mean(axis=0)
+    # Fingers up and seen from the palm, the little finger's side of a right wrist is on the left.
+    assert (view_axes("palmar", side) @ ulna)[0] * (1 if side == "left" else -1) > 10
+    assert (view_axes("dorsal", side) @ ulna)[0] * (1 if side == "right" else -1) > 10
+    assert (view_axes("ulnar", side) @ ulna)[2] > 10
+    assert (view_axes("radial", side) @ ulna)[2] < -10
+
+
+def test_view_is_drawn_to_scale(bones):
+    picture = np.asarray(render_view({"radius": bones["radius"], "ulna": EMPTY}, "right", "palmar", px_per_mm=5.0))
+    drawn = (picture[:-30] < 250).any(axis=2)
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    # A ball of 20 mm at 5 px per mm; a pixel of rounding at either end.
+    assert np.ptp(rows) + 1 == pytest.approx(100, abs=2)
+    assert np.ptp(columns) + 1 == pytest.approx(100, abs=2)
+    with pytest.raises(ValueError, match="empty"):
+        render_view({"radius": EMPTY}, "right", "palmar")
+
+
+def test_error_colours_darken_steadily_and_maps_are_drawn(bones):
+    colours = error_colours(np.linspace(0, 3, 50), 3.0)
+    lightness = colours @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness) < 0).all()
+    assert np.allclose(error_colours([5.0], 3.0), error_colours([3.0], 3.0))
+    assert np.allclose(error_colours([np.nan], 3.0), 160)
+    errors = {name: np.zeros(len(mesh.vertices)) for name, mesh in bones.items()}
+    picture = render_error_maps(bones, errors, "right", views=("palmar",), px_per_mm=3.0)
+    assert picture.width > render_view(bones, "right", "palmar", 3.0).width
+
+
+def test_overlay_draws_the_outline_where_it_projects_and_nothing_without_it(film):
+    plain, drawn = np.asarray(overlay_image(film, {})).astype(int), np.asarray(overlay_image(film)).astype(int)
+    assert plain.shape == drawn.shape
+    picture = plain[: 1200 - 1, :, :]
+    assert (picture.max(axis=2) == picture.min(axis=2))[:, 5:700].all()  # grey only
+    outlines = film_outlines(film)
+    for name, lines in outlines.items():
+        # 120 x 150 px on 1200 px height, the sheet 960 px wide: 8 px for one.
+        spots = np.round((lines[0][::40] + 0.5) * 8).astype(int)
+        found = drawn[spots[:, 1], spots[:, 0]]
+        assert np.abs(found - OUTLINE_COLOURS[name]).max(axis=1).mean() < 60
+    changed = np.abs(drawn - plain).max(axis=2) > 40
+    assert 0.001 < changed[:1199].mean() < 0.05
+    close = overlay_image(film, outlines, close_up=True)
+    assert close.width > 300
+
+
+def test_pictures_are_plain_png_files(film):
+    assert png_bytes(gan_drr_image(film.gan_drr)).startswith(b"\x89PNG")
+    assert png_bytes(gan_drr_image(np.zeros((4, 4)))).startswith(b"\x89PNG")
+    assert b"tEXt" not in png_bytes(overlay_image(film))
+
+
+def test_page_is_self_contained_and_in_order(content, tmp_path):
+    write_report(tmp_path / "report.html", content)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count(RESEARCH_NOTICE) >= 2
+    assert "http://" not in page
+    assert "https://" not in page
+    assert all(link.startswith("data:image/") for link in re.findall(r'(?:src|href)="([^"]*)"', page))
+    assert "default-src 'none'" in page
+    places = [
+        page.index(text) for text in ('id="quality"', 'class="film"', 'id="bones"', 'id="measurements"', 'id="facts"')
+    ]
+    assert places == sorted(places)
+    assert page.index("the graver remark") < page.index("the lesser remark")
+    assert "−10.8" in page
+    assert "ImagerPixelSpacing (0018,1164)" in page
+    assert "0123abcd" * 8 in page
+    assert 'id="truth"' not in page
+    assert page == render_report(content)  # the same content gives the same page
+
+
+def test_the_viewer_holds_the_bones_as_the_patient_has_them(content, bones):
+    for side, mirror in (("right", 1.0), ("left", -1.0)):
+        page = render_report(replace(content, side=side, films=()))
+        scene = json.loads(re.search(r'id="scene">(.*?)</script>', page, re.DOTALL).group(1))
+        entry = next(mesh for mesh in scene["meshes"] if mesh["name"] == "ulna")
+        positions = np.frombuffer(base64.b64decode(entry["positions"]), dtype="<f4").reshape(-1, 3)
+        faces = np.frombuffer(base64.b64decode(entry["faces"]), dtype="<u4").reshape(-1, 3)
+        assert np.allclose(positions, bones["ulna"].vertices * [mirror, 1, 1], atol=1e-4)
+        assert TriangleMesh(positions, faces).volume_mm3 > 0
+
+
+def test_text_from_outside_is_escaped(content):
+    evil = '<script>alert("x")</script>'
+    page = render_report(
+        replace(
+            content,
+            title=evil,
+            films=(),
+            bones={evil: content.bones["radius"]},
+            facts=(Fact(evil, evil, evil),),
+            measurements=(Measurement(evil, 1.0, evil),),
+            flags=(Flag("warning", evil),),
+            model_id=evil,
+            model_sha256=evil,
+            timings_s={evil: 1.0},
+            created=evil,
+        )
+    )
+    assert evil not in page
+    assert "alert(" in page  # shown, as text
+
+
+def test_truth_is_shown_in_two_tables_that_are_kept_apart(content, bones):
+    moved = {name: mesh.transformed(rigid_from_vector([0, 0, 0, 1, 0, 0])) for name, mesh in bones.items()}
+    predicted = {name: surface_distances(mesh, moved[name]) for name, mesh in bones.items()}
+    aligned = {name: surface_distances(mesh, mesh) for name, mesh in bones.items()}
+    truth = TruthComparison(moved, predicted, aligned, mean_bone=predicted)
+    measurements = (Measurement("Palmar tilt", 10.0, "deg", truth=11.5),)
+    page = render_report(replace(content, films=(), truth=truth, measurements=measurements))
+    first, second = page.index("As predicted (same frame"), page.index("After rigid alignment of each bone")
+    assert first < page.index(f"{predicted['radius'].hd95_mm:.2f}", first) < second
+    assert "no skill: mean bone" in page[first:second]
+    assert "no skill: mean bone" not in page[second:]
+    assert "11.5" in page
+    assert "Where it is off" in page
+
+
+def test_page_without_bones_or_pose_says_so(content, film):
+    unplaced = replace(film, bones_world={}, gan_drr=None)
+    page = render_report(replace(content, films=(unplaced,), bones={}, flags=(), quality_score=None))
+    assert "No surface was reconstructed" in page
+    assert "No flags were raised" in page
+    assert 'id="scene"' not in page
+
+
+def test_scale_bar_is_ten_millimetres_at_the_wrist_also_on_a_turned_film(film):
+    quarter = np.array([[0.0, 1, 0], [-1, 0, 119], [0, 0, 1]])
+    turned = film.camera.viewed_through(quarter, 150, 120)
+    for picture in (
+        overlay_image(film, {}),
+        overlay_image(replace(film, camera=turned, pixels=np.rot90(film.pixels)), {}),
+    ):
+        strip = np.asarray(picture)[-62:].min(axis=2) > 200
+        # 0.5 mm pixels at 950 of 1000 mm, each drawn with 8 px: 10 mm are 168.4 px, plus the width of the end marks.
+        assert strip.sum(axis=1).max() == pytest.approx(10 * 8 / (0.5 * 0.95), abs=4)
