@@ -12,7 +12,7 @@ from bonelift.phantom.carpus import draw_carpus
 from bonelift.phantom.ct import hounsfield
 from phantom_wrist_tubes import wrist_of_tubes
 
-SPACING_MM = 1.0
+SPACING_MM = 0.9
 MINERAL_DENSITY = 3.16
 """Hydroxyapatite crystal, g/cm3."""
 
@@ -51,9 +51,10 @@ def test_densities_are_physical(body):
 
 
 def test_mineral_lies_in_labelled_bone_and_its_rim(body):
-    # A voxel holds mineral if its centre lies within half a voxel of the surface: the rim is the 26 neighbours.
+    # A voxel holds mineral if its centre lies within half a voxel of a surface: the rim is the 26 neighbours. Edges of
+    # carpal bones thinner than half a voxel have a rim and no labelled core; they carry next to nothing.
     near_bone = ndimage.binary_dilation(body.labels > 0, np.ones((3, 3, 3)))
-    assert not body.mineral_g_cm3[~near_bone].any()
+    assert body.mineral_g_cm3[~near_bone].sum() < 1e-3 * body.mineral_g_cm3.sum()
     assert set(np.unique(body.labels)) == {0, 1, 2, 3}
 
 
@@ -61,19 +62,19 @@ def test_bones_do_not_touch_across_the_joints(body):
     carpal = body.labels == 3
     forearm = (body.labels == 1) | (body.labels == 2)
     distance = ndimage.distance_transform_edt(~forearm, sampling=SPACING_MM)
-    # The gap is 1.6 mm at least, between surfaces; centres of voxels inside either lie at least that far apart.
-    assert distance[carpal].min() >= 1.6
+    # The gap is 1.6 mm at least between surfaces, so between centres of voxels inside them; the radius is a polygon
+    # of 48 sides, whose first-order distance is right to 0.1 mm.
+    assert distance[carpal].min() >= 1.5
     # ... and the carpus is seated in the joint, not floating above it.
     assert distance[carpal].min() < 5.0
 
 
 def test_each_carpal_bone_is_apart(body):
-    z = heights(body)
-    carpal = (body.labels == 3) & (z < 30)
-    # Closed joint gaps of about 1.3 mm are only partly resolved at 1 mm, so neighbours may touch corner to corner;
-    # mineral between two walls still dips: the compact walls never fuse into solid bone.
-    solid = ndimage.binary_erosion(body.mineral_g_cm3 > 0.95, iterations=2) & carpal
-    assert not solid.any()
+    # The gap is 1.0 mm at least, more than the voxel: no two face neighbours lie in different bones.
+    parts, count = ndimage.label(body.labels == 3)
+    volume_mm3 = np.bincount(parts.ravel())[1:] * SPACING_MM**3
+    assert 13 <= (volume_mm3 > 100).sum() <= count  # eight carpals and five metacarpals; the thumb's phalanx may be cut
+    carpal = (body.labels == 3) & (heights(body) < 30)
     # Eight carpals of an adult hold 15 to 20 cm^3; this wrist is 10 % smaller than the mean in each direction.
     assert 10_000 < carpal.sum() * SPACING_MM**3 < 20_000
 

@@ -321,9 +321,9 @@ def _place(
                 if depth <= -0.5 * h:
                     continue
                 joint = min(max(1.0 - (body - facet + 0.5) / 1.5, 0.0), 1.0) if facet > body - 1.0 else 0.0
-                wall = (0.36 + 0.34 * joint) * (1.0 - shaft) + 1.5 * shaft
+                wall = (0.36 + 0.16 * joint) * (1.0 - shaft) + 1.5 * shaft
                 wall *= wall_scale * (1.0 + 0.12 * patch)
-                density = spongy * ((1.55 + (0.5 + 0.7 * joint) * np.exp(-depth / 1.8)) * (1.0 - shaft) + 0.05)
+                density = spongy * ((1.55 + (0.5 + 0.4 * joint) * np.exp(-depth / 1.8)) * (1.0 - shaft) + 0.05)
                 grain = lookup(fine, x / FINE_TILE_MM + offset, y / FINE_TILE_MM, z / FINE_TILE_MM)
                 density *= max(1.0 + 0.2 * patch + texture * grain, 0.15)
                 density = min(density, 0.6 * cortical)

@@ -100,9 +100,9 @@ class TrabecularTexture:
 
 
 def draw_texture(rng: np.random.Generator) -> TrabecularTexture:
-    """Struts about 0.5 mm thick and 3 mm long with cross links, and patches of about 4 mm."""
-    along = periodic_noise(rng, (64, 64, 96), (1.0, 1.0, 5.0))
-    across = periodic_noise(rng, (64, 64, 96), (1.6, 1.6, 0.9))
+    """Struts about 1 mm apart and 3 mm long with cross links, and patches of about 4 mm."""
+    along = periodic_noise(rng, (64, 64, 96), (1.2, 1.2, 5.5))
+    across = periodic_noise(rng, (64, 64, 96), (1.8, 1.8, 1.1))
     fine = 0.8 * along + 0.6 * across
     return TrabecularTexture(fine.astype(np.float32), periodic_noise(rng, (32, 32, 64), (1.8, 1.8, 2.5)))
 
@@ -123,8 +123,8 @@ def draw_bone_quality(rng: np.random.Generator, sex: str, age_years: float) -> B
         trabecular_g_cm3=float(np.clip(0.155 * density, 0.05, 0.34)),
         endosteal_blend_mm=float(rng.uniform(0.2, 0.7) + 0.008 * late),
         marrow_g_cm3=float(rng.uniform(0.905, 0.945)),
-        texture=float(rng.uniform(0.25, 0.55)),
-        subchondral_extra_mm=float(rng.uniform(0.3, 0.9)),
+        texture=float(rng.uniform(0.5, 1.05)),
+        subchondral_extra_mm=float(rng.uniform(0.15, 0.65)),
         scar_g_cm3=float(scar),
         scar_mm=float(rng.uniform(7.0, 13.0)),
     )
@@ -285,7 +285,7 @@ def _fill(
                 wall += plate * joint
 
                 density = spongy[r0] * (1 - fr) + spongy[r0 + 1] * fr
-                density *= 1.0 + 0.9 * np.exp(-depth / 1.5) + 0.8 * joint * np.exp(-depth / 2.0)
+                density *= 1.0 + 0.9 * np.exp(-depth / 1.5) + 0.5 * joint * np.exp(-depth / 2.0)
                 patch = lookup(coarse, x / COARSE_TILE_MM, y / COARSE_TILE_MM, z / COARSE_TILE_MM)
                 grain = lookup(fine, x / FINE_TILE_MM, y / FINE_TILE_MM, z / FINE_TILE_MM)
                 density *= max(1.0 + 0.18 * patch + texture * grain, 0.15)
