@@ -1,5 +1,8 @@
 """Volumes, label maps and radiographs as frozen data, and readers and writers of clinical formats."""
 
+from bonelift.images.markups import read_landmarks
+from bonelift.images.nifti_files import write_labels_nifti, write_volume_nifti
+from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.output_folder import output_folder
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.images.raster import write_png
@@ -15,6 +18,7 @@ from bonelift.images.volume import (
     LabelMap,
     Volume,
 )
+from bonelift.images.volume_reading import read_labels, read_volume
 
 __all__ = [
     "BACKGROUND",
@@ -31,6 +35,13 @@ __all__ = [
     "View",
     "Volume",
     "output_folder",
+    "read_labels",
+    "read_landmarks",
     "read_radiograph",
+    "read_volume",
+    "write_labels_nifti",
+    "write_labels_seg_nrrd",
     "write_png",
+    "write_volume_nifti",
+    "write_volume_nrrd",
 ]

@@ -1,0 +1,104 @@
+"""NIfTI volumes. NIfTI's world is RAS; it becomes LPS here and nowhere else."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.errors import InputError
+from bonelift.images.volume import LabelMap, Volume
+from bonelift.images.voxel_data import checked_shape, compact, lps_from_named_axes, world_from_voxel_matrix
+
+Float = NDArray[np.float64]
+
+_HEADER_SIZES = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
+_MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
+
+
+def is_nifti(head: bytes) -> bool:
+    """Whether a file, plain or gzip, that starts with ``head`` claims to be NIfTI."""
+    return _image_class(head) is not None
+
+
+def _image_class(head: bytes) -> type[nib.Nifti1Image] | None:
+    if head[:2] == b"\x1f\x8b":
+        try:
+            head = gzip.GzipFile(fileobj=io.BytesIO(head)).read1(4)
+        except (OSError, EOFError):
+            return None
+    return next(
+        (c for n, c in _HEADER_SIZES.items() if head[:4] in {n.to_bytes(4, "little"), n.to_bytes(4, "big")}), None
+    )
+
+
+def read_nifti(path: Path) -> tuple[NDArray[np.number], Float]:
+    """(I, J, K) values, scaled, and world_from_voxel (4, 4) in LPS mm. Raises InputError."""
+    logger = logging.getLogger("nibabel.global")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), path.open("rb") as stream:
+            warnings.simplefilter("ignore")
+            head = stream.read(1024)
+            stream.seek(0)
+            image_class = _image_class(head)
+            if image_class is None:
+                raise InputError(f"{path.name}: is not NIfTI; expected a volume")
+            packed = head[:2] == b"\x1f\x8b"
+            return _values_and_frame(image_class, gzip.GzipFile(fileobj=stream) if packed else stream, path.name)
+    except InputError:
+        raise
+    # nibabel raises what it likes on corrupted bytes (HeaderDataError, zlib.error, EOFError, ...).
+    except Exception as error:
+        raise InputError(f"{path.name}: is damaged or truncated; expected a NIfTI volume") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _values_and_frame(
+    image_class: type[nib.Nifti1Image], stream: io.BufferedIOBase, name: str
+) -> tuple[NDArray[np.number], Float]:
+    image = image_class.from_stream(stream)
+    shape = list(image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    if len(shape) != 3:
+        raise InputError(f"{name}: has {len(shape)} axes; expected a volume of three")
+    checked_shape(shape, name)
+    if np.dtype(image.get_data_dtype()).kind not in "iuf":
+        raise InputError(f"{name}: holds {image.get_data_dtype()} voxels; expected numbers")
+    if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
+        raise InputError(f"{name}: neither sform nor qform is set, so its orientation is unknown; save it with one")
+    mm_per_unit = _MM_PER_UNIT[str(image.header.get_xyzt_units()[0])]
+    values = compact(np.asarray(image.dataobj).reshape(shape))
+    matrix = np.asarray(image.affine, dtype=np.float64)
+    world_from_voxel = lps_from_named_axes("RAS") @ matrix
+    return values, world_from_voxel_matrix(
+        world_from_voxel[:3, :3] * mm_per_unit, world_from_voxel[:3, 3] * mm_per_unit, name
+    )
+
+
+def write_volume_nifti(path: str | os.PathLike[str], volume: Volume) -> None:
+    """Write ``volume`` as .nii or .nii.gz (by the name's end)."""
+    _write(Path(path), compact(np.asarray(volume.values)), volume.world_from_voxel)
+
+
+def write_labels_nifti(path: str | os.PathLike[str], label_map: LabelMap) -> None:
+    """Write the labels as uint8 .nii or .nii.gz; NIfTI does not hold their names."""
+    _write(Path(path), label_map.labels.astype(np.uint8), label_map.world_from_voxel)
+
+
+def _write(path: Path, values: NDArray[np.number], world_from_voxel: Float) -> None:
+    image = nib.Nifti1Image(values, lps_from_named_axes("RAS") @ world_from_voxel)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(image.affine, code=1)
+    image.set_qform(image.affine, code=1)
+    nib.save(image, path)
