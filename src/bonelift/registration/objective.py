@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.drr.gradients import project_with_pose_gradient
 from bonelift.geometry import XrayCamera
-from bonelift.registration.chart import PoseChart
+from bonelift.registration.chart import PoseChart, twist_in_camera
 from bonelift.registration.similarity import Similarity, gradients, score, smooth, standardise
 from bonelift.registration.views import FixedView, MovingBone, background, coarser, project_bone
 
@@ -107,8 +108,10 @@ def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[F
 
 
 def _pose_derivatives(bone: MovingBone, camera: XrayCamera, chart: PoseChart) -> tuple[Float, Float]:
-    """(rows, columns) projection at parameters 0 and (6, rows, columns) its derivatives, by central differences."""
-    step = np.array([0.01, 0.01, 0.01, 0.3, 0.3, 3.0])  # rad, mm: each moves the image by about half a voxel
-    offsets = np.concatenate([np.zeros((1, 6)), np.diag(step), -np.diag(step)])
-    images = project_bone(bone, camera, chart.poses(offsets))
-    return images[0], (images[1:7] - images[7:]) / (2 * step[:, None, None])
+    """(rows, columns) projection at parameters 0 and (6, rows, columns) its derivatives by the chart's parameters."""
+    camera_from_voxel = camera.camera_from_world @ chart.world_from_start @ bone.bone_from_voxel
+    images, by_twist = project_with_pose_gradient(
+        bone.volume, camera.image_from_camera, camera_from_voxel, camera.shape_px
+    )
+    by_parameter = by_twist[0] @ twist_in_camera(chart, camera).astype(np.float32)
+    return images[0].astype(np.float64), np.moveaxis(by_parameter, -1, 0).astype(np.float64)

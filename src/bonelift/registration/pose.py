@@ -193,7 +193,7 @@ def _reason(
         return f"only {seen:.0%} of the bone's projection lies inside the image"
     if settings.starts > 1 and agreeing < 2:
         return f"no other of {settings.starts} starts ended where the best one did"
-    if np.abs(sigmas).max() > 3:
+    if np.abs(sigmas).max() > 4:
         return f"the pose lies {np.abs(sigmas).max():.1f} prior sigmas from its start"
     if slack[3:5].max() > 2.0 or slack[2] > np.deg2rad(4):
         return "the similarity is flat around the pose"

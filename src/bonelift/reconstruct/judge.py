@@ -1,0 +1,177 @@
+"""How far to trust a reconstruction, from what the pipeline itself can see; the truth is never used.
+
+The score is the product of factors in [0, 1], one for each check below, so that one bad sign is enough to pull it
+down. It orders results; it is no probability. Each factor falls linearly from 1 at its good value to 0 at its bad one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.registration.similarity import intensity_correlation
+from bonelift.report.content import Flag
+from bonelift.surface.mesh import TriangleMesh
+
+Float = NDArray[np.float64]
+
+ADULT_WIDTH_MM = {"radius": (20.0, 37.0), "ulna": (10.0, 24.0)}
+"""Width of the distal end along x for any adult: published means 27 and 16 mm, more than three SD either way."""
+WRIST_FOUND = 0.5
+"""Locator presence below which no wrist is reported and no bone is written."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One sign. factor: in [0, 1], its part of the score. flag: what to say, or None when all is well."""
+
+    name: str
+    value: float
+    factor: float
+    flag: Flag | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """score: 0 (useless) to 1. checks: all that were made, in order; flags: what they and the input facts say."""
+
+    score: float
+    checks: tuple[Check, ...]
+    flags: tuple[Flag, ...]
+
+    @property
+    def severe(self) -> bool:
+        return any(flag.severity == "severe" for flag in self.flags)
+
+
+@dataclass(frozen=True)
+class FilmEvidence:
+    """What one film says about the result.
+
+    name: "PA view". presence: locator's probability of an upright wrist; peak: least share of a landmark's heatmap
+    near its peak. coverage: part of the film inside the image. drr, projected: FILM_SHAPE bone-only image and the
+    projection of the placed bones; weights: where they are compared. similarity, pose_reason: of the registration.
+    """
+
+    name: str
+    presence: float
+    peak: float
+    coverage: float
+    drr: Float
+    projected: Float
+    weights: Float
+    similarity: float
+    pose_reason: str
+
+
+def judge(
+    films: tuple[FilmEvidence, ...],
+    bones: Mapping[str, TriangleMesh],
+    facts: Mapping[str, str],
+    latent_distance: float | None = None,
+) -> Quality:
+    """Checks of every film and of the bones (radius frame); facts: provenance of the radiograph, for assumptions.
+
+    latent_distance: how far the latent lies from the training set's, 1 being its 99th percentile; None if not known.
+    """
+    checks = [check for film in films for check in _film_checks(film)]
+    checks += _bone_checks(bones)
+    if latent_distance is not None:
+        text = f"the shape code lies {latent_distance:.1f} times as far out as 99 % of the training patients' codes"
+        checks.append(_falling("latent distance", latent_distance, 1.0, 2.5, text))
+    flags = [check.flag for check in checks if check.flag is not None]
+    flags += _assumptions(facts)
+    return Quality(float(np.prod([check.factor for check in checks])), tuple(checks), tuple(flags))
+
+
+def nothing_found(presence: float) -> Quality:
+    """The verdict on an image in which the locator sees no wrist."""
+    text = f"no wrist was found in the image (confidence {presence:.2f}), so no bone was reconstructed"
+    flag = Flag("severe", text)
+    return Quality(0.0, (Check("wrist found", presence, 0.0, flag),), (flag,))
+
+
+def _film_checks(film: FilmEvidence) -> list[Check]:
+    where = film.name
+    overlap = support_overlap(film.drr, film.projected, film.weights)
+    likeness = float(intensity_correlation(film.drr, film.projected, film.weights))
+    checks = [
+        _rising(f"wrist found, {where}", film.presence, 0.0, 0.9, f"{where}: unsure whether this is a wrist"),
+        _rising(f"landmarks, {where}", film.peak, 0.1, 0.5, f"{where}: the landmarks were hard to find"),
+        _rising(f"coverage, {where}", film.coverage, 0.4, 0.85, f"{where}: part of the wrist is outside the image"),
+        _rising(
+            f"overlap, {where}", overlap, 0.5, 0.85, f"{where}: the bones' projection and the bones seen overlap badly"
+        ),
+        _rising(
+            f"likeness, {where}", likeness, 0.4, 0.85, f"{where}: the bones' projection looks unlike the bones seen"
+        ),
+        _rising(f"pose, {where}", film.similarity, 0.2, 0.6, f"{where}: the pose matches the image badly"),
+    ]
+    if film.pose_reason:
+        flag = Flag("warning", f"{where}: the pose was not confirmed ({film.pose_reason})")
+        checks.append(Check(f"pose confirmed, {where}", 0.0, 0.5, flag))
+    return checks
+
+
+def _bone_checks(bones: Mapping[str, TriangleMesh]) -> list[Check]:
+    checks = []
+    for name, (least, most) in ADULT_WIDTH_MM.items():
+        mesh = bones.get(name)
+        if mesh is None or mesh.is_empty:
+            checks.append(Check(f"{name} present", 0.0, 0.0, Flag("severe", f"no {name} was reconstructed")))
+            continue
+        width = distal_width_mm(mesh)
+        plausible = least <= width <= most
+        text = (
+            f"the {name} is {width:.0f} mm wide at the wrist; adults have {least:.0f} to {most:.0f} mm: "
+            "a child, a wrong pixel spacing, or a failed reconstruction"
+        )
+        checks.append(
+            Check(f"{name} width (mm)", width, 1.0 if plausible else 0.2, None if plausible else Flag("severe", text))
+        )
+    return checks
+
+
+def _assumptions(facts: Mapping[str, str]) -> list[Flag]:
+    """What the radiograph did not say and was assumed instead."""
+    names = {
+        "pixel_spacing": "pixel spacing",
+        "sdd": "source-to-detector distance",
+        "source_to_object": "distance of the wrist from the source",
+        "polarity": "polarity",
+    }
+    return [
+        Flag("info", f"the {name} was not recorded: {facts[key]}")
+        for key, name in names.items()
+        if facts.get(key, "").startswith("assumed")
+    ]
+
+
+def support_overlap(drr: Float, projected: Float, weights: Float) -> float:
+    """Dice coefficient of where the two images show bone: above a tenth of their 99th percentile, weighted."""
+    seen, predicted = (image > 0.1 * np.percentile(image, 99) for image in (drr, projected))
+    total = (weights * seen).sum() + (weights * predicted).sum()
+    return float(2 * (weights * (seen & predicted)).sum() / total) if total > 0 else 0.0
+
+
+def distal_width_mm(mesh: TriangleMesh) -> float:
+    """Extent along x of what lies within 15 mm of the mesh's distal end (radius frame)."""
+    z = mesh.vertices[:, 2]
+    return float(np.ptp(mesh.vertices[z > z.max() - 15.0, 0]))
+
+
+def _rising(name: str, value: float, bad: float, good: float, text: str) -> Check:
+    """More is better: 0 at ``bad``, 1 at ``good``; warned about below 0.6, severe below 0.2."""
+    factor = float(np.clip((value - bad) / (good - bad), 0, 1)) if np.isfinite(value) else 0.0
+    severity = "severe" if factor < 0.2 else "warning"
+    return Check(name, value, factor, Flag(severity, f"{text} ({value:.2f})") if factor < 0.6 else None)
+
+
+def _falling(name: str, value: float, good: float, bad: float, text: str) -> Check:
+    """Less is better: 1 at ``good``, 0 at ``bad``."""
+    factor = float(np.clip((bad - value) / (bad - good), 0, 1)) if np.isfinite(value) else 0.0
+    severity = "severe" if factor < 0.2 else "warning"
+    return Check(name, value, factor, Flag(severity, text) if factor < 0.6 else None)

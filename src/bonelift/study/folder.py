@@ -1,0 +1,111 @@
+"""A study folder: CTs, labels, landmarks and radiographs of many patients, listed in ``study.json``.
+
+Virtual and real cohorts look the same. Paths in the file are relative to the folder. Nothing in it names a patient: a
+patient is an identifier that the lab chooses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
+
+from bonelift.errors import InputError
+from bonelift.images.radiograph import Side, View
+
+STUDY_FILE = "study.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StudyRadiograph:
+    """One X-ray of a case.
+
+    file: the image. camera_file: its geometry (geometry.camera_files) or None where the image's header holds it.
+    source_to_object_mm: distance from the source to the wrist, None where not known.
+    """
+
+    file: str
+    view: View
+    camera_file: str | None = None
+    source_to_object_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class StudyCase:
+    """One wrist.
+
+    patient: both wrists and all views of a patient share it, and a fold never divides it.
+    ct: HU volume; labels: segmentation with radius and ulna; landmarks: Slicer markups; all in the CT's world (LPS mm).
+    truth: for virtual cases, a JSON file with what was drawn and the true poses, and meshes by bone name.
+    """
+
+    case: str
+    patient: str
+    side: Side
+    ct: str
+    labels: str
+    landmarks: str
+    radiographs: tuple[StudyRadiograph, ...]
+    truth_file: str | None = None
+    truth_meshes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """origin: what made the folder: "bonelift simulate --patients 3 --seed 1", or a lab's own words."""
+
+    cases: tuple[StudyCase, ...]
+    origin: str
+
+    def __post_init__(self) -> None:
+        names = [case.case for case in self.cases]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"study: case {twice!r} is listed twice; expected each case once")
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Write ``study.json``; it appears whole or not at all."""
+    content = {"schema_version": SCHEMA_VERSION, "origin": study.origin, "cases": [asdict(c) for c in study.cases]}
+    partial = folder / f".{STUDY_FILE}.partial"
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, folder / STUDY_FILE)
+
+
+def read_study(folder: Path) -> Study:
+    """Read ``study.json``. Raises InputError, one line, for a missing, broken or foreign file."""
+    path = folder / STUDY_FILE
+    if not path.is_file():
+        raise InputError(f"{folder}: holds no {STUDY_FILE}; expected a study folder (bonelift simulate makes one)")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name}: cannot be read as JSON ({error}); make the study again") from error
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(f"{path.name}: is not a study of version {SCHEMA_VERSION}; make it again")
+    try:
+        cases = tuple(_case(entry) for entry in content["cases"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path.name}: a case is incomplete ({error}); make the study again") from error
+    return Study(cases, str(content.get("origin", "")))
+
+
+def _case(entry: dict[str, Any]) -> StudyCase:
+    radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
+    case = StudyCase(**{**entry, "radiographs": radiographs})
+    if case.side not in get_args(Side) or any(r.view not in get_args(View) for r in radiographs):
+        raise InputError(
+            f"{STUDY_FILE}: case {case.case!r} has side {case.side!r} and views {[r.view for r in radiographs]}; "
+            "expected left or right, and pa or lateral"
+        )
+    named = [case.ct, case.labels, case.landmarks, case.truth_file, *case.truth_meshes.values()]
+    named += [name for r in radiographs for name in (r.file, r.camera_file)]
+    for name in named:
+        if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+            raise InputError(
+                f"{STUDY_FILE}: case {case.case!r} names {name!r}; expected a path inside the study folder"
+            )
+    return case
