@@ -92,7 +92,7 @@ def train_locator(
     optimiser = torch.optim.Adam(parameters, lr=config.loop.learning_rate)
     validation_samples = load_samples(validation, LocatorSamples)
 
-    def step(held: tuple[LocatorSamples, int], generator: np.random.Generator, update: int) -> dict[str, float]:
+    def step(held: tuple[LocatorSamples, int], generator: np.random.Generator, progress: float) -> dict[str, float]:
         chosen = generator.integers(0, len(held[0].image), config.batch)
         image, landmarks, present = _augment(*_tensors(held[0], chosen, config.device), config)
         with half_precision(config.bfloat16, config.device):

@@ -68,7 +68,7 @@ class Stage(Generic[S]):
 
     networks: every network that is trained (a fixed one need not be here).
     load: samples held so far (None at first) -> samples, the same object where nothing is new.
-    step: (samples, generator, number of this update) -> scalars; makes one update of the optimisers.
+    step: (samples, generator, progress of the training from 0 to 1) -> scalars; makes one update of the optimisers.
     validate: -> scalars; may use random numbers, the loop puts the random state back.
     facts: JSON-able configuration of the stage; a checkpoint made with another is refused.
     """
@@ -77,7 +77,7 @@ class Stage(Generic[S]):
     networks: dict[str, nn.Module]
     optimisers: dict[str, Optimizer]
     load: Callable[[S | None], S]
-    step: Callable[[S, np.random.Generator, int], dict[str, float]]
+    step: Callable[[S, np.random.Generator, float], dict[str, float]]
     validate: Callable[[], dict[str, float]]
     facts: dict[str, Any]
 
@@ -119,7 +119,7 @@ def train(
             for optimiser in stage.optimisers.values():
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-            recent.append(stage.step(samples, generator, update))
+            recent.append(stage.step(samples, generator, progress))
             update += 1
             bar.update()
             if update % config.log_every == 0:

@@ -96,7 +96,7 @@ def train_pix2pix(
     }
     validation_films = load_samples(validation, FilmSamples)
 
-    def step(held: tuple[FilmSamples, int], generator: np.random.Generator, update: int) -> dict[str, float]:
+    def step(held: tuple[FilmSamples, int], generator: np.random.Generator, progress: float) -> dict[str, float]:
         chosen = generator.integers(0, len(held[0].drr), config.batch)
         film, drr, view = _pair(held[0], chosen, config.device)
         both = torch.cat([film, drr], dim=1)

@@ -76,7 +76,7 @@ def _smoke() -> Preset:
         Pix2pixConfig((8, 8, 16), 4),
         LocatorConfig((4, 8, 8)),
         AutoencoderTraining(loop, batch=4),
-        PredictorTraining(loop, batch=4, latent_warmup_updates=2),
+        PredictorTraining(loop, batch=4, latent_warmup=0.5),
         PredictorTraining(loop, batch=4),
         Pix2pixTraining(loop, batch=4),
         LocatorTraining(loop, batch=4),
@@ -92,7 +92,7 @@ def _laptop() -> Preset:
         Pix2pixConfig(),
         LocatorConfig(),
         AutoencoderTraining(LoopConfig(6_000, 2e-3, "cosine", 100)),
-        PredictorTraining(LoopConfig(10_000, 1e-3, "cosine", 100), latent_warmup_updates=4_000),
+        PredictorTraining(LoopConfig(10_000, 1e-3, "cosine", 100), latent_warmup=0.4),
         PredictorTraining(LoopConfig(2_000, 2e-4, "cosine", 50)),
         Pix2pixTraining(LoopConfig(10_000, 2e-4, "cosine")),
     )

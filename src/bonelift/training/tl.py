@@ -38,7 +38,7 @@ class AutoencoderTraining:
 class PredictorTraining:
     """Steps 2 and 3.
 
-    latent_warmup_updates: first updates of step 2 that regress P(x) on E(y) instead of decoding (ours: on a CPU an
+    latent_warmup: first part (0 to 1) of step 2 that regresses P(x) on E(y) instead of decoding (ours: on a CPU an
         update costs a third; 0 is the paper's way).
     gan_fraction: share of the inputs that are the generator's DRR of the film instead of the true one, where given.
     variation: strength of blur, gain and noise on the DRR; 0 is none, 1 is as large as a generator's errors.
@@ -47,7 +47,7 @@ class PredictorTraining:
 
     loop: LoopConfig
     batch: int = 16
-    latent_warmup_updates: int = 0
+    latent_warmup: float = 0.0
     gan_fraction: float = 0.5
     variation: float = 1.0
     affine: AffineRange = field(default_factory=lambda: AffineRange(2.0, 2.0, 0.003, 0.005))
@@ -115,7 +115,7 @@ def train_autoencoder(
     optimiser = torch.optim.Adam(parameters, lr=config.loop.learning_rate)
     validation_shapes = load_samples(validation, ShapeSamples)
 
-    def step(held: tuple[ShapeSamples, int], generator: np.random.Generator, update: int) -> dict[str, float]:
+    def step(held: tuple[ShapeSamples, int], generator: np.random.Generator, progress: float) -> dict[str, float]:
         occupancy = held[0].occupancy
         labels = labels_from_occupancy(occupancy[generator.integers(0, len(occupancy), config.batch)], config.device)
         noised = labels + config.label_noise_sd * torch.randn_like(labels)
@@ -225,10 +225,10 @@ def _predictor_stage(
         view = torch.from_numpy(films.view[chosen]).to(config.device)
         return vary_drr(picture, config.variation), view, films.patient[chosen]
 
-    def step(held: _PairSamples, generator: np.random.Generator, update: int) -> dict[str, float]:
+    def step(held: _PairSamples, generator: np.random.Generator, progress: float) -> dict[str, float]:
         picture, view, patient = draw(held, generator)
         true_latent = held.latents[torch.from_numpy(patient).long()]
-        warming = not finetune and update < config.latent_warmup_updates
+        warming = not finetune and progress < config.latent_warmup
         with half_precision(config.bfloat16, config.device):
             latent = predictor(picture, view)
             logits = None if warming else decoder(latent)
