@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model
+from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
 from bonelift.drr.joseph import project
 from bonelift.images import LabelGrid, Radiograph, View, Volume
 from bonelift.images.film import Film, film_from_landmarks, normalise_film
@@ -47,6 +47,7 @@ class VirtualSampleConfig:
         upright, as the locator's will be.
     exposure_px, exposure_spacing_mm: size and pixel side (at the wrist) of the image that films are cut from.
     whole_image_mm: heights and widths (at the wrist) of the whole radiographs are drawn from this range.
+    collimated_fraction: share of the whole radiographs whose field is narrowed to the wrist.
     turned_fraction, blank_fraction: share of locator images that are shown on their side or upside down, and that hold
         nothing but smooth noise: "no upright wrist here".
     """
@@ -59,7 +60,8 @@ class VirtualSampleConfig:
     exposure_px: tuple[int, int] = (352, 288)
     exposure_spacing_mm: float = 0.25
     whole_image_mm: tuple[float, float] = (100.0, 280.0)
-    turned_fraction: float = 0.2
+    collimated_fraction: float = 0.7
+    turned_fraction: float = 0.1
     blank_fraction: float = 0.05
 
 
@@ -140,7 +142,14 @@ def sample_whole_image(
     geometry = draw_geometry(
         rng, view, (height, width), spacing_mm, spread, ulnar_head_mm=shape.landmarks["ulnar_head_centre"]
     )
-    pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, draw_settings(rng))
+    # Mostly collimated to the wrist, as real films are, which also hides that the virtual body ends.
+    collimated = rng.random() < config.collimated_fraction
+    settings = (
+        draw_settings(rng, field_half_size=(0.25, 0.55), field_centre=geometry.origin_fraction)
+        if collimated
+        else draw_settings(rng)
+    )
+    pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, settings)
     assumed_mm = geometry.camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
     upright = rng.random() >= config.turned_fraction
@@ -218,6 +227,19 @@ def generate_samples(
             patients = list(islice(results, chunk))
             save_patients(folder, index, index * chunk, patients)
             bar.update(len(patients))
+
+
+def generate_shapes(
+    folder: Path, seeds: Sequence[int], grid: LabelGrid, *, chunk: int = 64, quiet: bool = False
+) -> None:
+    """Occupancy of wrists alone, which is all that the autoencoder needs, in chunks as in :func:`generate_samples`."""
+    model = load_shape_model()
+    done = len(chunk_folders(folder, ShapeSamples))
+    for index in tqdm(range(done, -(-len(seeds) // chunk)), desc="virtual shapes", disable=quiet):
+        wrists = [
+            sample_wrist(model, np.random.default_rng(seed)) for seed in seeds[index * chunk : (index + 1) * chunk]
+        ]
+        save_chunk(folder, index, ShapeSamples(np.stack([patient_occupancy(wrist, grid) for wrist in wrists])))
 
 
 def save_patients(folder: Path, index: int, first_row: int, patients: Sequence[PatientSamples]) -> None:
