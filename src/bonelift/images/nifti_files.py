@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import warnings
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -31,8 +32,8 @@ def is_nifti(head: bytes) -> bool:
 def _image_class(head: bytes) -> type[nib.Nifti1Image] | None:
     if head[:2] == b"\x1f\x8b":
         try:
-            head = gzip.GzipFile(fileobj=io.BytesIO(head)).read1(4)
-        except (OSError, EOFError):
+            head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, 4)
+        except zlib.error:
             return None
     return next(
         (c for n, c in _HEADER_SIZES.items() if head[:4] in {n.to_bytes(4, "little"), n.to_bytes(4, "big")}), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,4 +96,4 @@ def compact(values: NDArray[np.generic]) -> NDArray[np.number]:
     native = values.dtype.newbyteorder("=")
     if native == np.float64:
         return values.astype(np.float32)
-    return values.astype(np.uint8 if native == np.bool_ else native, copy=False)
+    return values.astype(np.uint8) if native == np.bool_ else cast(NDArray[np.number], np.asarray(values, native))
