@@ -131,3 +131,11 @@ def test_posture_moves_the_hand_about_the_capitate():
             assert np.sign(tip[1] - 0.5) == np.sign(carpus.flexion_deg)
         if abs(carpus.deviation_deg) > 5:
             assert np.sign(tip[0] - 2.5) == np.sign(carpus.deviation_deg)
+
+
+def test_skin_covers_radius_and_ulna(body):
+    tissue = body.mineral_g_cm3 + body.soft_g_cm3 > 0.2
+    depth = ndimage.distance_transform_edt(np.pad(tissue, 1), sampling=SPACING_MM)[1:-1, 1:-1, 1:-1]
+    # Away from the cut ends, at least skin and some fat: 1.5 mm and more over the subcutaneous borders.
+    inner = (slice(None), slice(None), slice(6, -6))
+    assert depth[inner][(body.labels[inner] == 1) | (body.labels[inner] == 2)].min() > 1.5

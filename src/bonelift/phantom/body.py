@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 
-SEARCH_BOX_MM = ((-58.0, 60.0), (-46.0, 52.0))
+SEARCH_BOX_MM = ((-58.0, 68.0), (-46.0, 52.0))
 """Where skin is looked for, x and y; the body's grid is then cut tight to it."""
 DISTAL_END_MM = 75.0
 PROXIMAL_END_MM = -92.0
@@ -126,12 +126,12 @@ def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator,
     low, high = np.array([x_low, y_low, proximal]), np.array([x_high, y_high, DISTAL_END_MM])
     whole = _grid(low, spacing_mm)
     whole_shape = _shape(low, high, spacing_mm)
-    fields = {bone: bone_field(mesh, whole, whole_shape) for bone, mesh in meshes.items()}
+    fields: dict[Bone, BoneField] = {bone: bone_field(mesh, whole, whole_shape) for bone, mesh in meshes.items()}
 
     tissue = _skin(rng, anatomy, fields, whole, whole_shape)
     first, last = _skin_box(tissue, whole, whole_shape)
     radius_from_voxel = _grid(whole[:3, 3] + spacing_mm * first, spacing_mm)
-    size = tuple(int(n) for n in last - first)
+    size = (int(last[0] - first[0]), int(last[1] - first[1]), int(last[2] - first[2]))
     mineral, soft = np.zeros(size, np.float32), np.zeros(size, np.float32)
     labels = np.zeros(size, np.uint8)
     fill_soft(tissue, soft, radius_from_voxel[:3, 3], spacing_mm)
@@ -196,8 +196,8 @@ def bone_interior(
     if bone == "ulna":
         # The top of the head: above it only the styloid, of less than half the head's section, goes on.
         near_top = z > z[filled][-1] - 25.0
-        head = counts * near_top >= 0.45 * counts[near_top].max()
-        joint_z = float(z[head][-1] + spacing / 2)
+        head = np.flatnonzero(near_top & (counts >= 0.45 * counts[near_top].max()))
+        joint_z = float(z[head[-1]] + spacing / 2)
     return draw_interior(rng, bone, quality, float(z[0]), axis_mm, joint_z)
 
 
@@ -236,7 +236,7 @@ def _skin(
         inside = field.distance_mm < 0
         rows = [axes[2]]
         for axis in (0, 1):
-            shadow = inside.any(axis=1 - axis)
+            shadow = np.asarray(inside.any(axis=1 - axis))
             low = np.where(shadow.any(axis=0), axes[axis][shadow.argmax(axis=0)], np.nan)
             high = np.where(shadow.any(axis=0), axes[axis][::-1][shadow[::-1].argmax(axis=0)], np.nan)
             rows += [low, high]
@@ -248,8 +248,14 @@ def _skin(
     )
     coarse = radius_from_voxel.copy()
     coarse[:3, :3] *= COARSENING
-    size = tuple(n // COARSENING + 2 for n in shape)
-    return draw_soft_tissue(rng, anatomy.habitus, anatomy.carpus, extent, (size[0], size[1], size[2]), coarse)
+    size = (shape[0] // COARSENING + 2, shape[1] // COARSENING + 2, shape[2] // COARSENING + 2)
+    near_bone = np.zeros(size, dtype=bool)
+    for field in fields.values():
+        skip = tuple(-start % COARSENING for start in field.first_index)
+        inside = field.distance_mm[skip[0] :: COARSENING, skip[1] :: COARSENING, skip[2] :: COARSENING] < 0
+        i, j, k = ((start + s) // COARSENING for start, s in zip(field.first_index, skip, strict=True))
+        near_bone[i : i + inside.shape[0], j : j + inside.shape[1], k : k + inside.shape[2]] |= inside
+    return draw_soft_tissue(rng, anatomy.habitus, anatomy.carpus, extent, near_bone, size, coarse)
 
 
 def _skin_box(tissue: SoftTissue, radius_from_voxel: Float, shape: tuple[int, int, int]) -> tuple[Float, Float]:

@@ -66,7 +66,7 @@ def draw_scan_settings(rng: np.random.Generator, tilt_deg: float = 0.0) -> ScanS
 def hounsfield(mineral_g_cm3: NDArray[np.float32], soft_g_cm3: NDArray[np.float32]) -> NDArray[np.float32]:
     """HU of densities (g/cm3) at EFFECTIVE_ENERGY_KEV; no blur, no noise. Air is -1000."""
     scale = np.float32(1000.0 * MINERAL_MU_PER_MM / MU_WATER_PER_MM)
-    return scale * mineral_g_cm3 + np.float32(1000.0) * soft_g_cm3 - np.float32(1000.0)
+    return (scale * mineral_g_cm3 + np.float32(1000.0) * (soft_g_cm3 - np.float32(1.0))).astype(np.float32)
 
 
 def scan(body: Body, rng: np.random.Generator, settings: ScanSettings | None = None) -> tuple[Volume, LabelMap]:

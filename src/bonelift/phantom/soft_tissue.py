@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bonelift.geometry import apply_transform, invert_rigid
 from bonelift.phantom.carpus import Carpus
 from bonelift.phantom.texture import periodic_noise
 
 Float = NDArray[np.float64]
+Values = NDArray[np.floating]
 
 COARSENING = 3
 SKIN_G_CM3 = 1.09
@@ -78,12 +80,14 @@ def draw_soft_tissue(
     habitus: Habitus,
     carpus: Carpus,
     bone_extent_mm: Float,
+    near_bone: NDArray[np.bool_],
     shape: tuple[int, int, int],
     radius_from_voxel: Float,
 ) -> SoftTissue:
     """Skin and tissue on a coarse grid.
 
     bone_extent_mm: (Z, 5) rows of z, x low, x high, y low, y high of radius and ulna together.
+    near_bone: (I, J, K) where radius or ulna is: skin is lifted over whatever comes near it, the ulnar head first.
     """
     axes = [radius_from_voxel[a, a] * np.arange(shape[a]) + radius_from_voxel[a, 3] for a in range(3)]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
@@ -108,9 +112,12 @@ def draw_soft_tissue(
     along = along * along * (3 - 2 * along)
     skin = (1 - along) * forearm + along * hand * carpus.scale
     skin = _smooth_union(skin, _thumb(points, carpus, growth), 9.0)
-    noise = periodic_noise(rng, (96, 96, 128), (4.0, 4.0, 7.0))[: shape[0], : shape[1], : shape[2]]
+    over_bone = ndimage.distance_transform_edt(~near_bone, sampling=float(radius_from_voxel[0, 0]))
+    cover_mm = 1.5 + habitus.skin_mm + 0.6 * habitus.fat_mm
+    skin = _smooth_union(skin, ndimage.gaussian_filter(np.asarray(over_bone), 0.8) - cover_mm, 7.0)
+    noise = _noise(rng, shape, (4.0, 4.0, 7.0))
     skin = skin + 0.5 * noise
-    ripple = periodic_noise(rng, (96, 96, 128), (1.3, 1.3, 7.0))[: shape[0], : shape[1], : shape[2]]
+    ripple = _noise(rng, shape, (1.3, 1.3, 7.0))
     depth = -skin
     muscle_share = _ramp(depth - habitus.fat_mm * fat_here * (1 + 0.3 * noise) - habitus.skin_mm, 1.5)
     # Tendons and vessels at the wrist lie in more fat than the muscle bellies of the forearm.
@@ -121,7 +128,13 @@ def draw_soft_tissue(
     return SoftTissue(skin.astype(np.float32), tissue.astype(np.float32), radius_from_voxel, habitus)
 
 
-def _edge(extent: Float, side: str, z: Float, habitus: Habitus) -> Float:
+def _noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_px: tuple[float, float, float]) -> Values:
+    tile = periodic_noise(rng, (96, 96, 128), sigma_px)
+    i, j, k = (np.arange(shape[axis]) % tile.shape[axis] for axis in range(3))
+    return tile[np.ix_(i, j, k)]
+
+
+def _edge(extent: Float, side: str, z: Values, habitus: Habitus) -> Values:
     """Position of the skin on one side of the forearm, on the z of the grid."""
     column = {"radial": 1, "ulnar": 2, "dorsal": 3, "palmar": 4}[side]
     sign = -1.0 if column in (1, 3) else 1.0
@@ -129,10 +142,13 @@ def _edge(extent: Float, side: str, z: Float, habitus: Habitus) -> Float:
     window = np.hanning(51)[1:-1]
     smooth = np.convolve(padded, window / window.sum(), mode="valid")
     margin = np.interp(z, _FOREARM_Z, _MARGINS[side]) * habitus.thickness
-    return np.interp(z, extent[:, 0], smooth) + sign * (margin + 0.5 * (habitus.fat_mm - 2.5))
+    bone = np.asarray(np.interp(z, extent[:, 0], smooth), dtype=np.float64)
+    return bone + sign * (margin + 0.5 * (habitus.fat_mm - 2.5))
 
 
-def _section(x: Float, y: Float, radial: Float, ulnar: Float, palmar: Float, dorsal: Float, exponent: float) -> Float:
+def _section(
+    x: Values, y: Values, radial: Values, ulnar: Values, palmar: Values, dorsal: Values, exponent: float
+) -> Values:
     """First-order distance (mm) to a superelliptic section with the given edges."""
     half_x, half_y = (ulnar - radial) / 2, (palmar - dorsal) / 2
     qx = np.abs(x - (ulnar + radial) / 2) / half_x + 1e-6
@@ -143,7 +159,7 @@ def _section(x: Float, y: Float, radial: Float, ulnar: Float, palmar: Float, dor
     return (level - 1) / slope
 
 
-def _thumb(points: Float, carpus: Carpus, growth: float) -> Float:
+def _thumb(points: Float, carpus: Carpus, growth: float) -> Values:
     """Distance to the thumb and its ball: a chain of capsules of falling radius."""
     wrist = apply_transform(carpus.hand_from_rest, np.array([-10.0, 5.0, 12.0]) * carpus.scale)
     chain = np.vstack([wrist, carpus.thumb_mm])
@@ -157,12 +173,12 @@ def _thumb(points: Float, carpus: Carpus, growth: float) -> Float:
     return best
 
 
-def _smooth_union(a: Float, b: Float, width_mm: float) -> Float:
+def _smooth_union(a: Values, b: Values, width_mm: float) -> Values:
     u = np.clip(width_mm - np.abs(a - b), 0, None) / width_mm
     return np.minimum(a, b) - 0.25 * width_mm * u * u
 
 
-def _ramp(value: Float, width: float) -> Float:
+def _ramp(value: Values, width: float) -> Values:
     u = np.clip(value / width + 0.5, 0, 1)
     return u * u * (3 - 2 * u)
 

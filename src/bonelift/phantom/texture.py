@@ -15,14 +15,14 @@ def periodic_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_px: t
 
     shape: of the tile, one entry per axis; sigma_px: Gaussian smoothing along each axis, in samples of the tile.
     """
-    spectrum = scipy.fft.rfftn(rng.standard_normal(shape, dtype=np.float32))
+    spectrum = np.asarray(scipy.fft.rfftn(rng.standard_normal(shape, dtype=np.float32)))
     for axis, (size, sigma) in enumerate(zip(shape, sigma_px, strict=True)):
         last = axis == len(shape) - 1
         frequency = scipy.fft.rfftfreq(size) if last else scipy.fft.fftfreq(size)
         gain = np.exp(-2.0 * (np.pi * sigma * frequency) ** 2).astype(np.float32)
         spectrum *= gain.reshape([-1 if a == axis else 1 for a in range(len(shape))])
     spectrum.flat[0] = 0.0
-    noise = scipy.fft.irfftn(spectrum, s=shape)
+    noise = np.asarray(scipy.fft.irfftn(spectrum, s=shape))
     return np.ascontiguousarray(noise / noise.std(), dtype=np.float32)
 
 
