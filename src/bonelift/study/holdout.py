@@ -1,0 +1,239 @@
+"""A packaged model scored on virtual patients that it never saw, beside the mean bone of those that it did.
+
+Two inputs, one PA view each: a whole simulated radiograph, which goes through the main job as a user's file would, and
+the DRR of the patient's virtual CT (CT-DRR). Every bone is scored twice and the two are never mixed: *as predicted* (in
+the radius frame, nothing moved) and after *rigid* alignment of the bone by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from trimesh.remesh import subdivide_to_size
+
+from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
+from bonelift.geometry import XrayCamera, apply_transform
+from bonelift.images import LabelGrid, Radiograph, Side
+from bonelift.networks.bundle import ModelBundle
+from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.patient import VirtualPatient, make_patient
+from bonelift.phantom.xray import draw_settings, expose
+from bonelift.phantom.xray_geometry import FILM_SPREAD, WristGeometry, draw_geometry
+from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
+from bonelift.reconstruct.job import Reconstruction, reconstruct
+from bonelift.surface.align import rigid_align
+from bonelift.surface.clip import clip_below
+from bonelift.surface.distance import surface_distances
+from bonelift.surface.mesh import TriangleMesh
+from bonelift.training.virtual_samples import (
+    ASSUMED_OBJECT_TO_DETECTOR_MM,
+    VirtualSampleConfig,
+    cut_film,
+    film_drr,
+    patient_occupancy,
+)
+
+Alignment = Literal["as predicted", "rigid"]
+Method = Literal["model", "mean bone", "mean field", "grid floor"]
+ALIGNMENTS: tuple[Alignment, ...] = ("as predicted", "rigid")
+POINT_SPACING_MM = 0.625
+"""Surfaces are split until no edge is longer, so that the paper's distance between points does not measure the mesh."""
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One bone of one patient. source: "radiograph", "CT-DRR", or "none" where no image was used. Distances in mm;
+    NaN where the bone came out empty, and then ``note`` says why. quality: the job's own score, radiographs only.
+    """
+
+    patient: int
+    sex: str
+    side: Side
+    source: str
+    method: Method
+    bone: str
+    alignment: Alignment
+    asd_paper_mm: float
+    asd_surface_mm: float
+    hd95_mm: float
+    maximum_mm: float
+    quality: float = float("nan")
+    note: str = ""
+
+
+def score_patient(seed: int, bundle: ModelBundle, means: Mapping[Method, Mapping[str, TriangleMesh]]) -> list[ScoreRow]:
+    """All rows of one virtual patient. means: no-skill surfaces by method and bone, from :func:`no_skill_surfaces`."""
+    patient = make_patient(seed, load_shape_model())
+    truth = {name: getattr(patient.shape, name) for name in BONES}
+    side: Side = "left" if seed % 2 else "right"
+    rows = partial_rows(seed, patient, side)
+
+    result = reconstruct([whole_radiograph(patient, seed, side)], bundle)
+    predicted = result.bones.surfaces if result.bones else {}
+    scored = rows("radiograph", "model", predicted, truth)
+    scored = [replace(row, quality=result.quality.score, note=row.note or _flags(result)) for row in scored]
+
+    from_ct = predict([ct_drr(patient, seed)], ["pa"], bundle)
+    scored += rows("CT-DRR", "model", from_ct.surfaces, truth)
+    for method, surfaces in means.items():
+        scored += rows("none", method, surfaces, truth)
+    return scored + rows("none", "grid floor", grid_floor(patient.shape, bundle.grid), truth)
+
+
+def _flags(result: Reconstruction) -> str:
+    return "; ".join(flag.text for flag in result.quality.flags if flag.severity == "severe")
+
+
+def partial_rows(
+    seed: int, patient: VirtualPatient, side: Side
+) -> Callable[[str, Method, Mapping[str, TriangleMesh], Mapping[str, TriangleMesh]], list[ScoreRow]]:
+    """Rows of one patient as a function of (source, method, predicted, truth)."""
+
+    def rows(
+        source: str, method: Method, predicted: Mapping[str, TriangleMesh], truth: Mapping[str, TriangleMesh]
+    ) -> list[ScoreRow]:
+        made = []
+        for bone in BONES:
+            surface = predicted.get(bone)
+            for alignment in ALIGNMENTS:
+                numbers, note = score_surface(surface, truth[bone], alignment)
+                made.append(
+                    ScoreRow(seed, patient.shape.sex, side, source, method, bone, alignment, *numbers, note=note)
+                )
+        return made
+
+    return rows
+
+
+def score_surface(
+    predicted: TriangleMesh | None, truth: TriangleMesh, alignment: Alignment
+) -> tuple[tuple[float, float, float, float], str]:
+    """((ASD paper, ASD surface, HD95, maximum) mm, note); both surfaces in the radius frame, cut at SHOWN_ABOVE_MM.
+
+    truth runs on below the cut, so that after an alignment both can be cut by the same plane again.
+    """
+    if predicted is None or predicted.is_empty:
+        return (np.nan, np.nan, np.nan, np.nan), "no surface"
+    if alignment == "rigid":
+        # The truth is moved onto the prediction, which was cut already: then one plane cuts both.
+        truth = truth.transformed(rigid_align(clip_below(truth, SHOWN_ABOVE_MM), predicted))
+    first, second = dense(clip_below(predicted, SHOWN_ABOVE_MM)), dense(clip_below(truth, SHOWN_ABOVE_MM))
+    distances = surface_distances(first, second)
+    return (distances.asd_paper_mm, distances.asd_surface_mm, distances.hd95_mm, distances.maximum_mm), ""
+
+
+def dense(mesh: TriangleMesh) -> TriangleMesh:
+    """The same surface with edges of at most POINT_SPACING_MM."""
+    vertices, faces = subdivide_to_size(mesh.vertices, mesh.faces, POINT_SPACING_MM)[:2]
+    return TriangleMesh(np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int32))
+
+
+def whole_radiograph(patient: VirtualPatient, seed: int, side: Side) -> Radiograph:
+    """A simulated PA film of the whole wrist, 234 x 180 mm at 0.18 mm; a left wrist's is the mirror image."""
+    rng = np.random.default_rng([seed, 2])
+    geometry = draw_geometry(rng, "pa", (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
+    settings = draw_settings(rng, field_half_size=(0.35, 0.7), field_centre=geometry.origin_fraction)
+    pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
+    camera = geometry.camera
+    if side == "left":
+        flip = np.array([[-1.0, 0, camera.width_px - 1], [0, 1, 0], [0, 0, 1]])
+        mirrored = flip @ camera.image_from_camera @ np.diag([-1.0, 1, 1])
+        camera = XrayCamera(mirrored, camera.camera_from_world, camera.width_px, camera.height_px, camera.sdd_mm)
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
+    return Radiograph(pixels, camera, side, "pa", camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM)
+
+
+def ct_drr(patient: VirtualPatient, seed: int) -> NDArray[np.float32]:
+    """FILM_SHAPE DRR of the patient's virtual CT at a random PA pose, the film cut as in training (with its errors)."""
+    rng = np.random.default_rng([seed, 3])
+    bones = bone_attenuation(*scan(patient.body, rng, draw_scan_settings(rng)))
+    config = VirtualSampleConfig()
+    geometry: WristGeometry = draw_geometry(rng, "pa", config.exposure_px, config.exposure_spacing_mm)
+    nothing = np.zeros(config.exposure_px, dtype=np.float32)
+    assumed_mm = geometry.camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM
+    film = cut_film(
+        Radiograph(nothing, geometry.camera, "right", "pa", assumed_mm),
+        geometry,
+        rng,
+        config.landmark_error_mm,
+        config.landmark_error_deg,
+    )
+    return film_drr(bones, film, geometry.camera_from_radius)
+
+
+def grid_floor(shape: WristShape, grid: LabelGrid) -> dict[str, TriangleMesh]:
+    """The true labels on the model's grid, turned into surfaces: what the grid alone costs."""
+    fields = patient_occupancy(shape, grid).astype(np.float32) / 255
+    return {name: bone_surface(field, grid) for name, field in zip(BONES, fields, strict=True)}
+
+
+@cache
+def no_skill_surfaces(seeds: tuple[int, ...], grid: LabelGrid) -> dict[Method, dict[str, TriangleMesh]]:
+    """The mean bone of the training wrists, two ways: the mean of corresponding vertices after each bone was laid on
+    the others (the fairest to it: no blur) and put back at the mean pose; the half level of the mean label field."""
+    model = load_shape_model()
+    wrists = [sample_wrist(model, np.random.default_rng(seed)) for seed in seeds]
+    means: dict[Method, dict[str, TriangleMesh]] = {"mean bone": {}, "mean field": {}}
+    fields = np.mean([patient_occupancy(wrist, grid).astype(np.float32) for wrist in wrists], axis=0) / 255
+    for name, field in zip(BONES, fields, strict=True):
+        meshes = [getattr(wrist, name) for wrist in wrists]
+        mean = TriangleMesh(procrustes_mean(np.stack([mesh.vertices for mesh in meshes])), meshes[0].faces)
+        means["mean bone"][name] = clip_below(mean, SHOWN_ABOVE_MM)
+        means["mean field"][name] = bone_surface(field, grid)
+    return means
+
+
+def procrustes_mean(shapes: NDArray[np.float64], rounds: int = 4) -> NDArray[np.float64]:
+    """(V, 3) mean of corresponding points (N, V, 3) laid on each other without scaling, at the pose of the plain mean.
+
+    Only points above SHOWN_ABOVE_MM - 5 of the plain mean steer the alignment.
+    """
+    plain = shapes.mean(axis=0)
+    steering = plain[:, 2] > SHOWN_ABOVE_MM - 5
+    mean = plain
+    for _ in range(rounds):
+        laid = [apply_transform(_kabsch(shape[steering], mean[steering]), shape) for shape in shapes]
+        mean = np.mean(laid, axis=0)
+    return apply_transform(_kabsch(mean[steering], plain[steering]), mean)
+
+
+def _kabsch(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4, 4) rigid target_from_source of corresponding points. Source: Kabsch 1976 (doi:10.1107/S0567739476001873)."""
+    middle, aim = source.mean(axis=0), target.mean(axis=0)
+    left, _, right = np.linalg.svd((source - middle).T @ (target - aim))
+    handed = np.diag([1, 1, np.sign(np.linalg.det(left @ right))])
+    matrix = np.eye(4)
+    matrix[:3, :3] = (left @ handed @ right).T
+    matrix[:3, 3] = aim - matrix[:3, :3] @ middle
+    return matrix
+
+
+def summary(rows: Sequence[ScoreRow]) -> list[dict[str, float | str | int]]:
+    """Mean and SD over patients by source, method, bone and alignment; failures are counted."""
+    keys = sorted({(row.source, row.method, row.bone, row.alignment) for row in rows})
+    lines: list[dict[str, float | str | int]] = []
+    for source, method, bone, alignment in keys:
+        chosen = [
+            row
+            for row in rows
+            if (row.source, row.method, row.bone, row.alignment) == (source, method, bone, alignment)
+        ]
+        line: dict[str, float | str | int] = {
+            "source": source,
+            "method": method,
+            "bone": bone,
+            "alignment": alignment,
+            "cases": len(chosen),
+            "failed": sum(not np.isfinite(row.asd_paper_mm) for row in chosen),
+        }
+        for name in ("asd_paper_mm", "asd_surface_mm", "hd95_mm"):
+            values = np.array([getattr(row, name) for row in chosen])
+            line[name] = round(float(np.nanmean(values)), 3) if np.isfinite(values).any() else float("nan")
+            line[f"{name}_sd"] = round(float(np.nanstd(values, ddof=1)), 3) if len(values) > 1 else float("nan")
+        lines.append(line)
+    return lines
