@@ -46,6 +46,8 @@ ULNA_FILES: list[tuple[str, str, bool, tuple[float, float, float]]] = [
     ("InjurySample1", "InjurySample1_R_Ulna_Mesh.ply", False, (0, 1, 0)),
     *[(f"Py2d3d_{k}", f"Py2d3d_R_ulna_{k}.ply", True, (-0.28, -0.07, 0.96)) for k in _PY2D3D],
 ]
+CAPPED = ("Yr4",)
+"""Closed where the scan ends; the cap is cut off, for it is no bone."""
 CORRESPONDING = tuple(f"Py2d3d_{k}" for k in _PY2D3D)
 """Subjects whose whole bones share one triangulation."""
 
@@ -63,6 +65,9 @@ def read_bone(
     pose = np.eye(4)
     pose[:3, :3] = Rotation.align_vectors([[0, 0, 1.0]], [np.asarray(distal) / np.linalg.norm(distal)])[0].as_matrix()
     rotated = mesh.transformed(pose @ mirror)
+    if subject in CAPPED:
+        low = rotated.vertices[rotated.faces, 2].min(axis=1)
+        mesh = TriangleMesh(mesh.vertices, mesh.faces[low > low.min() + 3.0])
     top = rotated.vertices[:, 2].max()
     end = rotated.vertices[rotated.vertices[:, 2] > top - 25].mean(axis=0)
     pose[:3, 3] = -np.array([end[0], end[1], top - 10])

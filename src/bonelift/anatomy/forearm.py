@@ -16,12 +16,14 @@ Float = NDArray[np.float64]
 RADIAL_HEAD = np.array([0.0, 0.0, -235.0])
 """Where the forearm's axis meets the elbow, in the radius frame: the radial head, on the line of the shaft (mm)."""
 SMALLEST_GAP_MM = 0.8
+NOTCH_FACES = np.array([0.9, -0.4359, 0.0])
+"""The sigmoid notch faces ulnar-wards and dorsal (unit vector)."""
 
 
 @dataclass(frozen=True)
 class UlnaPlacing:
     """rotation_deg: forearm rotation from the mean pose, about the line from the ulnar head to the radial head,
-    positive towards supination of the hand; slide_mm: palmar shift of the head in the notch; proximal_mm: lowers the
+    positive towards supination of the hand; slide_mm: palmar shift of the head along the notch; proximal_mm: lowers the
     ulna (negative ulnar variance); tilt_deg: turns about x and y; gap_mm: smallest bone-to-bone distance wanted."""
 
     rotation_deg: float
@@ -35,7 +37,7 @@ def place_ulna(radius: TriangleMesh, ulna: TriangleMesh, head: Float, placing: U
     """The ulna turned about its head's centre (3,) and set ``gap_mm`` from the radius; None where that fails."""
     axis = head - RADIAL_HEAD
     turned = compose(
-        translation(head + np.array([0, placing.slide_mm, -placing.proximal_mm])),
+        translation(head + placing.slide_mm * np.cross([0, 0, 1.0], NOTCH_FACES) - [0, 0, placing.proximal_mm]),
         rotation_about_axis([1, 0, 0], np.deg2rad(placing.tilt_deg[0])),
         rotation_about_axis([0, 1, 0], np.deg2rad(placing.tilt_deg[1])),
         rotation_about_axis(axis, np.deg2rad(placing.rotation_deg)),
@@ -47,7 +49,7 @@ def place_ulna(radius: TriangleMesh, ulna: TriangleMesh, head: Float, placing: U
         excess = wall.gap(moved) - placing.gap_mm
         if abs(excess) < 0.05:
             break
-        moved = moved.transformed(translation([-0.9 * excess, 0, 0]))
+        moved = moved.transformed(translation(-0.9 * excess * NOTCH_FACES))
     return moved if wall.gap(moved) >= SMALLEST_GAP_MM + 0.15 else None
 
 

@@ -26,9 +26,27 @@ class LocalCovariance:
     """
 
     taper_mm: float = 12.0
-    global_share: float = 0.3
+    global_share: float = 0.4
     field_sd_mm: float = 0.0
     field_length_mm: float = 6.0
+
+
+SHAFT_BELOW_MM = -28.0
+SHAFT_SHORTENING = 4.0
+
+
+def shortened_shaft(points: Float) -> Float:
+    """Where the taper measures distance: the shaft drawn together, for its sections move as a whole and bend slowly.
+
+    points: (V, 3) with +Z distal and the joint near z = 0. Below SHAFT_BELOW_MM lengths shrink SHAFT_SHORTENING times.
+    """
+    out = points.copy()
+    below = np.clip(SHAFT_BELOW_MM - points[:, 2], 0.0, None)
+    axis = points[points[:, 2] < SHAFT_BELOW_MM, :2].mean(axis=0)
+    shrink = 1 + (1 / SHAFT_SHORTENING - 1) * np.clip(below / 20.0, 0.0, 1.0)
+    out[:, :2] = axis + shrink[:, None] * (points[:, :2] - axis)
+    out[:, 2] = points[:, 2] + below * (1 - 1 / SHAFT_SHORTENING)
+    return out
 
 
 def weighted_mean(shapes: Float, weights: Float) -> Float:
@@ -45,6 +63,7 @@ def localised_modes(
     and carried to all by the Nystroem extension.
     """
     chosen = spread_points(mean, controls)
+    places = shortened_shaft(mean)
     seen = np.sqrt(weights)[:, :, None] * residuals
     # One degree of freedom went into the mean; where fewer bones were seen, the sum is over fewer.
     normaliser = np.sqrt(np.maximum(weights.sum(axis=0) - 1, 1.0))[None, :, None]
@@ -52,7 +71,7 @@ def localised_modes(
 
     def covariance(points: NDArray[np.int64]) -> Float:
         """(3P, 3C) between ``points`` and the control vertices."""
-        squared = cdist(mean[points], mean[chosen], "sqeuclidean")
+        squared = cdist(places[points], places[chosen], "sqeuclidean")
         taper = local.global_share + (1 - local.global_share) * np.exp(-squared / (2 * local.taper_mm**2))
         field = local.field_sd_mm**2 * np.exp(-squared / (2 * local.field_length_mm**2))
         block = np.einsum("bpx,bcy->pxcy", seen[:, points], seen[:, chosen]) * taper[:, None, :, None]

@@ -27,29 +27,33 @@ Float = NDArray[np.float64]
 class Spread:
     """Standard deviations over adults, except where a name says otherwise."""
 
-    scale_female: float = 0.955
-    scale_male: float = 1.045
-    scale_sd: float = 0.035
+    scale_female: float = 0.96
+    scale_male: float = 1.04
+    scale_sd: float = 0.028
     ulna_scale_sd: float = 0.025
     male_width: float = 0.012
-    mode_gain: float = 1.0
-    inclination_deg: float = 2.0
-    palmar_tilt_deg: float = 2.6
-    width: float = 0.025
-    depth: float = 0.035
+    mode_gain: float = 0.92
+    inclination_deg: float = 1.0
+    palmar_tilt_mean_deg: float = 4.0
+    palmar_tilt_deg: float = 1.2
+    width: float = 0.01
+    depth: float = 0.015
     girth: float = 0.06
     bow_mm: float = 2.0
-    field_mm: float = 0.22
+    field_mm: float = 0.2
     field_length_mm: float = 5.0
     rotation_deg: float = 18.0
     rotation_limit_deg: float = 60.0
-    variance_mm: float = 1.3
+    variance_mm: float = 0.9
     head_slide_mm: float = 1.0
     ulna_tilt_deg: float = 2.0
     gap_mm: tuple[float, float] = (1.1, 2.4)
 
 
 SPREAD = Spread()
+
+SLIDE_MM_PER_DEG = 0.05
+"""The ulnar head lies palmar in the notch in supination, dorsal in pronation (mm per degree of rotation)."""
 
 
 def draw_wrist(model: ShapeModel, rng: np.random.Generator, sex: Sex | None, spread: Spread = SPREAD) -> WristShape:
@@ -77,8 +81,8 @@ def _attempt(model: ShapeModel, rng: np.random.Generator, sex: Sex, spread: Spre
     rotation_deg = float(np.clip(rng.normal(0, spread.rotation_deg), *np.array([-1, 1]) * spread.rotation_limit_deg))
     placing = UlnaPlacing(
         rotation_deg=rotation_deg,
-        slide_mm=float(spread.head_slide_mm * rng.normal()) + 0.04 * rotation_deg,
-        proximal_mm=float(spread.variance_mm * rng.normal()),
+        slide_mm=1.2 + float(spread.head_slide_mm * rng.normal()) + SLIDE_MM_PER_DEG * rotation_deg,
+        proximal_mm=float(0.4 + spread.variance_mm * rng.normal()),
         tilt_deg=(float(spread.ulna_tilt_deg * rng.normal()), float(spread.ulna_tilt_deg * rng.normal())),
         gap_mm=float(rng.uniform(*spread.gap_mm)),
     )
@@ -112,7 +116,8 @@ def _built(
     vertices = bone.mean.vertices
     weights = spread.mode_gain * np.clip(rng.normal(size=len(bone.modes)), -2.5, 2.5)
     offset = named + np.tensordot(weights, bone.modes, axes=1)
-    offset += deform.random_field(rng, vertices, spread.field_length_mm, spread.field_mm)
+    calm = 1 - 0.6 * (1 - deform.smooth_step(vertices[:, 2], -45.0, -15.0))
+    offset += calm[:, None] * deform.random_field(rng, vertices, spread.field_length_mm, spread.field_mm)
     return TriangleMesh(pivot + scale * (vertices + offset - pivot), bone.mean.faces)
 
 
@@ -123,7 +128,7 @@ def _radius_shape(
     v, marks = model.radius.mean.vertices, model.landmarks
     names = ("inclination", "tilt", "width", "depth", "girth")
     draw = {name: float(np.clip(rng.normal(), -2.5, 2.5)) for name in names}
-    inclination, tilt = spread.inclination_deg * draw["inclination"], spread.palmar_tilt_deg * draw["tilt"]
+    inclination, tilt = spread.inclination_deg * draw["inclination"], spread.palmar_tilt_mean_deg + spread.palmar_tilt_deg * draw["tilt"]
     facts |= {"inclination_change_deg": inclination, "palmar_tilt_change_deg": tilt}
     wide = spread.male_width * (1 if sex == "male" else -1)
     offset = deform.tilt_joint(v, np.deg2rad(inclination), np.deg2rad(tilt))

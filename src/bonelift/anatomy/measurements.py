@@ -1,0 +1,176 @@
+"""Clinical measurements of the distal radius and ulna, from meshes and landmarks in the radius frame.
+
+The coronal plane is x-z, the sagittal plane y-z, and the shaft is z: what a true PA and a true lateral film would
+show, without their magnification. Degrees and mm. Definitions after Mann et al. 1992 (radiographic inclination,
+tilt, height), Medoff 2005 (central reference point) and Palmer et al. 1982 (ulnar variance, perpendiculars method).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.anatomy.frame import fit_shaft_axis, section_segments
+from bonelift.errors import InputError
+from bonelift.surface.mesh import TriangleMesh
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """NaN where the surface that a measurement needs is not there.
+
+    radial_inclination_deg: in the coronal plane, the line from the styloid's tip to the central reference point
+        (midway between the volar and dorsal edges of the sigmoid notch) against the perpendicular of the shaft.
+    palmar_tilt_deg: in the sagittal plane, the line from the dorsal to the volar rim against that perpendicular;
+        positive where the joint faces palmar.
+    radial_height_mm: styloid tip above the central reference point, along the shaft.
+    ulnar_variance_mm: ulnar head's distal surface (without styloid) above the central reference point; positive for a
+        long ulna.
+    radius_width_mm: styloid tip to volar edge of the sigmoid notch, across the shaft. radius_depth_mm: dorsal to volar
+        rim.
+    ulnar_head_diameter_mm: width of the ulnar head across the forearm, coronal. ulnar_head_radius_mm: circle through
+        its joint side in the cross-section of the joint. sigmoid_notch_radius_mm: circle through the notch there.
+    ulnar_head_offset_mm: centre of the head off the axis of the ulna's shaft.
+    palmar_cortical_angle_medial_deg, _lateral_deg: between the palmar cortex of the shaft and of the metaphysis, in
+        the sagittal planes through the ulnar and the radial third of the bone; 180 is straight.
+    """
+
+    radial_inclination_deg: float
+    palmar_tilt_deg: float
+    radial_height_mm: float
+    ulnar_variance_mm: float
+    radius_width_mm: float
+    radius_depth_mm: float
+    ulnar_head_diameter_mm: float
+    ulnar_head_radius_mm: float
+    sigmoid_notch_radius_mm: float
+    ulnar_head_offset_mm: float
+    palmar_cortical_angle_medial_deg: float
+    palmar_cortical_angle_lateral_deg: float
+
+
+def measure(radius: TriangleMesh, ulna: TriangleMesh, landmarks: Mapping[str, Float]) -> Measurements:
+    """All measurements of a right wrist in its radius frame; landmarks as :func:`find_landmarks` returns them."""
+    tip, volar, dorsal = (
+        landmarks[n] for n in ("radial_styloid_tip", "sigmoid_notch_volar", "sigmoid_notch_dorsal")
+    )
+    rim_volar, rim_dorsal = landmarks["volar_rim"], landmarks["dorsal_rim"]
+    reference = (volar + dorsal) / 2
+    centre = ulnar_head_centre(ulna, landmarks["ulnar_styloid_tip"])
+    medial, lateral = (tip[0] + fraction * (volar[0] - tip[0]) for fraction in (0.75, 0.3))
+    return Measurements(
+        radial_inclination_deg=_angle_deg(tip[2] - reference[2], reference[0] - tip[0]),
+        palmar_tilt_deg=_angle_deg(rim_dorsal[2] - rim_volar[2], rim_volar[1] - rim_dorsal[1]),
+        radial_height_mm=float(tip[2] - reference[2]),
+        ulnar_variance_mm=float(ulnar_dome_height(ulna, landmarks["ulnar_styloid_tip"], centre) - reference[2]),
+        radius_width_mm=float(np.linalg.norm((volar - tip)[:2])),
+        radius_depth_mm=float(rim_volar[1] - rim_dorsal[1]),
+        ulnar_head_diameter_mm=_head_width(ulna, centre),
+        ulnar_head_radius_mm=_head_circle(ulna, centre, volar, dorsal)[1],
+        sigmoid_notch_radius_mm=_notch_radius(radius, centre, volar, dorsal),
+        ulnar_head_offset_mm=_head_offset(ulna, centre),
+        palmar_cortical_angle_medial_deg=palmar_cortical_angle_deg(radius, float(medial)),
+        palmar_cortical_angle_lateral_deg=palmar_cortical_angle_deg(radius, float(lateral)),
+    )
+
+
+def fit_circle(points: Float) -> tuple[Float, float]:
+    """Centre (2,) and radius of the algebraic least-squares circle through points (n, 2), n >= 3 (Kasa 1976)."""
+    if len(points) < 3:
+        return np.full(2, np.nan), float("nan")
+    middle = points.mean(axis=0)
+    local = points - middle
+    system = np.column_stack([2 * local, np.ones(len(points))])
+    solution, *_ = np.linalg.lstsq(system, (local**2).sum(axis=1), rcond=None)
+    return solution[:2] + middle, float(np.sqrt(max(solution[2] + solution[:2] @ solution[:2], 0.0)))
+
+
+HEAD_BELOW_STYLOID_MM = 9.0
+"""The fullest section of the ulnar head lies about this far below the tip of the ulnar styloid."""
+
+
+def ulnar_head_centre(ulna: TriangleMesh, styloid_tip: Float) -> Float:
+    """(3,) centre of the circle through the ulnar head's side away from the styloid, in its fullest section."""
+    height = float(styloid_tip[2] - HEAD_BELOW_STYLOID_MM)
+    points = section_segments(ulna, height).reshape(-1, 2)
+    if len(points) < 6:
+        raise InputError(f"ulna: no section at z = {height:.0f} mm; expected the head {HEAD_BELOW_STYLOID_MM:.0f} mm "
+                         "below the styloid's tip")
+    away = points.mean(axis=0) - styloid_tip[:2]
+    facing = (points - points.mean(axis=0)) @ (away / max(np.linalg.norm(away), 1e-9)) > -1.0
+    return np.array([*fit_circle(points[facing])[0], height])
+
+
+def ulnar_dome_height(ulna: TriangleMesh, styloid_tip: Float, centre: Float) -> float:
+    """z of the ulnar head's most distal surface on the side away from the styloid."""
+    v = ulna.vertices
+    away = centre[:2] - styloid_tip[:2]
+    away /= max(np.linalg.norm(away), 1e-9)
+    offset = v[:, :2] - centre[:2]
+    head = (offset @ away > 0.5) & (np.linalg.norm(offset, axis=1) < 8.0) & (v[:, 2] > centre[2])
+    return float(np.sort(v[head, 2])[-3:].mean()) if head.sum() >= 3 else float("nan")
+
+
+def _head_width(ulna: TriangleMesh, centre: Float) -> float:
+    points = section_segments(ulna, float(centre[2] + 1.0)).reshape(-1, 2)
+    return float(np.ptp(points[:, 0])) if len(points) else float("nan")
+
+
+def _head_circle(ulna: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> tuple[Float, float]:
+    """Circle through the part of the head's section that faces the notch, within 60 degrees."""
+    points = section_segments(ulna, float(centre[2] + 1.5)).reshape(-1, 2)
+    if len(points) == 0:
+        return np.full(2, np.nan), float("nan")
+    toward = (volar + dorsal)[:2] / 2 - centre[:2]
+    offset = points - centre[:2]
+    cosine = offset @ toward / np.linalg.norm(toward) / np.maximum(np.linalg.norm(offset, axis=1), 1e-9)
+    return fit_circle(points[cosine > 0.5])
+
+
+def _notch_radius(radius: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> float:
+    """Circle through the notch between its edges, 3.5 mm below them; infinite for a flat or bulging notch."""
+    points = section_segments(radius, float((volar + dorsal)[2] / 2 - 3.5)).reshape(-1, 2)
+    chord = (volar - dorsal)[:2]
+    length = np.linalg.norm(chord)
+    along = (points - dorsal[:2]) @ chord / length**2
+    toward = centre[:2] - (volar + dorsal)[:2] / 2
+    near = (along > 0.12) & (along < 0.88) & ((points - (volar + dorsal)[:2] / 2) @ toward / np.linalg.norm(toward) > -6)
+    if near.sum() < 5:
+        return float("nan")
+    middle, size = fit_circle(points[near])
+    is_hollow = (middle - points[near].mean(axis=0)) @ toward > 0
+    return size if is_hollow else float("inf")
+
+
+def _head_offset(ulna: TriangleMesh, centre: Float) -> float:
+    try:
+        axis = fit_shaft_axis(ulna)
+    except InputError:
+        return float("nan")
+    offset = centre - axis.point
+    return float(np.linalg.norm(offset - (offset @ axis.direction) * axis.direction))
+
+
+def palmar_cortical_angle_deg(radius: TriangleMesh, x_mm: float) -> float:
+    """Angle (deg) of the palmar outline at x = ``x_mm`` between the shaft (z -38..-22) and the flare (-14..-6)."""
+    turned = TriangleMesh(radius.vertices[:, [1, 2, 0]], radius.faces)
+    outline = section_segments(turned, x_mm).reshape(-1, 2)  # (y, z)
+    slopes = []
+    for low, high in ((-38.0, -22.0), (-14.0, -6.0)):
+        part = outline[(outline[:, 1] > low) & (outline[:, 1] < high)]
+        if len(part) == 0:
+            return float("nan")
+        palmar = part[part[:, 0] > (part[:, 0].min() + part[:, 0].max()) / 2]
+        if len(palmar) < 4 or np.ptp(palmar[:, 1]) < 4:
+            return float("nan")
+        slopes.append(np.arctan(np.polyfit(palmar[:, 1], palmar[:, 0], 1)[0]))
+    return float(180 - np.rad2deg(slopes[1] - slopes[0]))
+
+
+def _angle_deg(rise: float, run: float) -> float:
+    return float(np.rad2deg(np.arctan2(rise, run)))
