@@ -23,9 +23,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from bonelift.images import LAPTOP_GRID
+from bonelift.networks.bundle import DEFAULT_BUNDLE, new_bundle, save_bundle
+from bonelift.networks.tl_embedding import DRR_SCALE
 from bonelift.training.checkpoint import load_networks
 from bonelift.training.locator import build_locator, train_locator
 from bonelift.training.loop import LoopConfig
@@ -93,15 +96,59 @@ def run_stage(arguments: argparse.Namespace) -> dict[str, float]:
         load_networks(work / "pix2pix", {"generator": translators.generator})
         drrs = [translate_films(translators.generator, load_samples(d, FilmSamples)) for d in (samples, validation)]
         return train_finetune(samples, validation, networks, config, work / "finetune", *drrs)
+    elif arguments.stage == "bundle":
+        return write_bundle(work, preset, arguments.name, Path(arguments.out))
     return {}
 
 
+def write_bundle(work: Path, preset: Preset, name: str, out: Path) -> dict[str, float]:
+    """Put the stages' weights into one folder, with what is known of their training and of the latents of P."""
+    networks = loaded_tl(work, preset, "finetune", "finetune")
+    translators = build_pix2pix(preset.pix2pix, SEED)
+    locator = build_locator(preset.locator, SEED)
+    load_networks(work / "pix2pix", {"generator": translators.generator})
+    load_networks(work / "locator", {"locator": locator})
+    stages = [json.loads(line) for line in (work / "stages.jsonl").read_text().splitlines()]
+    metadata = {"latent": latent_spread(networks, work / "samples"), "training": stages}
+    empty = new_bundle(name, preset.grid, preset.tl, preset.pix2pix, preset.locator, metadata)
+    bundle = replace(
+        empty,
+        encoder=networks.encoder,
+        decoder=networks.decoder,
+        predictor=networks.predictor,
+        generator=translators.generator,
+        locator=locator,
+    )
+    digest = save_bundle(bundle, out)
+    print(
+        f"{out}: {name}, weights sha256 {digest[:12]}, {(out / 'weights.safetensors').stat().st_size / 2**20:.1f} MiB"
+    )
+    return {}
+
+
+@torch.no_grad()
+def latent_spread(networks: TlNetworks, samples: Path) -> dict[str, list[float] | float]:
+    """Mean and SD of P's latents over training films, and the 99th percentile of the standardised distance."""
+    films = load_samples(samples, FilmSamples)
+    latents = []
+    for start in range(0, len(films.drr), 64):
+        part = slice(start, start + 64)
+        drr = torch.from_numpy(films.drr[part].astype(np.float32))[:, None] / DRR_SCALE
+        latents.append(networks.predictor(drr, torch.from_numpy(films.view[part])).numpy())
+    values = np.concatenate(latents)
+    mean, sd = values.mean(axis=0), values.std(axis=0)
+    distance = np.sqrt((((values - mean) / np.maximum(sd, 1e-6)) ** 2).mean(axis=1))
+    return {"mean": mean.tolist(), "sd": sd.tolist(), "distance_99": float(np.percentile(distance, 99))}
+
+
 def main() -> None:
-    stages = ("shapes", "samples", "validation", "autoencoder", "locator", "pix2pix", "predictor", "finetune")
+    stages = ("shapes", "samples", "validation", "autoencoder", "locator", "pix2pix", "predictor", "finetune", "bundle")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=stages)
     parser.add_argument("--work", default="runs/default", help="folder for samples, checkpoints and learning curves")
     parser.add_argument("--minutes", type=float, help="end the stage by the clock, its learning rate annealed to that")
+    parser.add_argument("--name", default="virtual-1", help="model id written by the bundle stage")
+    parser.add_argument("--out", default=str(DEFAULT_BUNDLE), help="folder written by the bundle stage")
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -112,7 +159,7 @@ def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     record = {
         "stage": arguments.stage,
-        "arguments": {key: value for key, value in vars(arguments).items() if key != "work"},
+        "arguments": {key: value for key, value in vars(arguments).items() if key not in ("work", "out")},
         "minutes": round((time.time() - started) / 60, 2),
         "metrics": metrics,
         "commit": commit,
