@@ -103,7 +103,7 @@ def _frame(film: ReportFilm, lines: Outlines) -> tuple[int, int, int, int]:
     if not points:
         return 0, 0, width, height
     low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)
-    margin = 0.35 * (high - low).max()
+    margin = 0.2 * (high - low).max()
     left, top = np.floor((low - margin).clip(0)).astype(int)
     right, bottom = np.minimum(np.ceil(high + margin), [width, height]).astype(int)
     return int(left), int(top), int(right), int(bottom)
