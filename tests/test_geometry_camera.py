@@ -25,8 +25,7 @@ from bonelift.geometry import (
 )
 from bonelift.geometry.camera_files import UNKNOWN_PITCH_SDD_FACTOR, read_camera_json, read_mayacam
 
-settings.register_profile("geometry", max_examples=50, deadline=None, derandomize=True, database=None)
-settings.load_profile("geometry")
+PROPERTY = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 
 
 def _camera(pose: np.ndarray, focal: tuple[float, float] = (5000.0, 5100.0)) -> XrayCamera:
@@ -40,6 +39,7 @@ pixels = arrays(np.float64, (5, 2), elements=st.floats(-50, 700))
 depths = arrays(np.float64, 5, elements=st.floats(100, 1500))
 
 
+@PROPERTY
 @given(poses, pixels, depths)
 def test_projection_undoes_back_projection(pose: np.ndarray, at_px: np.ndarray, depth_mm: np.ndarray) -> None:
     camera = _camera(pose)
@@ -50,6 +50,7 @@ def test_projection_undoes_back_projection(pose: np.ndarray, at_px: np.ndarray, 
     np.testing.assert_allclose(depth_again, depth_mm, atol=1e-7)
 
 
+@PROPERTY
 @given(poses, pixels)
 def test_points_of_a_ray_meet_at_the_source(pose: np.ndarray, at_px: np.ndarray) -> None:
     camera = _camera(pose)
@@ -57,6 +58,7 @@ def test_points_of_a_ray_meet_at_the_source(pose: np.ndarray, at_px: np.ndarray)
     np.testing.assert_allclose(camera.source_world + 5 * (near - camera.source_world), far, atol=1e-7)
 
 
+@PROPERTY
 @given(poses, arrays(np.float64, (2, 2), elements=st.floats(-2, 2)), pixels)
 def test_another_pixel_grid_sees_the_same_rays(pose: np.ndarray, part: np.ndarray, at_px: np.ndarray) -> None:
     camera = _camera(pose)
@@ -92,6 +94,7 @@ def test_impossible_cameras(change: dict, words: str) -> None:
         replace(default_film_camera(10, 10, 0.2), **change)
 
 
+@PROPERTY
 @given(poses)
 def test_json_round_trip_is_exact(tmp_path_factory: pytest.TempPathFactory, pose: np.ndarray) -> None:
     path = tmp_path_factory.mktemp("camera") / "camera.json"

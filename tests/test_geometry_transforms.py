@@ -20,8 +20,7 @@ from bonelift.geometry import (
     vector_from_rigid,
 )
 
-settings.register_profile("geometry", max_examples=50, deadline=None, derandomize=True, database=None)
-settings.load_profile("geometry")
+PROPERTY = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 
 # Rounding of float64 (1e-16) on coordinates of up to 1e3 mm, through a few products.
 ATOL = 1e-9
@@ -36,18 +35,21 @@ poses = st.builds(
 points = arrays(np.float64, (4, 3), elements=lengths)
 
 
+@PROPERTY
 @given(poses)
 def test_every_pose_is_a_proper_rotation(pose: np.ndarray) -> None:
     assert is_rigid(pose)
     assert np.linalg.det(pose[:3, :3]) == pytest.approx(1, abs=1e-12)
 
 
+@PROPERTY
 @given(poses, points)
 def test_inverse_returns_every_point(pose: np.ndarray, at: np.ndarray) -> None:
     np.testing.assert_allclose(apply_transform(invert_rigid(pose), apply_transform(pose, at)), at, atol=ATOL)
     np.testing.assert_allclose(invert_rigid(pose), np.linalg.inv(pose), atol=ATOL)
 
 
+@PROPERTY
 @given(poses, poses, poses, points)
 def test_composition(a_from_b: np.ndarray, b_from_c: np.ndarray, c_from_d: np.ndarray, at: np.ndarray) -> None:
     whole = compose(a_from_b, b_from_c, c_from_d)
@@ -57,18 +59,21 @@ def test_composition(a_from_b: np.ndarray, b_from_c: np.ndarray, c_from_d: np.nd
     np.testing.assert_allclose(apply_transform(whole, at), step_by_step, atol=ATOL)
 
 
+@PROPERTY
 @given(poses, points)
 def test_distances_stay(pose: np.ndarray, at: np.ndarray) -> None:
     moved = apply_transform(pose, at)
     np.testing.assert_allclose(np.linalg.norm(moved - moved[0], axis=1), np.linalg.norm(at - at[0], axis=1), atol=ATOL)
 
 
+@PROPERTY
 @given(poses)
 def test_vector_round_trip(pose: np.ndarray) -> None:
     # Near half a turn the rotation vector may flip its sign; the transform may not.
     np.testing.assert_allclose(rigid_from_vector(vector_from_rigid(pose)), pose, atol=1e-7)
 
 
+@PROPERTY
 @given(arrays(np.float64, 3, elements=st.floats(-2, 2)), angles)
 def test_rotation_about_an_axis(axis: np.ndarray, angle_rad: float) -> None:
     if np.linalg.norm(axis) < 1e-3:
@@ -93,6 +98,7 @@ def test_rotation_comes_before_translation() -> None:
     )
 
 
+@PROPERTY
 @given(poses)
 def test_a_mirror_is_not_rigid(pose: np.ndarray) -> None:
     assert not is_rigid(pose @ np.diag([-1.0, 1, 1, 1]))
