@@ -49,12 +49,12 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def pixel_box(text: str) -> tuple[float, float, float, float]:
+def pixel_box(text: str) -> tuple[int, int, int, int]:
     """``x0,y0,x1,y1`` in px: left, top, right, lower edge."""
     try:
-        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+        x0, y0, x1, y1 = (int(part) for part in text.split(","))
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not x0,y0,x1,y1 in px") from None
-    if not (0 <= x0 < x1 < float("inf") and 0 <= y0 < y1 < float("inf")):
+        raise ArgumentTypeError(f"{text!r} is not x0,y0,x1,y1 in whole px") from None
+    if not (0 <= x0 < x1 and 0 <= y0 < y1):
         raise ArgumentTypeError(f"{text!r} is not a box: expected 0 <= x0 < x1 and 0 <= y0 < y1")
     return x0, y0, x1, y1

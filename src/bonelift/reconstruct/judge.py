@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.reconstruct.place import PlacedFilm
+from bonelift.reconstruct.prepare import PreparedFilm
 from bonelift.registration.similarity import intensity_correlation
 from bonelift.report.content import Flag
 from bonelift.surface.mesh import TriangleMesh
@@ -85,6 +88,34 @@ def judge(
     flags = [check.flag for check in checks if check.flag is not None]
     flags += _assumptions(facts)
     return Quality(float(np.prod([check.factor for check in checks])), tuple(checks), tuple(flags))
+
+
+def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedFilm) -> FilmEvidence:
+    """Gather what :func:`judge` asks of one film."""
+    poses = [placed.wrist.wrist, *placed.wrist.bones.values()]
+    return FilmEvidence(
+        "PA view" if film.radiograph.view == "pa" else "lateral view",
+        film.located.confidence,
+        float(film.located.peak_share.min()),
+        film.film.coverage,
+        np.asarray(drr, dtype=np.float64),
+        placed.projected,
+        placed.weights,
+        min(pose.similarity for pose in poses),
+        next((pose.reason for pose in poses if not pose.converged), ""),
+    )
+
+
+def latent_distance(latent: NDArray[np.floating], metadata: Mapping[str, Any]) -> float | None:
+    """Distance of the shape code from the training codes' mean in units of their 99th percentile; None if not known.
+
+    metadata: of the model; its "latent" entry holds "mean", "sd" (lists) and "distance_99" where training wrote them.
+    """
+    known = metadata.get("latent")
+    if not isinstance(known, Mapping) or not {"mean", "sd", "distance_99"} <= known.keys():
+        return None
+    offset = (latent - np.asarray(known["mean"])) / np.maximum(np.asarray(known["sd"]), 1e-6)
+    return float(np.sqrt((offset**2).mean()) / known["distance_99"])
 
 
 def nothing_found(presence: float) -> Quality:

@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.side import mirror_transform
 from bonelift.images import LabelGrid
 from bonelift.images.film import Film
-from bonelift.registration import FixedView, PoseResult, PoseSettings, moving_bone, register
+from bonelift.reconstruct.bones import BONES, Bones
+from bonelift.reconstruct.prepare import PreparedFilm
+from bonelift.registration import FixedView, PoseResult, PoseSettings, moving_bone, project_bone, register
 from bonelift.registration.nominal_bone import nominal_attenuation
+from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
-
-BONES = ("radius", "ulna")
 
 WRIST_SETTINGS = PoseSettings(prior_sigma=(0.20, 0.20, 0.30, 12.0, 12.0, 8.0))
 """Both bones as one: several starts around the nominal pose of a positioned wrist.
 
-Depth is barely observable and a wrong size of the bones pulls it by decimetres, while a wrist on the detector can be off
-by 15 mm: hence its tight prior."""
+Depth is barely observable and a wrong size of the bones pulls it by decimetres, while a wrist on the detector can be
+off by 15 mm: hence its tight prior."""
 BONE_SETTINGS = PoseSettings(
     prior_sigma=(0.04, 0.04, 0.06, 1.5, 1.5, 3.0),
     cost_of_sigma=0.01,
@@ -34,7 +36,7 @@ _COMPARED_ABOVE_MM = -40.0
 """Radius-frame height below which the label grid knows nothing; the image further down the forearm does not count."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlacedWrist:
     """Poses against one film, or against several that share a world.
 
@@ -44,6 +46,26 @@ class PlacedWrist:
 
     wrist: PoseResult
     bones: Mapping[str, PoseResult]
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedFilm:
+    """The bones in one film's X-ray.
+
+    canonical_from_bone: name -> (4, 4) pose in the canonical world of this film's camera.
+    world_from_radius, world_from_bone: (4, 4) rigid, from the radius frame of the patient's own side (a left wrist's is
+        the mirror image of a right one's, x -> -x) to the world of the radiograph's camera.
+    bones_world: name -> mesh of the patient's own side in that world: what the overlay shows.
+    projected: FILM_SHAPE, projection of both bones where they were placed. weights: where it was compared.
+    """
+
+    wrist: PlacedWrist
+    canonical_from_bone: Mapping[str, Float]
+    world_from_radius: Float
+    world_from_bone: Mapping[str, Float]
+    bones_world: Mapping[str, TriangleMesh]
+    projected: Float
+    weights: Float
 
 
 def place(
@@ -84,3 +106,54 @@ def bone_view(
         canonical_from_first = np.linalg.inv(film.world_from_canonical) @ first.world_from_canonical
         camera = replace(camera, camera_from_world=canonical_from_first)
     return FixedView(np.asarray(drr, dtype=np.float64), camera, ramp * recorded)
+
+
+def place_on_films(
+    bones: Bones, films: Sequence[PreparedFilm], drrs: Sequence[NDArray[np.floating]]
+) -> tuple[PlacedFilm, ...]:
+    """Place the bones on each film: by itself, or on all together where their calibrated cameras share a world."""
+    together = len(films) > 1 and all(film.radiograph.provenance.get("camera", "") for film in films)
+    if not together:
+        return tuple(_place_on_one(bones, film, drr) for film, drr in zip(films, drrs, strict=True))
+    first = films[0].film
+    views = [bone_view(film.film, drr, film.recorded, first) for film, drr in zip(films, drrs, strict=True)]
+    wrist = place(bones.fields, bones.grid, views, first.nominal_camera_from_radius())
+    return tuple(
+        _placed_film(bones, wrist, film, view, view.camera.camera_from_world)
+        for film, view in zip(films, views, strict=True)
+    )
+
+
+def _place_on_one(bones: Bones, film: PreparedFilm, drr: NDArray[np.floating]) -> PlacedFilm:
+    view = bone_view(film.film, drr, film.recorded)
+    wrist = place(bones.fields, bones.grid, [view], film.film.nominal_camera_from_radius())
+    return _placed_film(bones, wrist, film, view, np.eye(4))
+
+
+def _placed_film(
+    bones: Bones, wrist: PlacedWrist, film: PreparedFilm, view: FixedView, canonical_from_first: Float
+) -> PlacedFilm:
+    """canonical_from_first: from the canonical world that the poses are in to that of this film."""
+    world_from_canonical = film.film.world_from_canonical
+    canonical_from_bone = {name: canonical_from_first @ wrist.bones[name].world_from_bone for name in BONES}
+    # Right bones everywhere but in the result: two mirrors cancel, so the poses of a left wrist are rigid again.
+    own_side = mirror_transform() if film.film.mirrored else np.eye(4)
+    world_from_wrist = world_from_canonical @ canonical_from_first @ wrist.wrist.world_from_bone
+    projected = sum(
+        project_bone(
+            moving_bone(*nominal_attenuation(field, bones.grid)), film.film.camera, canonical_from_bone[name][None]
+        )[0]
+        for name, field in zip(BONES, bones.fields, strict=True)
+    )
+    return PlacedFilm(
+        wrist,
+        canonical_from_bone,
+        world_from_wrist @ own_side,
+        {name: world_from_canonical @ pose @ own_side for name, pose in canonical_from_bone.items()},
+        {
+            name: bones.surfaces[name].transformed(world_from_canonical @ pose)
+            for name, pose in canonical_from_bone.items()
+        },
+        np.asarray(projected),
+        np.ones(view.image.shape) if view.weights is None else view.weights,
+    )

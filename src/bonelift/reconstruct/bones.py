@@ -1,0 +1,82 @@
+"""The predicted bones: continuous fields, and the surfaces and numbers taken from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.anatomy.landmarks import find_landmarks
+from bonelift.anatomy.measurements import measure
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.errors import InputError
+from bonelift.images import LabelGrid, View
+from bonelift.networks.bundle import ModelBundle
+from bonelift.networks.inference import decode_fields, predict_latent
+from bonelift.surface.clip import clip_below
+from bonelift.surface.isosurface import extract_surface, largest_piece
+from bonelift.surface.mesh import TriangleMesh
+
+SHOWN_ABOVE_MM = -40.0
+"""Bones are shown and scored at and above this height of the radius frame; their proximal end is open there."""
+BONES = ("radius", "ulna")
+SURFACE_LEVEL = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Bones:
+    """fields: (2, I, J, K) soft labels in [0, 1] on ``grid``. surfaces: name -> mesh, radius frame (right wrist), mm;
+    empty where the field never reaches one half. latent: the shape code."""
+
+    fields: NDArray[np.float32]
+    grid: LabelGrid
+    surfaces: Mapping[str, TriangleMesh]
+    latent: NDArray[np.float32]
+
+    @property
+    def complete(self) -> bool:
+        return not any(mesh.is_empty for mesh in self.surfaces.values())
+
+
+def predict(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> Bones:
+    """Bones from the bone-only images of one wrist; the shape codes of several images are averaged."""
+    latents = [predict_latent(drr, view, bundle) for drr, view in zip(drrs, views, strict=True)]
+    latent = np.asarray(np.mean(latents, axis=0), dtype=np.float32)
+    fields = decode_fields(latent, bundle)
+    surfaces = {name: bone_surface(field, bundle.grid) for name, field in zip(BONES, fields, strict=True)}
+    return Bones(fields, bundle.grid, surfaces, latent)
+
+
+def bone_surface(field: NDArray[np.floating], grid: LabelGrid) -> TriangleMesh:
+    """The largest piece of the surface at one half, cut at SHOWN_ABOVE_MM."""
+    surface = extract_surface(field, grid.radius_from_voxel, SURFACE_LEVEL, inside="above")
+    return surface if surface.is_empty else clip_below(largest_piece(surface), SHOWN_ABOVE_MM)
+
+
+@dataclass(frozen=True)
+class MeasuredValue:
+    """value: NaN where it could not be measured, and then ``reason`` says why."""
+
+    name: str
+    value: float
+    unit: str
+    reason: str = ""
+
+
+def measure_bones(surfaces: Mapping[str, TriangleMesh]) -> tuple[MeasuredValue, ...]:
+    """Clinical measurements of right bones in the radius frame, each with its unit."""
+    try:
+        landmarks = find_landmarks(surfaces["radius"], surfaces["ulna"], load_shape_model().landmarks)
+        values = asdict(measure(surfaces["radius"], surfaces["ulna"], landmarks))
+    except InputError as error:
+        return (MeasuredValue("all measurements", float("nan"), "", str(error)),)
+    return tuple(_measured(field, float(value)) for field, value in values.items())
+
+
+def _measured(field: str, value: float) -> MeasuredValue:
+    """``radial_height_mm`` -> ("radial height", value, "mm")."""
+    words, unit = field.rsplit("_", 1)
+    reason = "" if np.isfinite(value) else "the surface it is read from is missing or flat"
+    return MeasuredValue(words.replace("_", " "), value, unit, reason)

@@ -1,0 +1,98 @@
+"""The main job: wrist radiographs in, radius and ulna out. Each step is a function of frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.images.radiograph import Radiograph, Side, View
+from bonelift.networks.bundle import ModelBundle
+from bonelift.networks.inference import translate
+from bonelift.reconstruct.bones import Bones, MeasuredValue, measure_bones, predict
+from bonelift.reconstruct.judge import WRIST_FOUND, Quality, film_evidence, judge, latent_distance, nothing_found
+from bonelift.reconstruct.place import PlacedFilm, place_on_films
+from bonelift.reconstruct.prepare import PreparedFilm, prepare
+from bonelift.reconstruct.stopwatch import Stopwatch
+
+STEPS = ("find the wrist", "translate", "predict", "place", "measure", "judge")
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Everything the job found.
+
+    films, drrs and placed run in parallel. Where no wrist was seen there are no drrs, no bones and nothing placed;
+    where a bone came out empty nothing is placed.
+    """
+
+    films: tuple[PreparedFilm, ...]
+    drrs: tuple[NDArray[np.float32], ...]
+    bones: Bones | None
+    placed: tuple[PlacedFilm, ...]
+    measurements: tuple[MeasuredValue, ...]
+    quality: Quality
+    model_name: str
+    model_sha256: str
+    timings_s: Mapping[str, float]
+
+    @property
+    def side(self) -> Side:
+        return self.films[0].radiograph.side
+
+
+def reconstruct(
+    radiographs: Sequence[Radiograph], bundle: ModelBundle, clock: Stopwatch | None = None
+) -> Reconstruction:
+    """The bones of one wrist from one or two of its radiographs (:func:`bonelift.reconstruct.inputs.read_radiographs`).
+
+    clock: told of each of STEPS as it begins, and returned as timings with what it timed before. Whatever could be
+    read comes to an answer; how far to trust it is in ``quality``.
+    """
+    clock = clock or Stopwatch()
+    with clock.step("find the wrist"):
+        films = tuple(prepare(radiograph, bundle) for radiograph in radiographs)
+    presence = min(film.located.confidence for film in films)
+    if presence < WRIST_FOUND:
+        return _finished(films, (), None, (), (), nothing_found(presence), bundle, clock)
+    views: list[View] = [film.radiograph.view for film in films]
+    with clock.step("translate"):
+        drrs = tuple(translate(film.film.pixels, view, bundle) for film, view in zip(films, views, strict=True))
+    with clock.step("predict"):
+        bones = predict(drrs, views, bundle)
+    with clock.step("place"):
+        placed = place_on_films(bones, films, drrs) if bones.complete else ()
+    with clock.step("measure"):
+        measurements = measure_bones(bones.surfaces) if bones.complete else ()
+    with clock.step("judge"):
+        evidence = tuple(film_evidence(*parts) for parts in zip(films, drrs, placed, strict=bool(placed)))
+        distance = latent_distance(bones.latent, bundle.metadata)
+        quality = judge(evidence, bones.surfaces, _facts(radiographs), distance)
+    return _finished(films, drrs, bones, placed, measurements, quality, bundle, clock)
+
+
+def _facts(radiographs: Sequence[Radiograph]) -> dict[str, str]:
+    """Provenance of all images; where they differ, an assumption is kept."""
+    facts: dict[str, str] = {}
+    for radiograph in radiographs:
+        for name, origin in radiograph.provenance.items():
+            if name not in facts or origin.startswith("assumed"):
+                facts[name] = origin
+    return facts
+
+
+def _finished(
+    films: tuple[PreparedFilm, ...],
+    drrs: tuple[NDArray[np.float32], ...],
+    bones: Bones | None,
+    placed: tuple[PlacedFilm, ...],
+    measurements: tuple[MeasuredValue, ...],
+    quality: Quality,
+    bundle: ModelBundle,
+    clock: Stopwatch,
+) -> Reconstruction:
+    return Reconstruction(
+        films, drrs, bones, placed, measurements, quality, bundle.name, bundle.weights_sha256, dict(clock.seconds)
+    )

@@ -1,0 +1,134 @@
+"""``reconstruction.json``: the numbers of a reconstruction, for programs. Format 1; docs/reconstruction-json.md."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.reconstruct.bones import BONES, MeasuredValue
+from bonelift.reconstruct.job import Reconstruction
+from bonelift.reconstruct.judge import Quality
+from bonelift.reconstruct.place import PlacedFilm
+from bonelift.reconstruct.prepare import PreparedFilm
+from bonelift.registration import PoseResult
+
+SCHEMA_VERSION = 1
+FRAME_NOTE = (
+    "mm; radius frame: +z along the radial shaft, distal; origin where it meets the distal joint surface; +y palmar; "
+    "+x ulnar for a right wrist, radial for a left one (its frame is the mirror image)"
+)
+
+
+def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, Any]:
+    """JSON-able content; undefined numbers are null. files: names of the files beside it. No path, no identity."""
+    placed = list(result.placed) or [None] * len(result.films)
+    first = placed[0]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "bonelift_version": __version__,
+        "notice": RESEARCH_NOTICE,
+        "side": result.side,
+        "frame": FRAME_NOTE,
+        "model": {"name": result.model_name, "weights_sha256": result.model_sha256},
+        "images": [_image(film, there) for film, there in zip(result.films, placed, strict=True)],
+        "world_from_radius": None if first is None else _matrix(first.world_from_radius),
+        "bones": {name: _bone(result, name) for name in BONES},
+        "measurements": [_measurement(value) for value in result.measurements],
+        "quality": _quality(result.quality),
+        "warnings": [flag.text for flag in result.quality.flags if flag.severity != "info"],
+        "timings_s": {step: round(seconds, 3) for step, seconds in result.timings_s.items()},
+        "files": files,
+    }
+
+
+def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:
+    radiograph, located = film.radiograph, film.located
+    return {
+        "view": radiograph.view,
+        "size_px": [radiograph.camera.width_px, radiograph.camera.height_px],
+        "detector_spacing_mm": radiograph.camera.detector_spacing_mm,
+        "sdd_mm": radiograph.camera.sdd_mm,
+        "source_to_object_mm": radiograph.source_to_object_mm,
+        "image_from_camera": _matrix(radiograph.camera.image_from_camera),
+        "camera_from_world": _matrix(radiograph.camera.camera_from_world),
+        "provenance": dict(radiograph.provenance),
+        "locator": {
+            "confidence": located.confidence,
+            "origin_px": located.origin_px.tolist(),
+            "shaft_px": located.shaft_px.tolist(),
+            "ulnar_head_px": located.ulnar_head_px.tolist(),
+            "quarter_turns_clockwise": located.quarter_turns,
+        },
+        "film": {"film_from_image": _matrix(film.film.film_from_image), "coverage": film.film.coverage},
+        "pose": None if placed is None else _poses(placed),
+    }
+
+
+def _poses(placed: PlacedFilm) -> dict[str, Any]:
+    return {
+        "world_from_radius": _matrix(placed.world_from_radius),
+        "wrist_registration": _convergence(placed.wrist.wrist),
+        "bones": {
+            name: {
+                "world_from_bone": _matrix(placed.world_from_bone[name]),
+                "registration": _convergence(placed.wrist.bones[name]),
+            }
+            for name in BONES
+        },
+    }
+
+
+def _convergence(pose: PoseResult) -> dict[str, Any]:
+    """The record of a registration; six-vectors are (tilt, tilt, turn; deg), (right, down, depth; mm)."""
+    return {
+        "converged": pose.converged,
+        "reason": pose.reason,
+        "similarity": pose.similarity,
+        "starts": pose.starts,
+        "agreeing_starts": pose.agreeing_starts,
+        "spread_deg_mm": _degrees(pose.spread),
+        "slack_deg_mm": _degrees(pose.slack),
+        "prior_sigmas": list(pose.prior_sigmas),
+        "seen_fraction": pose.seen,
+        "evaluations": pose.evaluations,
+    }
+
+
+def _bone(result: Reconstruction, name: str) -> dict[str, Any]:
+    mesh = None if result.bones is None else result.bones.surfaces[name]
+    if mesh is None or mesh.is_empty:
+        return {"file": None, "area_mm2": None}
+    return {"file": f"{name}.stl", "area_mm2": mesh.area_mm2}
+
+
+def _measurement(value: MeasuredValue) -> dict[str, Any]:
+    entry = asdict(value)
+    if not math.isfinite(value.value):
+        entry["value"] = None
+    else:
+        del entry["reason"]
+    return entry
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    return {
+        "score": quality.score,
+        "flags": [asdict(flag) for flag in quality.flags],
+        "checks": [
+            {"name": c.name, "value": c.value if math.isfinite(c.value) else None, "factor": c.factor}
+            for c in quality.checks
+        ],
+    }
+
+
+def _matrix(matrix: NDArray[np.float64]) -> list[list[float]]:
+    return np.asarray(matrix, dtype=np.float64).tolist()
+
+
+def _degrees(six: tuple[float, ...]) -> list[float]:
+    return [math.degrees(value) for value in six[:3]] + list(six[3:])

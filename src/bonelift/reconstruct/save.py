@@ -1,0 +1,153 @@
+"""The result folder: meshes, labels, pictures, the report and the JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from bonelift.anatomy.side import mirror_mesh, mirror_transform
+from bonelift.images import LABEL_NAMES, LabelMap, Radiograph
+from bonelift.images.nrrd_files import write_labels_seg_nrrd
+from bonelift.reconstruct.bones import SURFACE_LEVEL, Bones, MeasuredValue
+from bonelift.reconstruct.job import Reconstruction
+from bonelift.reconstruct.result_json import reconstruction_json
+from bonelift.report.content import Fact, Measurement, ReportContent, ReportFilm, TruthComparison
+from bonelift.report.html import write_report
+from bonelift.report.overlay import gan_drr_image, overlay_image
+from bonelift.surface.files import write_glb, write_stl
+from bonelift.surface.mesh import TriangleMesh
+
+JSON_NAME = "reconstruction.json"
+_FACTS = {
+    "side": "Side",
+    "view": "View",
+    "pixel_spacing": "Pixel spacing on the detector",
+    "sdd": "Source to detector",
+    "source_to_object": "Source to wrist",
+    "polarity": "Polarity",
+}
+
+
+def save(
+    result: Reconstruction,
+    folder: Path,
+    truth: TruthComparison | None = None,
+    true_measurements: Sequence[MeasuredValue] = (),
+) -> None:
+    """Write everything into ``folder``, which is empty: the staging folder of :func:`images.output_folder`.
+
+    truth, true_measurements: the known answer, shown in the report.
+    """
+    write_bones(result, folder)
+    films = report_films(result)
+    write_pictures(films, folder)
+    write_report(folder / "report.html", report_content(result, films, truth, true_measurements))
+    files = sorted(path.name for path in folder.iterdir())
+    text = json.dumps(reconstruction_json(result, files), indent=1, allow_nan=False)
+    (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def write_bones(result: Reconstruction, folder: Path) -> None:
+    """radius.stl, ulna.stl, bones.glb and labels.seg.nrrd in the radius frame of the patient's own side."""
+    if result.bones is None:
+        return
+    meshes = {name: mesh for name, mesh in own_side(result).items() if not mesh.is_empty}
+    for name, mesh in meshes.items():
+        write_stl(folder / f"{name}.stl", mesh)
+    if meshes:
+        write_glb(folder / "bones.glb", meshes)
+    write_labels_seg_nrrd(folder / "labels.seg.nrrd", label_map(result.bones, result.side == "left"))
+
+
+def own_side(result: Reconstruction) -> dict[str, TriangleMesh]:
+    """The surfaces as the patient has them: those of a left wrist are mirrored back."""
+    surfaces = {} if result.bones is None else dict(result.bones.surfaces)
+    return {name: mirror_mesh(mesh) for name, mesh in surfaces.items()} if result.side == "left" else surfaces
+
+
+def label_map(bones: Bones, mirrored: bool) -> LabelMap:
+    """Voxels more than half bone, by the likelier bone."""
+    labels = np.where(bones.fields.max(axis=0) > SURFACE_LEVEL, bones.fields.argmax(axis=0) + 1, 0).astype(np.uint8)
+    own_side_from_radius = mirror_transform() if mirrored else np.eye(4)
+    return LabelMap(labels, own_side_from_radius @ bones.grid.radius_from_voxel, dict(LABEL_NAMES))
+
+
+def report_films(result: Reconstruction) -> tuple[ReportFilm, ...]:
+    """What the report and the pictures show of each image."""
+    films = []
+    for index, film in enumerate(result.films):
+        radiograph = film.radiograph
+        bones_world = result.placed[index].bones_world if result.placed else {}
+        drr = result.drrs[index] if result.drrs else None
+        films.append(
+            ReportFilm(
+                radiograph.view,
+                radiograph.pixels,
+                radiograph.camera,
+                radiograph.source_to_object_mm,
+                bones_world,
+                drr,
+            )
+        )
+    return tuple(films)
+
+
+def write_pictures(films: Sequence[ReportFilm], folder: Path) -> None:
+    """overlay.png and gan_drr.png; of a second image overlay-2.png and gan_drr-2.png."""
+    for number, film in enumerate(films, start=1):
+        suffix = "" if number == 1 else f"-{number}"
+        overlay_image(film).save(folder / f"overlay{suffix}.png")
+        if film.gan_drr is not None:
+            gan_drr_image(film.gan_drr).save(folder / f"gan_drr{suffix}.png")
+
+
+def report_content(
+    result: Reconstruction,
+    films: tuple[ReportFilm, ...],
+    truth: TruthComparison | None,
+    true_measurements: Sequence[MeasuredValue],
+) -> ReportContent:
+    known = {value.name: value.value for value in true_measurements}
+    views = " and ".join("PA" if film.view == "pa" else "lateral" for film in films)
+    return ReportContent(
+        title=f"{result.side.capitalize()} wrist, {views} view{'s' if len(films) > 1 else ''}",
+        side=result.side,
+        films=films,
+        bones={} if result.bones is None else result.bones.surfaces,
+        facts=tuple(fact for film in result.films for fact in _facts(film.radiograph, len(films) > 1)),
+        measurements=tuple(
+            Measurement(value.name, value.value, value.unit, known.get(value.name))
+            for value in result.measurements
+            if math.isfinite(value.value)
+        ),
+        flags=result.quality.flags,
+        quality_score=result.quality.score,
+        model_id=result.model_name,
+        model_sha256=result.model_sha256,
+        timings_s=result.timings_s,
+        truth=truth,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _facts(radiograph: Radiograph, several: bool) -> list[Fact]:
+    """What is known of one image and where it came from; named by the view where there are several."""
+    values = {
+        "side": radiograph.side,
+        "view": radiograph.view,
+        "pixel_spacing": f"{radiograph.camera.detector_spacing_mm:.4g} mm",
+        "sdd": f"{radiograph.camera.sdd_mm:.0f} mm",
+        "source_to_object": f"{radiograph.source_to_object_mm:.0f} mm",
+        "polarity": "bones bright",
+    }
+    suffix = f" ({radiograph.view})" if several else ""
+    return [
+        Fact(f"{name}{suffix}", values[key], radiograph.provenance[key])
+        for key, name in _FACTS.items()
+        if key in radiograph.provenance
+    ]
