@@ -94,7 +94,7 @@ Input *CT-DRR*: the DRR of the virtual CT, cut along the true landmarks with the
 No skill: the mean of {len(MEAN_SEEDS)} training wrists, as *mean bone* (corresponding points, laid on each other) and
 as *mean field* (half level of the mean labels). *Skill* is 1 - ASD / ASD of the better of the two, by the
 surface-to-surface ASD. *Grid floor*: the true labels on the model's 1.25 mm grid. Surfaces are compared for
-z >= -40 mm; for the paper's ASD (nearest points) they are first split to edges of 0.625 mm. Mean +- SD over patients.
+z >= -40 mm; the paper's ASD is between points at most 0.625 mm apart. Mean +- SD over patients.
 
 {table(summary(rows))}
 

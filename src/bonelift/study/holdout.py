@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from trimesh.remesh import subdivide_to_size
 
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
 from bonelift.geometry import XrayCamera, apply_transform
@@ -41,8 +40,6 @@ from bonelift.training.virtual_samples import (
 Alignment = Literal["as predicted", "rigid"]
 Method = Literal["model", "mean bone", "mean field", "grid floor"]
 ALIGNMENTS: tuple[Alignment, ...] = ("as predicted", "rigid")
-POINT_SPACING_MM = 0.625
-"""Surfaces are split until no edge is longer, so that the paper's distance between points does not measure the mesh."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +119,8 @@ def score_surface(
     if alignment == "rigid":
         # The truth is moved onto the prediction, which was cut already: then one plane cuts both.
         truth = truth.transformed(rigid_align(clip_below(truth, SHOWN_ABOVE_MM), predicted))
-    first, second = dense(clip_below(predicted, SHOWN_ABOVE_MM)), dense(clip_below(truth, SHOWN_ABOVE_MM))
-    distances = surface_distances(first, second)
+    distances = surface_distances(clip_below(predicted, SHOWN_ABOVE_MM), clip_below(truth, SHOWN_ABOVE_MM))
     return (distances.asd_paper_mm, distances.asd_surface_mm, distances.hd95_mm, distances.maximum_mm), ""
-
-
-def dense(mesh: TriangleMesh) -> TriangleMesh:
-    """The same surface with edges of at most POINT_SPACING_MM."""
-    vertices, faces = subdivide_to_size(mesh.vertices, mesh.faces, POINT_SPACING_MM)[:2]
-    return TriangleMesh(np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int32))
 
 
 def whole_radiograph(patient: VirtualPatient, seed: int, side: Side) -> Radiograph:
