@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,18 @@ def read_landmarks(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64
     if not landmarks:
         raise InputError(f"{name}: holds no placed points; expected landmarks")
     return landmarks
+
+
+def write_landmarks(path: str | os.PathLike[str], landmarks: Mapping[str, NDArray[np.float64]]) -> None:
+    """Write label -> position (3,) in LPS mm as one list of fiducials that 3D Slicer opens."""
+    points = [
+        {"id": str(number), "label": label, "position": [float(x) for x in position], "positionStatus": "defined"}
+        for number, (label, position) in enumerate(landmarks.items(), start=1)
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}
+    schema = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    content = {"@schema": f"{schema}markups-schema-v1.0.3.json#", "markups": [markup]}
+    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _placed_points(points: object, name: str) -> list[tuple[str, NDArray[np.float64]]]:

@@ -1,0 +1,237 @@
+"""``bonelift simulate``: virtual patients written as a study folder, as a lab would bring its own.
+
+Half of the wrists are left. Each CT lies in a world of its own, as scanners leave it; radiographs are whole images with
+the wrist somewhere in them. What was drawn is kept beside each case as its truth.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.anatomy.side import mirror_transform, mirrored_pose
+from bonelift.errors import InputError
+from bonelift.geometry import XrayCamera, apply_transform, rigid_from_vector
+from bonelift.geometry.camera_files import write_camera_json
+from bonelift.images import Side, View, Volume
+from bonelift.images.markups import write_landmarks
+from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.images.raster import write_png
+from bonelift.phantom.ct import draw_scan_settings, scan
+from bonelift.phantom.patient import VirtualPatient, make_patient
+from bonelift.phantom.xray import draw_settings, expose
+from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
+from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
+from bonelift.study.folder import Study, StudyCase, StudyRadiograph, write_study
+from bonelift.surface.clip import clip_below
+from bonelift.surface.files import write_stl
+
+Float = NDArray[np.float64]
+
+SETTINGS_FILE = "simulation.json"
+CASE_FILE = "case.json"
+TRUTH_FILE = "truth.json"
+RADIOGRAPH_SHAPE_PX = (960, 800)
+RADIOGRAPH_SPACING_MM = 0.2
+"""Pixel side at the wrist: an image of 192 x 160 mm."""
+RADIOGRAPH_SPREAD = replace(LOCATOR_SPREAD, shift_mm=25.0)
+
+
+@dataclass(frozen=True)
+class CohortSettings:
+    """patients: how many; one wrist each, left for every second one. seed: of the whole cohort.
+
+    views: radiographs of each patient, in this order.
+    """
+
+    patients: int
+    seed: int
+    views: tuple[View, ...] = ("pa",)
+
+    def __post_init__(self) -> None:
+        if self.patients < 1 or self.seed < 0 or not self.views:
+            raise InputError(f"virtual cohort: {self}; expected patients and views, and a seed of 0 or more")
+
+
+def patient_seed(settings: CohortSettings, index: int) -> int:
+    """Seed of one patient: the same whatever the size of the cohort; spread over 63 bits, so that cohorts and the
+    training patients (small seeds) do not meet."""
+    low, high = np.random.SeedSequence([settings.seed, index]).generate_state(2)
+    return (int(high) >> 1) << 32 | int(low)
+
+
+def simulate_cohort(
+    folder: Path, settings: CohortSettings, workers: int = 1, on_case: Callable[[str], None] = lambda _: None
+) -> Study:
+    """Write the cohort into ``folder``; cases that are there already are kept, so an interrupted run goes on.
+
+    on_case: called with each case's name when it is there. Raises InputError where ``folder`` holds something else.
+    """
+    _claim(folder, settings)
+    names = [f"case-{index + 1:04d}" for index in range(settings.patients)]
+    for name in names:
+        if (folder / name).is_dir():
+            on_case(name)
+    todo = [index for index, name in enumerate(names) if not (folder / name).is_dir()]
+    for name in _made(folder, settings, todo, workers):
+        on_case(name)
+    cases = [read_case(folder / name) for name in names]
+    study = Study(tuple(cases), f"bonelift simulate --patients {settings.patients} --seed {settings.seed}")
+    write_study(folder, study)
+    return study
+
+
+def _claim(folder: Path, settings: CohortSettings) -> None:
+    """The folder is new, empty, or holds a run of the same settings (more patients may be asked for)."""
+    content: dict[str, Any] = {"seed": settings.seed, "views": list(settings.views)}
+    known = folder / SETTINGS_FILE
+    try:
+        if known.is_file():
+            if json.loads(known.read_text(encoding="utf-8")) != content:
+                raise InputError(f"{folder}: holds a cohort of other settings ({SETTINGS_FILE}); pass another --out")
+            return
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: is not empty and no virtual cohort; pass a new folder as --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        known.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); pass another --out") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{known}: is damaged; pass another --out") from error
+
+
+def _made(folder: Path, settings: CohortSettings, todo: Sequence[int], workers: int):
+    """Names of the cases as they are written."""
+    make = partial(write_case, folder, settings)
+    if workers <= 1 or len(todo) <= 1:
+        yield from map(make, todo)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(todo))) as pool:
+        yield from pool.imap_unordered(make, todo)
+
+
+def write_case(folder: Path, settings: CohortSettings, index: int) -> str:
+    """Make patient ``index`` and write ``case-NNNN``, which appears whole or not at all. Returns its name."""
+    name = f"case-{index + 1:04d}"
+    staging = folder / f".{name}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    seed = patient_seed(settings, index)
+    side: Side = "left" if index % 2 else "right"
+    rng = np.random.default_rng([seed, 2])
+    patient = make_patient(seed, load_shape_model())
+    world_from_radius = _write_ct(staging, patient, side, rng)
+    radiographs, poses = _write_radiographs(staging, name, patient, side, settings.views, rng)
+    for bone, mesh in (("radius", patient.shape.radius), ("ulna", patient.shape.ulna)):
+        shown = clip_below(mesh, SHOWN_ABOVE_MM)
+        write_stl(staging / f"true-{bone}.stl", shown.transformed(mirror_transform()) if side == "left" else shown)
+    truth = {
+        "seed": seed,
+        "side": side,
+        "sex": patient.shape.sex,
+        "age_years": patient.shape.age_years,
+        "shape": patient.shape.description,
+        "facts": patient.facts,
+        "world_from_radius": world_from_radius.tolist(),
+        "radiographs": poses,
+    }
+    (staging / TRUTH_FILE).write_text(json.dumps(truth, indent=1, default=float) + "\n", encoding="utf-8")
+    case = StudyCase(
+        case=name,
+        patient=f"virtual-{seed}",
+        side=side,
+        ct=f"{name}/ct.nrrd",
+        labels=f"{name}/labels.seg.nrrd",
+        landmarks=f"{name}/landmarks.mrk.json",
+        radiographs=tuple(radiographs),
+        truth_file=f"{name}/{TRUTH_FILE}",
+        truth_meshes={bone: f"{name}/true-{bone}.stl" for bone in BONES},
+    )
+    (staging / CASE_FILE).write_text(json.dumps(asdict(case), indent=1) + "\n", encoding="utf-8")
+    os.replace(staging, folder / name)
+    return name
+
+
+def read_case(case_folder: Path) -> StudyCase:
+    """What :func:`write_case` wrote of a case."""
+    try:
+        entry = json.loads((case_folder / CASE_FILE).read_text(encoding="utf-8"))
+        radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
+        return StudyCase(**{**entry, "radiographs": radiographs})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{case_folder}: is damaged ({error}); remove it and run simulate again") from error
+
+
+def _write_ct(staging: Path, patient: VirtualPatient, side: Side, rng: np.random.Generator) -> Float:
+    """CT, labels and landmarks in a scanner's world. Returns world_from_radius (4, 4) of the patient's own side."""
+    volume, labels = scan(patient.body, rng, draw_scan_settings(rng))
+    turn, offset = np.deg2rad(rng.uniform(-20, 20, 3)), rng.uniform(-80, 80, 3)
+    world_from_radius = rigid_from_vector(np.concatenate([turn, offset]))
+    # A left wrist is the mirror image, put into the world by a rigid pose.
+    world_from_right = world_from_radius @ mirror_transform() if side == "left" else world_from_radius
+    values = np.rint(volume.values).astype(np.int16)
+    write_volume_nrrd(staging / "ct.nrrd", Volume(values, world_from_right @ volume.world_from_voxel))
+    write_labels_seg_nrrd(
+        staging / "labels.seg.nrrd", replace(labels, world_from_voxel=world_from_right @ labels.world_from_voxel)
+    )
+    points = {name: apply_transform(world_from_right, point) for name, point in patient.shape.landmarks.items()}
+    write_landmarks(staging / "landmarks.mrk.json", points)
+    return world_from_radius
+
+
+def _write_radiographs(
+    staging: Path, name: str, patient: VirtualPatient, side: Side, views: Sequence[View], rng: np.random.Generator
+) -> tuple[list[StudyRadiograph], list[dict[str, Any]]]:
+    """A 16-bit PNG and a camera file for each view; what the study lists, and the true poses."""
+    listed, poses = [], []
+    for number, view in enumerate(views, start=1):
+        geometry = draw_geometry(
+            rng,
+            view,
+            RADIOGRAPH_SHAPE_PX,
+            RADIOGRAPH_SPACING_MM,
+            RADIOGRAPH_SPREAD,
+            ulnar_head_mm=patient.shape.landmarks["ulnar_head_centre"],
+        )
+        settings = draw_settings(rng, field_centre=geometry.origin_fraction)
+        pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
+        camera, camera_from_radius, landmarks = geometry.camera, geometry.camera_from_radius, _landmarks_px(geometry)
+        if side == "left":
+            pixels, camera = pixels[:, ::-1], mirrored_camera(camera)
+            camera_from_radius = mirrored_pose(camera_from_radius)
+            landmarks = {key: [camera.width_px - 1 - u, v] for key, (u, v) in landmarks.items()}
+        stem = f"radiograph-{number}-{view}"
+        write_png(staging / f"{stem}.png", np.rint(pixels).astype(np.uint16))
+        write_camera_json(staging / f"{stem}.json", camera)
+        listed.append(StudyRadiograph(f"{name}/{stem}.png", view, f"{name}/{stem}.json"))
+        poses.append(
+            {
+                "camera_from_radius": camera_from_radius.tolist(),
+                "source_to_object_mm": geometry.source_to_object_mm,
+                "landmarks_px": landmarks,
+                "settings": asdict(settings),
+            }
+        )
+    return listed, poses
+
+
+def _landmarks_px(geometry: WristGeometry) -> dict[str, list[float]]:
+    points = {"origin": geometry.origin_px, "shaft": geometry.proximal_px, "ulnar_head": geometry.ulnar_head_px}
+    return {name: np.asarray(point).tolist() for name, point in points.items()}
+
+
+def mirrored_camera(camera: XrayCamera) -> XrayCamera:
+    """The camera that takes the mirror image (columns reversed) of the mirrored scene (camera x -> -x)."""
+    flip = np.array([[-1.0, 0, camera.width_px - 1], [0, 1, 0], [0, 0, 1]])
+    return replace(camera, image_from_camera=flip @ camera.image_from_camera @ np.diag([-1.0, 1, 1]))
