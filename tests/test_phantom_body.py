@@ -10,6 +10,7 @@ from bonelift.geometry import apply_transform
 from bonelift.phantom.body import Body, build_body
 from bonelift.phantom.carpus import draw_carpus
 from bonelift.phantom.ct import hounsfield
+from bonelift.phantom.patient import make_patient
 from phantom_wrist_tubes import wrist_of_tubes
 
 SPACING_MM = 0.9
@@ -139,3 +140,22 @@ def test_skin_covers_radius_and_ulna(body):
     # Away from the cut ends, at least skin and some fat: 1.5 mm and more over the subcutaneous borders.
     inner = (slice(None), slice(None), slice(6, -6))
     assert depth[inner][(body.labels[inner] == 1) | (body.labels[inner] == 2)].min() > 1.5
+
+
+def test_a_seed_is_a_patient():
+    first, again, other = (make_patient(seed, spacing_mm=1.5) for seed in (21, 21, 22))
+    np.testing.assert_array_equal(first.shape.radius.vertices, again.shape.radius.vertices)
+    np.testing.assert_array_equal(first.body.mineral_g_cm3, again.body.mineral_g_cm3)
+    assert first.facts == again.facts
+    assert first.facts["wall_scale"] != other.facts["wall_scale"]
+    labels = first.body.labels
+    # The labelled voxels lie in the box of the shape's surfaces and reach its distal tip to two voxels.
+    z = heights(first.body)
+    for label, mesh in ((1, first.shape.radius), (2, first.shape.ulna)):
+        i, j, k = np.nonzero(labels == label)
+        places = apply_transform(first.body.radius_from_voxel, np.column_stack([i, j, k]))
+        lowest, highest = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        assert (places >= lowest).all()
+        assert (places <= highest).all()
+        assert places[:, 2].max() > highest[2] - 3.0
+    assert z[0] < -80

@@ -4,8 +4,9 @@ Each bone is a smooth union of superellipsoids and tubes, laid out by published 
 and then carved: a later bone keeps a joint gap to the radius, the ulna and every earlier bone, which gives congruent
 joint facets and excludes overlap. No measured surface went into it.
 
-Sizes: capitate 23 x 14 x 18 mm, scaphoid 26 x 12 mm, lunate 15 x 17 x 13 mm, metacarpals 2 to 5 68, 65, 57, 53 mm
-(Crisco et al. 2005, doi:10.1016/j.jhsa.2005.04.010; Rainbow et al. 2008; Kim et al. on metacarpal lengths).
+Sizes are typical of an adult (capitate 23, scaphoid 26, lunate 15 mm wide, metacarpal shafts 48 to 61 mm); bones scale
+together, as Crisco et al. 2005, doi:10.1016/j.jhsa.2004.08.012, found. The layout is ours, by eye, from the anatomy of
+plain films.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The mineral density is a function of depth below the surface, distance from the 
 field of each patient. Walls are thinner than two voxels, so the depth profile is integrated over each voxel: the wall
 keeps its mass on any grid.
 
-Sources: wall and density levels: one adult CT (docs/results/phantom.md); metaphyseal trabecular mineral 0.1 to 0.2
-g/cm3 and its fall with age: HR-pQCT of the distal radius, e.g. Burt et al. 2014, doi:10.1016/j.bone.2014.02.013;
-thicker palmar and interosseous cortex: Rausch et al. 2006 and Hsu et al. 2003 as summarised there.
+Sources: the levels of wall and spongiosa follow one adult CT (docs/results/phantom.md has what comes out); the loss of
+spongiosa with age follows Khosla et al. 2006, doi:10.1359/JBMR.050916 (a quarter of it between 20 and 90 years), with
+more spread and somewhat more loss, so that osteoporotic wrists occur. Which sides are thicker is our assumption.
 """
 
 from __future__ import annotations

@@ -1,0 +1,145 @@
+"""Measure the inside of virtual patients and draw them: docs/results/phantom.json and phantom.png.
+
+python scripts/measure_phantom.py --patients 16 --out docs/results
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from skimage.measure import perimeter
+
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.geometry import default_film_camera
+from bonelift.images.film import nominal_camera_from_radius
+from bonelift.phantom.body import Body
+from bonelift.phantom.ct import ScanSettings, hounsfield, scan
+from bonelift.phantom.patient import VirtualPatient, make_patient
+from bonelift.phantom.xray import expose
+
+FIRST_SEED = 7_000_000
+"""Seeds of the measured patients: no training or evaluation cohort starts here."""
+REFERENCE_SCAN = ScanSettings((0.4, 0.4, 0.6), (0.7, 0.7), noise_hu=15.0)
+"""As the adult CT against which the levels were set."""
+DEPTHS_MM = (10, 20, 35, 50, 65)
+
+
+def section_index(world_from_voxel: np.ndarray, depth_mm: float) -> int:
+    return round((-depth_mm - world_from_voxel[2, 3]) / world_from_voxel[2, 2])
+
+
+def ring_thickness_mm(mineral: np.ndarray, inside: np.ndarray, spacing_mm: float, cortical: float) -> float:
+    """Thickness of the ring of compact bone that holds the section's mineral beyond its core's (5th percentile)."""
+    core = np.percentile(mineral[inside], 5)
+    near = mineral - core * inside
+    compact_mm2 = near[mineral > 0].clip(0).sum() / (cortical - core) * spacing_mm**2
+    around_mm = perimeter(inside) * spacing_mm
+    return float((around_mm - np.sqrt(max(around_mm**2 - 4 * np.pi * compact_mm2, 0.0))) / (2 * np.pi))
+
+
+def measure(patient: VirtualPatient, rng: np.random.Generator) -> dict[str, float]:
+    ct, labels = scan(patient.body, rng, REFERENCE_SCAN)
+    body, row = patient.body, {}
+    cortical = float(patient.facts["cortical_g_cm3"])
+    for bone, label in (("radius", 1), ("ulna", 2)):
+        for depth in DEPTHS_MM:
+            k = section_index(ct.world_from_voxel, depth)
+            inside = labels.labels[:, :, k] == label
+            hu = ct.values[:, :, k][inside]
+            row[f"{bone} share over 1000 HU at {depth} mm"] = float((hu > 1000).mean())
+            k = section_index(body.radius_from_voxel, depth)
+            inside = body.labels[:, :, k] == label
+            mineral = np.where(inside, body.mineral_g_cm3[:, :, k], 0)
+            if depth >= 20:
+                wall = ring_thickness_mm(mineral, inside, body.spacing_mm, cortical)
+                row[f"{bone} wall at {depth} mm (mm)"] = wall
+    k = section_index(ct.world_from_voxel, 10)
+    hu = ct.values[:, :, k][labels.labels[:, :, k] == 1]
+    row["radius spongiosa at 10 mm (HU)"] = float(np.median(hu[hu < 700]))
+    k = section_index(ct.world_from_voxel, 65)
+    hu = ct.values[:, :, k][labels.labels[:, :, k] == 1]
+    row["radius canal at 65 mm (HU)"] = float(np.percentile(hu, 5))
+    row["radius cortex at 65 mm (HU)"] = float(np.percentile(hu, 95))
+    return row
+
+
+def films(body: Body, rng: np.random.Generator) -> list[np.ndarray]:
+    camera = default_film_camera(320, 400, 0.4)
+    pictures = []
+    for view in ("pa", "lateral"):
+        pose = nominal_camera_from_radius(camera, view, 950.0)
+        pose[:3, 3] = [-2.0, 8.0, 950.0]
+        pictures.append(expose(body, camera, pose, rng))
+    return pictures
+
+
+def draw(patients: list[VirtualPatient], path: Path) -> None:
+    """One row a patient: PA film, lateral film, CT in three planes."""
+    figure, axes = plt.subplots(len(patients), 6, figsize=(15, 4.1 * len(patients)), facecolor="black")
+    for row, patient in zip(axes, patients, strict=True):
+        body = patient.body
+        hu = hounsfield(body.mineral_g_cm3, body.soft_g_cm3)
+        x, y = (round(-body.radius_from_voxel[a, 3] / body.spacing_mm) for a in (0, 1))
+        planes = [hu[:, y, ::-1].T, hu[x, :, ::-1].T]
+        planes += [hu[:, :, section_index(body.radius_from_voxel, depth)].T for depth in (8, 60)]
+        rng = np.random.default_rng(int(patient.facts["seed"]))
+        for axis, picture in zip(row, films(body, rng), strict=False):
+            low, high = np.percentile(picture, [1, 99.7])
+            axis.imshow(picture, cmap="gray", vmin=low, vmax=high)
+        for axis, plane in zip(row[2:], planes, strict=True):
+            axis.imshow(plane, cmap="gray", vmin=-250, vmax=1700)
+        for axis in row:
+            axis.axis("off")
+        row[0].set_title(f"{patient.shape.sex}, {patient.shape.age_years:.0f} years", color="white", fontsize=9)
+    figure.subplots_adjust(0.01, 0.01, 0.99, 0.95, 0.02, 0.06)
+    figure.savefig(path, dpi=75)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patients", type=int, default=16)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    model = load_shape_model()
+    make_patient(FIRST_SEED, model)
+    rows, seconds, drawn = [], [], []
+    for seed in range(FIRST_SEED, FIRST_SEED + arguments.patients):
+        start = time.process_time()
+        patient = make_patient(seed, model)
+        seconds.append(time.process_time() - start)
+        rows.append(measure(patient, np.random.default_rng(seed)))
+        if len(drawn) < 3:
+            drawn.append(patient)
+    table = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        table[name] = {
+            "mean": round(float(values.mean()), 3),
+            "sd": round(float(values.std(ddof=1)), 3),
+            "min": round(float(values.min()), 3),
+            "max": round(float(values.max()), 3),
+        }
+        print(
+            f"| {name} | {values.mean():.2f} +- {values.std(ddof=1):.2f} | {values.min():.2f} to {values.max():.2f} |"
+        )
+    print(f"make_patient: median {np.median(seconds):.2f} s of CPU")
+    result = {
+        "patients": arguments.patients,
+        "first_seed": FIRST_SEED,
+        "cpu_s": float(np.median(seconds)),
+        "table": table,
+    }
+    (arguments.out / "phantom.json").write_text(json.dumps(result, indent=1) + "\n")
+    draw(drawn, arguments.out / "phantom.png")
+
+
+if __name__ == "__main__":
+    main()
