@@ -89,9 +89,10 @@ def fill_bright_surround(pixels: Pixels, surround: Mask) -> Pixels:
 def bones_look_bright(pixels: Pixels, surround: Mask) -> bool | None:
     """Whether bones are brighter than what surrounds them; None where the image does not tell.
 
-    Two signs that swap exactly when the image is inverted: bones are narrow (about 6 % of the image) and stand out
-    from their background to their own side; and bone is where the texture is. Agrees with all of the real films at
-    hand, cropped and whole (11 clinical ones, bones bright; 2 fluoroscopic ones, bones dark).
+    Three signs that swap exactly when the image is inverted: bones are narrow and stand out from their background to
+    their own side; bone is where the texture is; and an arm lies between margins of air. Right on the 13 real films at
+    hand (11 clinical with bright bones, 2 fluoroscopic with dark ones), and on 119 of 121 when crops of them and 56
+    simulated films, a quarter of them fluoroscopic, are counted; an option overrides it.
     """
     score = polarity_score(pixels, surround)
     return None if abs(score) < _UNDECIDED else score > 0
@@ -101,24 +102,44 @@ def polarity_score(pixels: Pixels, surround: Mask) -> float:
     """About -1 (bones dark) to 1 (bones bright)."""
     step = max(1, round(max(pixels.shape) / _LONG_SIDE_PX))
     exposed = _shrink(~_grown(surround, 3 * step), step) == 1
-    if exposed.sum() < 100:
-        return 0.0
     image = ndimage.gaussian_filter(_shrink(pixels, step), 1.0)
+    if exposed.sum() < 100 or np.ptp(image[exposed]) <= 1e-6 * max(1.0, float(np.abs(image).max())):
+        return 0.0
+    return _narrow_detail(image, exposed) + 0.3 * _texture_trend(image, exposed) + 0.5 * _centre(image, exposed)
+
+
+def _narrow_detail(image: NDArray[np.float64], exposed: Mask) -> float:
+    """Bright against dark detail narrower than about 4 % of the image, -1 to 1."""
     width = max(3, round(0.035 * max(image.shape)) | 1)
     peaks = image - ndimage.grey_opening(image, size=(width, width))
     pits = ndimage.grey_closing(image, size=(width, width)) - image
-    # Medians of the strongest tenth would follow a side marker; the mean of values clipped at the 98th percentile not.
-    bright_detail, dark_detail = (
-        np.minimum(detail[exposed], np.percentile(detail[exposed], 98)).mean() for detail in (peaks, pits)
-    )
-    if bright_detail + dark_detail <= 1e-6 * max(1.0, float(np.ptp(image))):
-        return 0.0
+    # Clipped at the 98th percentile, so that a side marker does not decide.
+    bright, dark = (np.minimum(d[exposed], np.percentile(d[exposed], 98)).mean() for d in (peaks, pits))
+    return float((bright - dark) / max(bright + dark, 1e-9))
+
+
+def _texture_trend(image: NDArray[np.float64], exposed: Mask) -> float:
+    """Rank correlation of level and texture, -1 to 1."""
     texture = ndimage.gaussian_filter(ndimage.gaussian_gradient_magnitude(image, 1.0), 6.0)[exposed]
     level = ndimage.gaussian_filter(image, 6.0)[exposed]
-    trend = 0.0
-    if np.ptp(texture) > 0 and np.ptp(level) > 0:
-        trend = float(np.corrcoef(stats.rankdata(texture), stats.rankdata(level))[0, 1])
-    return float((bright_detail - dark_detail) / (bright_detail + dark_detail)) + 0.3 * trend
+    if np.ptp(texture) == 0 or np.ptp(level) == 0:
+        return 0.0
+    return float(np.corrcoef(stats.rankdata(texture), stats.rankdata(level))[0, 1])
+
+
+def _centre(image: NDArray[np.float64], exposed: Mask) -> float:
+    """Mean rank of the middle half minus that of the outer eighths, across the arm (the axis that differs more)."""
+    rank = np.zeros(image.shape)
+    rank[exposed] = stats.rankdata(image[exposed]) / exposed.sum()
+    differences = [0.0]
+    for ranks, valid in ((rank, exposed), (rank.T, exposed.T)):
+        length = int(np.size(ranks, 1))
+        column = np.broadcast_to(np.arange(length), ranks.shape)
+        middle = valid & (column >= length // 4) & (column < length - length // 4)
+        outer = valid & ((column < length // 8) | (column >= length - length // 8))
+        if middle.any() and outer.any():
+            differences.append(float(ranks[middle].mean() - ranks[outer].mean()))
+    return max(differences, key=abs)
 
 
 def _components(mask: Mask) -> NDArray[np.int32]:
