@@ -1,0 +1,1 @@
+"""Speed and accuracy beside other people's engines, measured in one run on one machine. Owns no science."""

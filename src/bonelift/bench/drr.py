@@ -1,0 +1,275 @@
+"""``bonelift bench drr``: this engine beside every other projector that is installed, alternating in one run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.bench.peers import PEERS, Peer, Render, timed
+from bonelift.bench.scenes import Content, Scene, disagreement_percent, make_scene, reference_sample
+from bonelift.drr import prepare, project, project_with_pose_gradient
+from bonelift.errors import InputError
+
+OURS, PREPARED, GRADIENT = "bonelift", "bonelift, prepared", "bonelift, with pose gradient"
+CURVE_REPEATS = 3
+CURVE_VOXELS = (64, 96, 128, 192, 256, 320, 400)
+CURVE_ROWS = (80, 160, 320, 640, 960)
+CURVE_POSES = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class DrrBenchSettings:
+    """repeats: rounds, in each of which every engine renders once. threads: given to every engine that can be told.
+
+    voxels, rows, columns, pixel_mm: the large task; the default is the paper's. rays: how many are
+    checked against the reference. peers: measure them too.
+    """
+
+    repeats: int = 7
+    threads: int = 2
+    seed: int = 20260101
+    voxels: int = 400
+    rows: int = 625
+    columns: int = 500
+    pixel_mm: float = 0.4
+    rays: int = 1500
+    peers: bool = True
+    curves: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.repeats, self.threads, self.voxels, self.rows, self.columns, self.rays) < 1 or self.pixel_mm <= 0:
+            raise InputError(f"bench: repeats, threads, voxels, rays and image size must be positive; got {self}")
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """One engine on one task.
+
+    median_ms: for one image. cpu_ms: processor time of all threads, which a busy machine disturbs less.
+    ratio: median over rounds of this engine's time over bonelift's in the same round.
+    error_mean, error_max: against the float64 reference, % of its maximum; NaN where only some rows were rendered.
+    fraction: part of the image that was rendered; the time is scaled up by it.
+    """
+
+    task: str
+    engine: str
+    version: str
+    model: str
+    median_ms: float
+    cpu_ms: float
+    ratio: float
+    error_mean: float
+    error_max: float
+    fraction: float = 1.0
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """rows: the table. curves: name -> {"x": [...], engine: [ms, ...]}. provenance: how to repeat it."""
+
+    settings: DrrBenchSettings
+    rows: list[BenchRow]
+    curves: dict[str, dict[str, list[float]]]
+    provenance: dict[str, str]
+    absent: list[str] = field(default_factory=list)
+
+
+def run_drr_bench(settings: DrrBenchSettings, say: Callable[[str], None] = lambda _: None) -> BenchResult:
+    """Time and check every engine; a peer that fails is listed with its reason, the rest go on.
+
+    say: called with a line about what is measured next.
+    """
+    versions = {peer.name: peer.installed_version() if settings.peers else None for peer in PEERS}
+    peers = [peer for peer in PEERS if versions[peer.name]]
+    absent = [f"{peer.name}: not installed" for peer in PEERS if settings.peers and not versions[peer.name]]
+    large = (settings.voxels, (settings.rows, settings.columns), settings.pixel_mm)
+    small = (128, (160, 128), 0.59)
+    rows = []
+    tasks: list[tuple[Content, tuple[int, tuple[int, int], float], float]] = [
+        ("bone only", large, 250.0),
+        ("no empty space", large, 250.0),
+        ("bone only", small, 80.0),
+    ]
+    for content, (voxels, shape_px, pixel_mm), field_mm in tasks:
+        task = f"{content}, {voxels}^3 to {shape_px[1]}x{shape_px[0]}"
+        say(task)
+        scene = make_scene(content, voxels, shape_px, pixel_mm, settings.seed, field_mm=field_mm)
+        rows += _measure(task, scene, settings, peers, versions, absent)
+    say("curves")
+    curves = _curves(settings, [peer for peer in peers if peer.fraction == 1.0]) if settings.curves else {}
+    return BenchResult(settings, rows, curves, _provenance(), absent)
+
+
+def our_renders(scene: Scene, threads: int) -> dict[str, Render]:
+    """This engine three ways: from the bare array, from a prepared volume, and with the pose gradient."""
+    camera, pose = scene.camera.image_from_camera, scene.camera_from_voxel
+    shape_px, stack = scene.camera.shape_px, scene.values[None]
+    volume = prepare(stack, threads=threads)
+
+    def bare() -> NDArray[np.floating]:
+        return project(stack, camera, pose, shape_px, threads=threads)[0]
+
+    def prepared() -> NDArray[np.floating]:
+        return project(volume, camera, pose, shape_px, threads=threads)[0]
+
+    def gradient() -> NDArray[np.floating]:
+        return project_with_pose_gradient(volume, camera, pose, shape_px, threads=threads)[0][0]
+
+    return {OURS: lambda: timed(bare), PREPARED: lambda: timed(prepared), GRADIENT: lambda: timed(gradient)}
+
+
+def _measure(
+    task: str,
+    scene: Scene,
+    settings: DrrBenchSettings,
+    peers: list[Peer],
+    versions: dict[str, str | None],
+    absent: list[str],
+) -> list[BenchRow]:
+    """One row for each engine: every round renders once with each of them, in turn."""
+    renders, height = our_renders(scene, settings.threads), scene.camera.height_px
+    facts: dict[str, tuple[str, str, float]] = dict.fromkeys(renders, ("", "Joseph, bilinear", 1.0))
+    for peer in peers:
+        count = max(1, round(peer.fraction * height))
+        part = scene if count == height else scene.rows((height - count) // 2, count)
+        facts[peer.name] = (versions[peer.name] or "", peer.model, count / height)
+        renders[peer.name] = peer.build(part, settings.threads)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in renders}
+    images: dict[str, NDArray[np.floating]] = {}
+    for round_number in range(settings.repeats + 1):
+        for name, render in list(renders.items()):
+            try:
+                images[name], wall, cpu = render()
+            except (RuntimeError, OSError, subprocess.CalledProcessError, InputError) as error:
+                absent.append(f"{name} on {task}: {str(error).splitlines()[0]}")
+                del renders[name], seconds[name]
+                continue
+            if round_number > 0:  # the first round compiles and warms caches
+                seconds[name].append((wall / facts[name][2], cpu / facts[name][2]))
+    sample = reference_sample(scene, settings.rays, settings.seed)
+    base = np.array(seconds[OURS])[:, 0]
+    rows = []
+    for name, times in seconds.items():
+        version, model, fraction = facts[name]
+        error = (float("nan"), float("nan"))
+        if fraction == 1.0:
+            error = disagreement_percent(np.asarray(images[name]), *sample)
+        wall_ms, cpu_ms = (1e3 * float(median) for median in np.median(times, axis=0))
+        ratio = float(np.median(np.array(times)[:, 0] / base))
+        rows.append(BenchRow(task, name, version, model, wall_ms, cpu_ms, ratio, error[0], error[1], fraction))
+    return rows
+
+
+def _curves(settings: DrrBenchSettings, peers: list[Peer]) -> dict[str, dict[str, list[float]]]:
+    """Median ms an image against volume size, image rows, and poses in a batch (a volume prepared once)."""
+    joseph = [peer for peer in peers if peer.package == "itk-rtk"]
+    curves: dict[str, dict[str, list[float]]] = {}
+    contents: tuple[Content, ...] = ("bone only", "no empty space")
+    for content in contents:
+        sizes = [float(n) for n in CURVE_VOXELS if n <= settings.voxels]
+        scenes = [_curve_scene(content, int(n), 625, settings) for n in sizes]
+        curves[f"volume size, {content}"] = {"x": sizes} | _curve(scenes, settings, joseph)
+    scenes = [_curve_scene("bone only", 192, rows, settings) for rows in CURVE_ROWS]
+    curves["image rows, bone only"] = {"x": [float(n) for n in CURVE_ROWS]} | _curve(scenes, settings, joseph)
+    scene = make_scene("bone only", 128, (160, 128), 0.59, settings.seed, field_mm=80.0)
+    volume = prepare(scene.values[None])
+    per_image = []
+    for count in CURVE_POSES:
+        poses = np.repeat(scene.camera_from_voxel[None], count, axis=0)
+        poses[:, 2, 3] += np.linspace(-20, 20, count)
+        call = partial(project, volume, scene.camera.image_from_camera, poses, (160, 128), threads=settings.threads)
+        times = [timed(call)[1] for _ in range(CURVE_REPEATS + 1)]
+        per_image.append(1e3 * float(np.median(times[1:])) / count)
+    curves["poses in a batch, 128^3 to 128x160"] = {"x": [float(n) for n in CURVE_POSES], PREPARED: per_image}
+    return curves
+
+
+def _curve_scene(content: Content, voxels: int, rows: int, settings: DrrBenchSettings) -> Scene:
+    return make_scene(content, voxels, (rows, round(0.8 * rows)), 250.0 / rows, settings.seed)
+
+
+def _curve(scenes: list[Scene], settings: DrrBenchSettings, peers: list[Peer]) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {}
+    for scene in scenes:
+        renders = our_renders(scene, settings.threads)
+        renders |= {peer.name: peer.build(scene, settings.threads) for peer in peers}
+        seconds = [{name: render()[1] for name, render in renders.items()} for _ in range(CURVE_REPEATS + 1)][1:]
+        for name in renders:
+            times.setdefault(name, []).append(1e3 * float(np.median([each[name] for each in seconds])))
+    return times
+
+
+def _provenance() -> dict[str, str]:
+    """Command, commit, date and machine: what a reader needs to judge the numbers and repeat them."""
+    here = Path(__file__).parent
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit or "not a checkout",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f} (runnable processes, one minute, at the end)",
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def result_as_json(result: BenchResult) -> dict[str, Any]:
+    """Everything in plain numbers and text."""
+    return asdict(result)
+
+
+def add_bench_parser(subparsers: Any) -> ArgumentParser:
+    """Add ``drr`` to the sub-parsers of ``bonelift bench``; the chosen one's ``run_bench(options)`` does the work."""
+    parser = subparsers.add_parser("drr", help="line integrals: speed and agreement with the reference")
+    defaults = DrrBenchSettings()
+    parser.add_argument("--out", type=Path, required=True, help="folder for bench-drr.md, .json and .png")
+    parser.add_argument("--repeats", type=int, default=defaults.repeats, help="rounds (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=defaults.threads, help="of every engine (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of volumes and rays (default: %(default)s)")
+    parser.add_argument("--voxels", type=int, default=defaults.voxels, help="side of the cube (default: %(default)s)")
+    parser.add_argument("--no-peers", action="store_true", help="measure bonelift alone")
+    parser.add_argument("--no-curves", action="store_true", help="leave out cost against size and batch")
+    parser.set_defaults(run_bench=run_bench)
+    return parser
+
+
+def run_bench(options: Namespace) -> BenchResult:
+    """What ``bonelift bench drr`` does with its parsed options: measure, and write the folder."""
+    from bonelift.bench.drr_report import write_drr_report
+    from bonelift.images.output_folder import output_folder
+
+    settings = DrrBenchSettings(
+        repeats=options.repeats,
+        threads=options.threads,
+        seed=options.seed,
+        voxels=options.voxels,
+        peers=not options.no_peers,
+        curves=not options.no_curves,
+    )
+    with output_folder(options.out) as folder:
+        result = run_drr_bench(settings)
+        write_drr_report(result, folder)
+    return result
