@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -196,8 +197,79 @@ def _drr_batch(drr: NDArray[np.float16], device: str) -> Tensor:
     return torch.from_numpy(drr.astype(np.float32))[:, None].to(device) / DRR_SCALE
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """What P reads: DRR / DRR_SCALE (N, 1, H, W), view (N,), and the row of each film's patient (N,)."""
+
+    drr: Tensor
+    view: Tensor
+    patient: NDArray[np.int32]
+
+
+def _draw_inputs(
+    films: FilmSamples, gan_drr: NDArray[np.float16] | None, config: PredictorTraining, generator: np.random.Generator
+) -> _Inputs:
+    """A random batch: each film's true DRR or the generator's, moved and varied."""
+    chosen = generator.integers(0, len(films.drr), config.batch)
+    use_gan = generator.random(config.batch) < config.gan_fraction
+    drr = films.drr[chosen]
+    if gan_drr is not None:
+        use_gan &= chosen < len(gan_drr)
+        drr[use_gan] = gan_drr[chosen[use_gan]]
+    picture = _drr_batch(drr, config.device)
+    picture = warp(picture, random_affines(len(picture), config.affine, picture.device))
+    view = torch.from_numpy(films.view[chosen]).to(config.device)
+    return _Inputs(vary_drr(picture, config.variation), view, films.patient[chosen])
+
+
+def _predictor_loss(
+    networks: TlNetworks, held: _PairSamples, inputs: _Inputs, config: PredictorTraining, finetune: bool
+) -> Tensor:
+    """Loss of step 2, or of step 3 where ``finetune``."""
+    with half_precision(config.bfloat16, config.device):
+        latent = networks.predictor(inputs.drr, inputs.view)
+        logits = networks.decoder(latent)
+        reencoded = networks.encoder(logits.float().softmax(dim=1)) if finetune else None
+    labels = labels_from_occupancy(held.shapes[0].occupancy[inputs.patient], config.device)
+    if reencoded is None:
+        return losses.autoencoder_loss(logits, labels, latent)
+    true_latent = held.latents[torch.from_numpy(inputs.patient).long()]
+    return losses.finetune_loss(logits, labels, latent, true_latent, reencoded)
+
+
+def _warmup_loss(networks: TlNetworks, held: _PairSamples, inputs: _Inputs, config: PredictorTraining) -> Tensor:
+    with half_precision(config.bfloat16, config.device):
+        latent = networks.predictor(inputs.drr, inputs.view)
+    true_latent = held.latents[torch.from_numpy(inputs.patient).long()]
+    return losses.latent_regression_loss(latent, true_latent, held.latents.var(dim=0).mean())
+
+
+def _validate_predictor(
+    networks: TlNetworks,
+    pairs: _PairSamples,
+    gan_drr: NDArray[np.float16] | None,
+    config: PredictorTraining,
+) -> dict[str, float]:
+    """``label_metrics`` from the true DRRs ("drr_...") and, where given, the generator's ("gan_...")."""
+    films, shapes = pairs.films[0], pairs.shapes[0]
+    scalars: dict[str, float] = {}
+    for source, drrs in (("drr", films.drr), ("gan", gan_drr)):
+        if drrs is None:
+            continue
+        batches = []
+        for start in range(0, len(drrs), VALIDATION_BATCH):
+            part = slice(start, start + VALIDATION_BATCH)
+            labels = labels_from_occupancy(shapes.occupancy[films.patient[part]], config.device)
+            view = torch.from_numpy(films.view[part]).to(config.device)
+            with half_precision(config.bfloat16, config.device):
+                logits = networks.decoder(networks.predictor(_drr_batch(drrs[part], config.device), view))
+            batches.append((len(labels), label_metrics(logits, labels)))
+        scalars |= {f"{source}_{key}": value for key, value in _mean_metrics(batches).items()}
+    return scalars
+
+
 def _predictor_stage(
-    name: str,
+    name: Literal["predictor", "finetune"],
     samples: Path,
     validation: Path,
     networks: TlNetworks,
@@ -205,70 +277,30 @@ def _predictor_stage(
     gan_drr: NDArray[np.float16] | None,
     validation_gan_drr: NDArray[np.float16] | None,
 ) -> Stage[_PairSamples]:
-    encoder, decoder, predictor = networks.encoder, networks.decoder, networks.predictor
     finetune = name == "finetune"
-    trained: dict[str, nn.Module] = {"predictor": predictor, **({"decoder": decoder} if finetune else {})}
+    trained: dict[str, nn.Module] = {"predictor": networks.predictor}
+    if finetune:
+        trained["decoder"] = networks.decoder
     parameters = [parameter for network in trained.values() for parameter in network.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=config.loop.learning_rate)
-    validation_pairs = _load_pairs(validation, encoder, config, None)
-
-    def draw(held: _PairSamples, generator: np.random.Generator) -> tuple[Tensor, Tensor, NDArray[np.int32]]:
-        films = held.films[0]
-        chosen = generator.integers(0, len(films.drr), config.batch)
-        use_gan = generator.random(config.batch) < config.gan_fraction
-        drr = films.drr[chosen]
-        if gan_drr is not None:
-            use_gan &= chosen < len(gan_drr)
-            drr[use_gan] = gan_drr[chosen[use_gan]]
-        picture = _drr_batch(drr, config.device)
-        picture = warp(picture, random_affines(len(picture), config.affine, picture.device))
-        view = torch.from_numpy(films.view[chosen]).to(config.device)
-        return vary_drr(picture, config.variation), view, films.patient[chosen]
+    validation_pairs = _load_pairs(validation, networks.encoder, config, None)
 
     def step(held: _PairSamples, generator: np.random.Generator, progress: float) -> dict[str, float]:
-        picture, view, patient = draw(held, generator)
-        true_latent = held.latents[torch.from_numpy(patient).long()]
-        warming = not finetune and progress < config.latent_warmup
-        with half_precision(config.bfloat16, config.device):
-            latent = predictor(picture, view)
-            logits = None if warming else decoder(latent)
-            reencoded = encoder(logits.float().softmax(dim=1)) if finetune and logits is not None else None
-        if logits is None:
-            variance = held.latents.var(dim=0).mean()
-            loss = losses.latent_regression_loss(latent, true_latent, variance)
+        inputs = _draw_inputs(held.films[0], gan_drr, config, generator)
+        if not finetune and progress < config.latent_warmup:
+            loss, label = _warmup_loss(networks, held, inputs, config), "latent_loss"
         else:
-            labels = labels_from_occupancy(held.shapes[0].occupancy[patient], config.device)
-            if reencoded is None:
-                loss = losses.autoencoder_loss(logits, labels, latent)
-            else:
-                loss = losses.finetune_loss(logits, labels, latent, true_latent, reencoded)
+            loss, label = _predictor_loss(networks, held, inputs, config, finetune), "loss"
         clip_and_update(loss, optimiser, parameters, config.clip_norm)
-        return {"latent_loss" if warming else "loss": loss.item()}
-
-    def validate() -> dict[str, float]:
-        films, shapes = validation_pairs.films[0], validation_pairs.shapes[0]
-        scalars: dict[str, float] = {}
-        for source, drrs in (("drr", films.drr), ("gan", validation_gan_drr)):
-            if drrs is None:
-                continue
-            batches = []
-            for start in range(0, len(drrs), VALIDATION_BATCH):
-                part = slice(start, start + VALIDATION_BATCH)
-                labels = labels_from_occupancy(shapes.occupancy[films.patient[part]], config.device)
-                view = torch.from_numpy(films.view[part]).to(config.device)
-                with half_precision(config.bfloat16, config.device):
-                    logits = decoder(predictor(_drr_batch(drrs[part], config.device), view))
-                batches.append((len(labels), label_metrics(logits, labels)))
-            scalars |= {f"{source}_{key}": value for key, value in _mean_metrics(batches).items()}
-        return scalars
+        return {label: loss.item()}
 
     return Stage(
         name,
         trained,
         {"adam": optimiser},
-        lambda held: _load_pairs(samples, encoder, config, held),
+        lambda held: _load_pairs(samples, networks.encoder, config, held),
         step,
-        validate,
+        lambda: _validate_predictor(networks, validation_pairs, validation_gan_drr, config),
         {k: v for k, v in asdict(config).items() if k not in ("loop", "device")},
     )
 
