@@ -12,7 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bonelift.errors import InputError
+from bonelift.geometry import is_rigid
 from bonelift.images.radiograph import Side, View
 
 STUDY_FILE = "study.json"
@@ -24,13 +28,14 @@ class StudyRadiograph:
     """One X-ray of a case.
 
     file: the image. camera_file: its geometry (geometry.camera_files) or None where the image's header holds it.
-    source_to_object_mm: distance from the source to the wrist, None where not known.
+    pose_file: JSON with ``camera_from_world``, the pose of the CT's world in this camera's frame (known for virtual
+        patients, found by registration for real ones), or None.
     """
 
     file: str
     view: View
     camera_file: str | None = None
-    source_to_object_mm: float | None = None
+    pose_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,23 @@ def read_study(folder: Path) -> Study:
     return Study(cases, str(content.get("origin", "")))
 
 
+def write_pose(path: Path, camera_from_world: NDArray[np.float64]) -> None:
+    """Write a pose file: the CT's world in a camera's frame, (4, 4) rigid."""
+    content = {"schema_version": SCHEMA_VERSION, "camera_from_world": camera_from_world.tolist()}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_pose(path: Path) -> NDArray[np.float64]:
+    """Read camera_from_world (4, 4). Raises InputError for what is no rigid pose."""
+    try:
+        pose = np.array(json.loads(path.read_text(encoding="utf-8"))["camera_from_world"], dtype=np.float64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name}: no pose could be read ({error}); register the case again") from error
+    if not is_rigid(pose, tolerance=1e-4):
+        raise InputError(f"{path.name}: camera_from_world is not rigid; register the case again")
+    return pose
+
+
 def _case(entry: dict[str, Any]) -> StudyCase:
     radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
     case = StudyCase(**{**entry, "radiographs": radiographs})
@@ -102,7 +124,7 @@ def _case(entry: dict[str, Any]) -> StudyCase:
             "expected left or right, and pa or lateral"
         )
     named = [case.ct, case.labels, case.landmarks, case.truth_file, *case.truth_meshes.values()]
-    named += [name for r in radiographs for name in (r.file, r.camera_file)]
+    named += [name for r in radiographs for name in (r.file, r.camera_file, r.pose_file)]
     for name in named:
         if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
             raise InputError(

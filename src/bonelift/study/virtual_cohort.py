@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
 from bonelift.errors import InputError
-from bonelift.geometry import XrayCamera, apply_transform, rigid_from_vector
+from bonelift.geometry import XrayCamera, apply_transform, invert_rigid, rigid_from_vector
 from bonelift.geometry.camera_files import write_camera_json
 from bonelift.images import Side, View, Volume
 from bonelift.images.markups import write_landmarks
@@ -33,7 +33,7 @@ from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
-from bonelift.study.folder import Study, StudyCase, StudyRadiograph, write_study
+from bonelift.study.folder import Study, StudyCase, StudyRadiograph, write_pose, write_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.files import write_stl
 
@@ -132,7 +132,7 @@ def write_case(folder: Path, settings: CohortSettings, index: int) -> str:
     rng = np.random.default_rng([seed, 2])
     patient = make_patient(seed, load_shape_model())
     world_from_radius = _write_ct(staging, patient, side, rng)
-    radiographs, poses = _write_radiographs(staging, name, patient, side, settings.views, rng)
+    radiographs, poses = _write_radiographs(staging, name, patient, side, settings.views, rng, world_from_radius)
     for bone, mesh in (("radius", patient.shape.radius), ("ulna", patient.shape.ulna)):
         shown = clip_below(mesh, SHOWN_ABOVE_MM)
         write_stl(staging / f"true-{bone}.stl", shown.transformed(mirror_transform()) if side == "left" else shown)
@@ -191,9 +191,15 @@ def _write_ct(staging: Path, patient: VirtualPatient, side: Side, rng: np.random
 
 
 def _write_radiographs(
-    staging: Path, name: str, patient: VirtualPatient, side: Side, views: Sequence[View], rng: np.random.Generator
+    staging: Path,
+    name: str,
+    patient: VirtualPatient,
+    side: Side,
+    views: Sequence[View],
+    rng: np.random.Generator,
+    world_from_radius: Float,
 ) -> tuple[list[StudyRadiograph], list[dict[str, Any]]]:
-    """A 16-bit PNG and a camera file for each view; what the study lists, and the true poses."""
+    """A 16-bit PNG, a camera and a pose file for each view; what the study lists, and what was drawn."""
     listed, poses = [], []
     for number, view in enumerate(views, start=1):
         geometry = draw_geometry(
@@ -214,7 +220,9 @@ def _write_radiographs(
         stem = f"radiograph-{number}-{view}"
         write_png(staging / f"{stem}.png", np.rint(pixels).astype(np.uint16))
         write_camera_json(staging / f"{stem}.json", camera)
-        listed.append(StudyRadiograph(f"{name}/{stem}.png", view, f"{name}/{stem}.json"))
+        write_pose(staging / f"{stem}-pose.json", camera_from_radius @ invert_rigid(world_from_radius))
+        file, camera_file, pose_file = (f"{name}/{stem}{end}" for end in (".png", ".json", "-pose.json"))
+        listed.append(StudyRadiograph(file, view, camera_file, pose_file))
         poses.append(
             {
                 "camera_from_radius": camera_from_radius.tolist(),

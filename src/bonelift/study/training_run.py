@@ -1,0 +1,234 @@
+"""``bonelift train``: the networks of one run folder, trained on the cases of a study folder.
+
+The run folder holds ``split.json`` (which patients validate), ``samples`` (what the networks read), one folder for
+each stage with its checkpoint and learning curve, and ``model``, which ``bonelift reconstruct --model``
+takes, as soon as every network is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bonelift.errors import InputError
+from bonelift.geometry.camera_files import camera_from_file
+from bonelift.images import View
+from bonelift.images.markups import read_landmarks
+from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.images.volume_reading import read_labels, read_volume
+from bonelift.networks.bundle import new_bundle, save_bundle
+from bonelift.study.folder import Study, StudyCase, read_pose, read_study
+from bonelift.training.checkpoint import load_networks
+from bonelift.training.locator import build_locator, train_locator
+from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
+from bonelift.training.presets import Preset
+from bonelift.training.samples import (
+    LATERAL,
+    PA,
+    FilmSamples,
+    LocatorSamples,
+    ShapeSamples,
+    chunk_folders,
+    save_chunk,
+)
+from bonelift.training.study_samples import (
+    NormalisedCase,
+    PosedRadiograph,
+    case_occupancy,
+    ct_drr_samples,
+    film_sample,
+    locator_samples,
+    normalise_case,
+)
+from bonelift.training.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.training.virtual_samples import FilmSample, LocatorSample
+
+Target = Literal["pix2pix", "tl", "locator"]
+OnCase = Callable[[str], None]
+
+VALIDATION_SHARE = 0.15
+CT_DRRS = 40
+"""Random CT-DRRs of each case for the TL network, as in Shiode et al. 2021."""
+FILMS_PER_RADIOGRAPH = 4
+"""Films cut from each radiograph with different landmark errors."""
+CUT_ERROR_MM, CUT_ERROR_DEG = 1.5, 2.5
+
+
+def train_on_study(
+    target: Target,
+    study_folder: Path,
+    preset: Preset,
+    run: Path,
+    *,
+    seed: int = 0,
+    quiet: bool = False,
+    on_case: OnCase = lambda _: None,
+) -> dict[str, float]:
+    """Make the samples that ``target`` needs, train it, and write ``run/model`` when all networks are there.
+
+    Interrupted, the same call goes on. Returns the last validation scalars of the last stage. Raises InputError for a
+    study that holds too little, or a run folder of another study or preset.
+    """
+    study = read_study(study_folder)
+    training, validation = split_by_patient(study, run, preset.name, seed)
+    for part, cases in (("training", training), ("validation", validation)):
+        make_samples(study_folder, cases, preset, run / "samples" / target / part, target, seed, on_case)
+    metrics = _train(target, preset, run, seed, quiet)
+    write_model_if_complete(run, preset, seed)
+    return metrics
+
+
+def split_by_patient(study: Study, run: Path, preset: str, seed: int) -> tuple[list[StudyCase], list[StudyCase]]:
+    """Training and validation cases; a patient is wholly in one. Drawn once, then kept in ``run/split.json``."""
+    patients = sorted({case.patient for case in study.cases})
+    if len(patients) < 3:
+        raise InputError(f"the study has {len(patients)} patients; training needs at least 3 (one of them validates)")
+    path = run / "split.json"
+    if not path.is_file():
+        count = max(1, round(VALIDATION_SHARE * len(patients)))
+        chosen = np.random.default_rng(seed).permutation(patients)[:count]
+        content = {"preset": preset, "seed": seed, "patients": patients, "validation": sorted(map(str, chosen))}
+        run.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["patients"] != patients or content["preset"] != preset:
+        raise InputError(f"{run}: was begun on another study or preset ({path.name}); pass another --run")
+    held_out = set(content["validation"])
+    return (
+        [case for case in study.cases if case.patient not in held_out],
+        [case for case in study.cases if case.patient in held_out],
+    )
+
+
+def make_samples(
+    study_folder: Path,
+    cases: Sequence[StudyCase],
+    preset: Preset,
+    folder: Path,
+    target: Target,
+    seed: int,
+    on_case: OnCase,
+) -> None:
+    """One chunk for each case; chunks that exist are kept."""
+    done = len(chunk_folders(folder, LocatorSamples) if target == "locator" else chunk_folders(folder, FilmSamples))
+    for index, case in enumerate(cases):
+        on_case(case.case)
+        if index < done:
+            continue
+        rng = np.random.default_rng([seed, index])
+        try:
+            normalised, radiographs = read_study_case(study_folder, case)
+        except InputError as error:
+            raise InputError(f"case {case.case}: {error}") from error
+        if target == "locator":
+            _save_locator(folder, index, [s for posed in radiographs for s in locator_samples(normalised, posed, rng)])
+            continue
+        films = _films(normalised, radiographs, target, rng)
+        if not films:
+            raise InputError(f"case {case.case}: no radiograph with a known pose; train pix2pix needs one")
+        save_chunk(folder, index, ShapeSamples(case_occupancy(normalised, preset.grid)[None]))
+        _save_films(folder, index, films)
+
+
+def read_study_case(study_folder: Path, case: StudyCase) -> tuple[NormalisedCase, list[PosedRadiograph]]:
+    """The CT in the radius frame and the radiographs whose pose is known."""
+    normalised = normalise_case(
+        read_volume(study_folder / case.ct),
+        read_labels(study_folder / case.labels),
+        read_landmarks(study_folder / case.landmarks),
+        case.side,
+    )
+    posed = []
+    for entry in case.radiographs:
+        if entry.pose_file is None:
+            continue
+        camera = None if entry.camera_file is None else camera_from_file(study_folder / entry.camera_file)
+        options = RadiographOptions(
+            side=case.side,
+            view=entry.view,
+            camera=camera.camera if camera else None,
+            source_to_object_mm=camera.source_to_object_mm if camera else None,
+        )
+        radiograph = read_radiograph(study_folder / entry.file, options)
+        posed.append(PosedRadiograph(radiograph, read_pose(study_folder / entry.pose_file)))
+    return normalised, posed
+
+
+def _films(
+    case: NormalisedCase, radiographs: Sequence[PosedRadiograph], target: Target, rng: np.random.Generator
+) -> list[FilmSample]:
+    """For pix2pix the true films with their DRRs; for the TL network random CT-DRRs in the views the study has."""
+    if target == "pix2pix":
+        repeated = [posed for posed in radiographs for _ in range(FILMS_PER_RADIOGRAPH)]
+        return [film_sample(case, posed, rng, CUT_ERROR_MM, CUT_ERROR_DEG) for posed in repeated]
+    views: list[View] = [posed.radiograph.view for posed in radiographs] or ["pa"]
+    return ct_drr_samples(case, [views[number % len(views)] for number in range(CT_DRRS)], rng)
+
+
+def _save_films(folder: Path, patient: int, films: Sequence[FilmSample]) -> None:
+    samples = FilmSamples(
+        np.stack([film.pixels for film in films]).astype(np.float16),
+        np.stack([film.drr for film in films]).astype(np.float16),
+        np.full(len(films), patient, dtype=np.int32),
+        np.array([LATERAL if film.view == "lateral" else PA for film in films], dtype=np.uint8),
+    )
+    save_chunk(folder, patient, samples)
+
+
+def _save_locator(folder: Path, index: int, images: Sequence[LocatorSample]) -> None:
+    if not images:
+        raise InputError(f"case number {index + 1}: no radiograph with a known pose; train locator needs one for each")
+    samples = LocatorSamples(
+        np.stack([sample.image for sample in images]).astype(np.float16),
+        np.stack([sample.landmarks_px for sample in images]),
+        np.array([sample.present for sample in images]),
+    )
+    save_chunk(folder, index, samples)
+
+
+def _train(target: Target, preset: Preset, run: Path, seed: int, quiet: bool) -> dict[str, float]:
+    samples, validation = (run / "samples" / target / part for part in ("training", "validation"))
+    if target == "locator":
+        network = build_locator(preset.locator, seed, preset.locator_training.device)
+        return train_locator(samples, validation, network, preset.locator_training, run / "locator", quiet)
+    if target == "pix2pix":
+        networks = build_pix2pix(preset.pix2pix, seed, preset.pix2pix_training.device)
+        return train_pix2pix(samples, validation, networks, preset.pix2pix_training, run / "pix2pix", quiet)
+    return _train_tl(preset, run, seed, quiet)
+
+
+def _train_tl(preset: Preset, run: Path, seed: int, quiet: bool) -> dict[str, float]:
+    """The three steps of Shiode et al. 2021, on CT-DRRs."""
+    samples, validation = (run / "samples" / "tl" / part for part in ("training", "validation"))
+    networks = build_tl(preset.tl, seed, preset.autoencoder_training.device)
+    train_autoencoder(samples, validation, networks, preset.autoencoder_training, run / "autoencoder", quiet)
+    train_predictor(samples, validation, networks, preset.predictor_training, run / "predictor", quiet=quiet)
+    return train_finetune(samples, validation, networks, preset.finetune_training, run / "finetune", quiet=quiet)
+
+
+def write_model_if_complete(run: Path, preset: Preset, seed: int) -> bool:
+    """Write ``run/model`` once the stages tl, pix2pix and locator have left their networks; True where it did."""
+    stages = [run / name for name in ("autoencoder", "finetune", "pix2pix", "locator")]
+    if not all(any(stage.glob("*.safetensors")) for stage in stages):
+        return False
+    networks: TlNetworks = build_tl(preset.tl, seed)
+    load_tl(networks, run / "autoencoder", run / "finetune", run / "finetune")
+    translators, locator = build_pix2pix(preset.pix2pix, seed), build_locator(preset.locator, seed)
+    load_networks(run / "pix2pix", {"generator": translators.generator})
+    load_networks(run / "locator", {"locator": locator})
+    empty = new_bundle(run.name, preset.grid, preset.tl, preset.pix2pix, preset.locator, {"preset": preset.name})
+    bundle = replace(
+        empty,
+        encoder=networks.encoder,
+        decoder=networks.decoder,
+        predictor=networks.predictor,
+        generator=translators.generator,
+        locator=locator,
+    )
+    save_bundle(bundle, run / "model")
+    return True
