@@ -1,4 +1,4 @@
-"""Build the packaged shape model from the real reference bones: ``BONELIFT_DATA=... python scripts/build_shape_model.py``.
+"""Build the packaged shape model from the real reference bones in BONELIFT_DATA.
 
 Registers a template to every bone, takes scale out, and keeps the mean and the modes of the localised covariance:
 statistics over subjects, never a subject's shape. The registered shapes may be kept outside the repository
@@ -178,7 +178,9 @@ def main() -> None:
         print(f"{name}: {np.round(point, 2).tolist()}")
     for name, bone in (("radius", model.radius), ("ulna", model.ulna)):
         share = (bone.modes.astype(np.float64) ** 2).sum(axis=(1, 2))
-        print(f"{name}: {len(bone.mean.vertices)} vertices, first modes {np.round(share[:4] / share.sum(), 3).tolist()}")
+        print(
+            f"{name}: {len(bone.mean.vertices)} vertices, first modes {np.round(share[:4] / share.sum(), 3).tolist()}"
+        )
     print(f"{options.out.name}: {options.out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -55,6 +55,14 @@ def far_point(vertices: Float, search: FarPoint, expected: Float) -> Float:
     return weight @ near / weight.sum()
 
 
+def expected_landmarks(mean_landmarks: Mapping[str, Float], ulna: TriangleMesh) -> dict[str, Float]:
+    """Seeds for :func:`find_landmarks` on a wrist without correspondences: the mean wrist's positions.
+
+    The ulna is free to turn and slide, so its styloid is sought from its own most distal vertex.
+    """
+    return {**mean_landmarks, "ulnar_styloid_tip": ulna.vertices[np.argmax(ulna.vertices[:, 2])]}
+
+
 def find_landmarks(radius: TriangleMesh, ulna: TriangleMesh, expected: Mapping[str, Float]) -> dict[str, Float]:
     """All FAR_POINTS landmarks by name, on meshes in the radius frame of a right wrist.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 
 from bonelift.anatomy.frame import fit_shaft_axis, section_segments
 from bonelift.errors import InputError
@@ -33,11 +34,11 @@ class Measurements:
         long ulna.
     radius_width_mm: styloid tip to volar edge of the sigmoid notch, across the shaft. radius_depth_mm: dorsal to volar
         rim.
-    ulnar_head_diameter_mm: width of the ulnar head across the forearm, coronal. ulnar_head_radius_mm: circle through
+    ulnar_head_diameter_mm: smallest calliper width of the ulnar head's section. ulnar_head_radius_mm: circle through
         its joint side in the cross-section of the joint. sigmoid_notch_radius_mm: circle through the notch there.
     ulnar_head_offset_mm: centre of the head off the axis of the ulna's shaft.
     palmar_cortical_angle_medial_deg, _lateral_deg: between the palmar cortex of the shaft and of the metaphysis, in
-        the sagittal planes through the ulnar and the radial third of the bone; 180 is straight.
+        the sagittal planes at 58 % and 25 % of the width from the styloid; 180 is straight.
     """
 
     radial_inclination_deg: float
@@ -56,13 +57,11 @@ class Measurements:
 
 def measure(radius: TriangleMesh, ulna: TriangleMesh, landmarks: Mapping[str, Float]) -> Measurements:
     """All measurements of a right wrist in its radius frame; landmarks as :func:`find_landmarks` returns them."""
-    tip, volar, dorsal = (
-        landmarks[n] for n in ("radial_styloid_tip", "sigmoid_notch_volar", "sigmoid_notch_dorsal")
-    )
+    tip, volar, dorsal = (landmarks[n] for n in ("radial_styloid_tip", "sigmoid_notch_volar", "sigmoid_notch_dorsal"))
     rim_volar, rim_dorsal = landmarks["volar_rim"], landmarks["dorsal_rim"]
     reference = (volar + dorsal) / 2
     centre = ulnar_head_centre(ulna, landmarks["ulnar_styloid_tip"])
-    medial, lateral = (tip[0] + fraction * (volar[0] - tip[0]) for fraction in (0.75, 0.3))
+    medial, lateral = (tip[0] + fraction * (volar[0] - tip[0]) for fraction in (0.58, 0.25))
     return Measurements(
         radial_inclination_deg=_angle_deg(tip[2] - reference[2], reference[0] - tip[0]),
         palmar_tilt_deg=_angle_deg(rim_dorsal[2] - rim_volar[2], rim_volar[1] - rim_dorsal[1]),
@@ -90,6 +89,8 @@ def fit_circle(points: Float) -> tuple[Float, float]:
     return solution[:2] + middle, float(np.sqrt(max(solution[2] + solution[:2] @ solution[:2], 0.0)))
 
 
+NOTCH_DEPTH_MM = 3.5
+NARROWEST_NOTCH_MM = 4.0
 HEAD_BELOW_STYLOID_MM = 9.0
 """The fullest section of the ulnar head lies about this far below the tip of the ulnar styloid."""
 
@@ -99,8 +100,10 @@ def ulnar_head_centre(ulna: TriangleMesh, styloid_tip: Float) -> Float:
     height = float(styloid_tip[2] - HEAD_BELOW_STYLOID_MM)
     points = section_segments(ulna, height).reshape(-1, 2)
     if len(points) < 6:
-        raise InputError(f"ulna: no section at z = {height:.0f} mm; expected the head {HEAD_BELOW_STYLOID_MM:.0f} mm "
-                         "below the styloid's tip")
+        raise InputError(
+            f"ulna: no section at z = {height:.0f} mm; expected the head {HEAD_BELOW_STYLOID_MM:.0f} mm "
+            "below the styloid's tip"
+        )
     away = points.mean(axis=0) - styloid_tip[:2]
     facing = (points - points.mean(axis=0)) @ (away / max(np.linalg.norm(away), 1e-9)) > -1.0
     return np.array([*fit_circle(points[facing])[0], height])
@@ -117,8 +120,13 @@ def ulnar_dome_height(ulna: TriangleMesh, styloid_tip: Float, centre: Float) -> 
 
 
 def _head_width(ulna: TriangleMesh, centre: Float) -> float:
+    """Smallest width of the head's section over all directions: callipers across the head, clear of the styloid."""
     points = section_segments(ulna, float(centre[2] + 1.0)).reshape(-1, 2)
-    return float(np.ptp(points[:, 0])) if len(points) else float("nan")
+    if len(points) == 0:
+        return float("nan")
+    angles = np.deg2rad(np.arange(0, 180, 4))
+    across = points @ np.stack([np.cos(angles), np.sin(angles)])
+    return float(np.ptp(across, axis=0).min())
 
 
 def _head_circle(ulna: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> tuple[Float, float]:
@@ -133,17 +141,28 @@ def _head_circle(ulna: TriangleMesh, centre: Float, volar: Float, dorsal: Float)
 
 
 def _notch_radius(radius: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> float:
-    """Circle through the notch between its edges, 3.5 mm below them; infinite for a flat or bulging notch."""
-    points = section_segments(radius, float((volar + dorsal)[2] / 2 - 3.5)).reshape(-1, 2)
-    chord = (volar - dorsal)[:2]
-    length = np.linalg.norm(chord)
-    along = (points - dorsal[:2]) @ chord / length**2
-    toward = centre[:2] - (volar + dorsal)[:2] / 2
-    near = (along > 0.12) & (along < 0.88) & ((points - (volar + dorsal)[:2] / 2) @ toward / np.linalg.norm(toward) > -6)
-    if near.sum() < 5:
+    """Circle through the notch's section 3.5 mm below its edges; infinite for a flat notch.
+
+    The notch is what the section's convex hull bridges on the side of the ulnar head.
+    """
+    points = section_segments(radius, float((volar + dorsal)[2] / 2 - NOTCH_DEPTH_MM)).reshape(-1, 2)
+    if len(points) < 8:
         return float("nan")
-    middle, size = fit_circle(points[near])
-    is_hollow = (middle - points[near].mean(axis=0)) @ toward > 0
+    toward = centre[:2] - (volar + dorsal)[:2] / 2
+    toward /= np.linalg.norm(toward)
+    hull = points[ConvexHull(points).vertices]  # counter-clockwise
+    bridge = np.roll(hull, -1, axis=0) - hull
+    span = np.linalg.norm(bridge, axis=1)
+    outward = np.column_stack([bridge[:, 1], -bridge[:, 0]]) / np.maximum(span, 1e-9)[:, None]
+    spanned = np.where(outward @ toward > 0.6, span, 0.0)
+    best = int(np.argmax(spanned))
+    if spanned[best] < NARROWEST_NOTCH_MM:
+        return float("inf")
+    offset = points - hull[best]
+    along, depth = offset @ bridge[best] / span[best] ** 2, -(offset @ outward[best])
+    arc = points[(along > 0.1) & (along < 0.9) & (depth < span[best] / 2)]
+    middle, size = fit_circle(arc)
+    is_hollow = (middle - arc.mean(axis=0)) @ outward[best] > 0
     return size if is_hollow else float("inf")
 
 

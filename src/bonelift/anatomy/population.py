@@ -128,7 +128,10 @@ def _radius_shape(
     v, marks = model.radius.mean.vertices, model.landmarks
     names = ("inclination", "tilt", "width", "depth", "girth")
     draw = {name: float(np.clip(rng.normal(), -2.5, 2.5)) for name in names}
-    inclination, tilt = spread.inclination_deg * draw["inclination"], spread.palmar_tilt_mean_deg + spread.palmar_tilt_deg * draw["tilt"]
+    inclination, tilt = (
+        spread.inclination_deg * draw["inclination"],
+        spread.palmar_tilt_mean_deg + spread.palmar_tilt_deg * draw["tilt"],
+    )
     facts |= {"inclination_change_deg": inclination, "palmar_tilt_change_deg": tilt}
     wide = spread.male_width * (1 if sex == "male" else -1)
     offset = deform.tilt_joint(v, np.deg2rad(inclination), np.deg2rad(tilt))

@@ -121,7 +121,7 @@ def fit_template(
     coefficients = np.zeros((basis.functions.shape[1], 3))
     for noise, reach in zip(noise_mm, reach_mm, strict=True):
         for _ in range(repeats):
-            nearest, matched = _matches(TriangleMesh(moved, template.faces), target, tree, reach)
+            nearest, matched = match_vertices(TriangleMesh(moved, template.faces), target, tree, reach)
             normals = target.normals[nearest]
             gap = target.points[nearest] - moved
             along = (gap * normals).sum(axis=1, keepdims=True) * normals
@@ -131,7 +131,7 @@ def fit_template(
     return moved, matched
 
 
-def _matches(
+def match_vertices(
     moved: TriangleMesh, target: SurfaceCloud, tree: cKDTree, reach_mm: float
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Nearest target point that faces the vertex's way, among eight; and where there is one within reach."""
