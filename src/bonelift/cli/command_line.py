@@ -19,10 +19,11 @@ from bonelift.errors import InputError
 DONE, FAULT, WRONG_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
-    "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
     "reconstruct": ("bonelift.cli.reconstruct", "one or two wrist radiographs in, radius and ulna in 3D out"),
     "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
+    "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
+    "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
+    "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }
 """Name -> (module, summary). A module is imported when its command is called, so that --help answers at once."""
 

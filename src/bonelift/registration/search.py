@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cma
 import numpy as np
 from numpy.typing import NDArray
+
+with warnings.catch_warnings():
+    # pycma warns on import where matplotlib, which only its own plots need, is not installed.
+    warnings.simplefilter("ignore", UserWarning)
+    import cma
 
 Float = NDArray[np.float64]
 BatchCost = Callable[[Float], Float]
