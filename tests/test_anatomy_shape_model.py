@@ -79,10 +79,10 @@ def test_anatomy_lies_where_it_should(wrists):
 
 
 def test_the_bones_keep_a_gap(wrists):
-    """0.8 mm is promised between surfaces; points 0.5 mm apart overestimate a gap by at most 0.1 mm at 0.8 mm."""
-    for wrist in wrists[:3]:
+    """0.8 mm is promised between surfaces; points 0.5 mm apart overestimate a gap, never underestimate it."""
+    for wrist in wrists[:2]:
         radius, ulna = surface_cloud(wrist.radius, 0.5).points, surface_cloud(wrist.ulna, 0.5).points
-        assert cKDTree(radius).query(ulna)[0].min() > 0.7
+        assert cKDTree(radius).query(ulna, distance_upper_bound=5.0)[0].min() > 0.8
         grid = np.diag([1.5, 1.5, 2.0, 1.0])
         grid[:3, 3] = (-25, -35, -100)
         shape = (60, 50, 60)

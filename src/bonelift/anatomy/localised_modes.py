@@ -42,6 +42,8 @@ def shortened_shaft(points: Float) -> Float:
     """
     out = points.copy()
     below = np.clip(SHAFT_BELOW_MM - points[:, 2], 0.0, None)
+    if not below.any():
+        return out
     axis = points[points[:, 2] < SHAFT_BELOW_MM, :2].mean(axis=0)
     shrink = 1 + (1 / SHAFT_SHORTENING - 1) * np.clip(below / 20.0, 0.0, 1.0)
     out[:, :2] = axis + shrink[:, None] * (points[:, :2] - axis)

@@ -135,7 +135,8 @@ def match_vertices(
     moved: TriangleMesh, target: SurfaceCloud, tree: cKDTree, reach_mm: float
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Nearest target point that faces the vertex's way, among eight; and where there is one within reach."""
-    distances, candidates = tree.query(moved.vertices, k=8)
+    distances, candidates = tree.query(moved.vertices, k=8, distance_upper_bound=reach_mm)  # unbounded it is slow
+    candidates = np.minimum(candidates, len(target.points) - 1)  # the index of "none" is one too high
     facing = np.einsum("vx,vkx->vk", moved.vertex_normals, target.normals[candidates]) > FACING_COSINE
     first = np.argmax(facing, axis=1)
     rows = np.arange(len(first))
