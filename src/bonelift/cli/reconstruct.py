@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from bonelift.reconstruct.job import Reconstruction
 
 T = TypeVar("T")
-STEP_COUNT = 9
+STEP_COUNT = 8
+"""Steps that :func:`run_job` announces."""
 
 EPILOG = """\
 Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, gan_drr.png, overlay.png,
@@ -58,13 +59,16 @@ def run(options: Namespace) -> int:
     console = console_for(options)
     inputs = image_inputs(options)
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "reconstruct") as bar:
-        result = run_job(inputs, options.model, options.device, folder, bar)
+        result = run_job(inputs, options.model, options.device, bar)
+        from bonelift.reconstruct.save import save
+
+        save(result, folder)
     show(console, result, options.out)
     return FLAGGED if options.strict and any(flag.severity != "info" for flag in result.quality.flags) else 0
 
 
-def run_job(inputs: Sequence[ImageInput], model: Path | None, device: str, folder: Path, bar: tqdm) -> Reconstruction:
-    """Read, load, reconstruct and save into ``folder``; ``bar`` moves with each step."""
+def run_job(inputs: Sequence[ImageInput], model: Path | None, device: str, bar: tqdm) -> Reconstruction:
+    """Read, load, reconstruct; ``bar`` moves with each step."""
 
     def on_step(name: str) -> None:
         bar.set_postfix_str(name)
@@ -77,13 +81,9 @@ def run_job(inputs: Sequence[ImageInput], model: Path | None, device: str, folde
         # Imported now: torch takes seconds, and a wrong file or option is reported before them.
         from bonelift.networks.bundle import load_bundle
         from bonelift.reconstruct.job import reconstruct
-        from bonelift.reconstruct.save import save
 
         bundle = load_bundle(model, device)
-    result = reconstruct(radiographs, bundle, clock)
-    with clock.step("save"):
-        save(result, folder)
-    return result
+    return reconstruct(radiographs, bundle, clock)
 
 
 def image_inputs(options: Namespace) -> list[ImageInput]:

@@ -54,7 +54,7 @@ def reconstruct(
     clock = clock or Stopwatch()
     with clock.step("find the wrist"):
         films = tuple(prepare(radiograph, bundle) for radiograph in radiographs)
-    presence = min(film.located.confidence for film in films)
+    presence = min(film.presence for film in films)
     if presence < WRIST_FOUND:
         return _finished(films, (), None, (), (), nothing_found(presence), bundle, clock)
     views: list[View] = [film.radiograph.view for film in films]

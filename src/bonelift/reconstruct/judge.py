@@ -95,7 +95,7 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
     poses = [placed.wrist.wrist, *placed.wrist.bones.values()]
     return FilmEvidence(
         "PA view" if film.radiograph.view == "pa" else "lateral view",
-        film.located.confidence,
+        film.presence,
         float(film.located.peak_share.min()),
         film.film.coverage,
         np.asarray(drr, dtype=np.float64),

@@ -12,13 +12,22 @@ from bonelift.images.film import FILM_SHAPE, Film, film_from_landmarks
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.inference import LocatedWrist, locate
 
+SHAFT_POINT_MM = (12.0, 80.0)
+"""Plausible distances, in the image, of the two landmarks on the radius: 40 mm in adults, less in a child."""
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedFilm:
-    """recorded: FILM_SHAPE, where the film lies inside the recorded image."""
+    """A radiograph, where the wrist was seen in it, and its film.
+
+    presence: 0 to 1, confidence that a wrist was found; 0 where the landmarks cannot be those of a wrist: the film is
+        then the middle of the image.
+    recorded: FILM_SHAPE, where the film lies inside the recorded image.
+    """
 
     radiograph: Radiograph
     located: LocatedWrist
+    presence: float
     film: Film
     recorded: NDArray[np.bool_]
 
@@ -26,8 +35,15 @@ class PreparedFilm:
 def prepare(radiograph: Radiograph, bundle: ModelBundle) -> PreparedFilm:
     """Locate the wrist, in whichever of four quarter turns it lies, and cut the film along its landmarks."""
     located = locate(radiograph, bundle)
-    film = film_from_landmarks(radiograph, located.origin_px, located.shaft_px)
-    return PreparedFilm(radiograph, located, film, recorded_part(film, radiograph.pixels.shape))
+    spacing_mm = radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
+    length_mm = float(np.linalg.norm(located.shaft_px - located.origin_px)) * spacing_mm
+    origin, shaft, presence = located.origin_px, located.shaft_px, located.confidence
+    if not SHAFT_POINT_MM[0] <= length_mm <= SHAFT_POINT_MM[1]:
+        rows, columns = radiograph.pixels.shape
+        origin, presence = np.array([columns / 2, rows / 2]), 0.0
+        shaft = origin + np.array([0.0, 40.0 / spacing_mm])
+    film = film_from_landmarks(radiograph, origin, shaft)
+    return PreparedFilm(radiograph, located, presence, film, recorded_part(film, radiograph.pixels.shape))
 
 
 def recorded_part(film: Film, shape_px: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -1,0 +1,58 @@
+"""``bonelift demo``: the packaged radiograph, reconstructed and compared with its truth."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from bonelift import RESEARCH_NOTICE
+from bonelift.cli.console import console_for
+from bonelift.cli.reconstruct import STEP_COUNT, run_job
+from bonelift.images.output_folder import output_folder
+
+EPILOG = """\
+The radiograph is simulated, of a virtual patient that no network has seen.
+
+  bonelift demo --out demo-result"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("bonelift-demo"), help="folder for the result")
+    parser.add_argument("--model", metavar="DIR", type=Path, help="trained model (else the packaged one)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+
+
+def run(options: Namespace) -> int:
+    console = console_for(options)
+    # Imported now for the reason given in bonelift.cli.reconstruct.
+    from bonelift.reconstruct.against_truth import compare_with_truth
+    from bonelift.reconstruct.bones import measure_bones
+    from bonelift.reconstruct.demo_case import load_demo_case
+    from bonelift.reconstruct.save import save
+
+    case = load_demo_case()
+    with output_folder(options.out) as folder, console.bar(STEP_COUNT, "demo") as bar:
+        result = run_job([case.image], options.model, options.device, bar)
+        truth = None if result.bones is None else compare_with_truth(result.bones.surfaces, case.truth, case.mean_bone)
+        save(result, folder, truth, measure_bones(case.truth))
+    values = {"out": str(options.out), "quality": result.quality.score, "seconds": sum(result.timings_s.values())}
+    lines = [f"{options.out}: quality {result.quality.score:.2f} ({values['seconds']:.1f} s)"]
+    if truth is not None:
+        rows = {
+            "as predicted": (truth.as_predicted, truth.mean_bone),
+            "after rigid alignment": (truth.after_rigid_alignment, truth.mean_bone_aligned),
+        }
+        values["distances"] = {
+            how: {name: {"reconstruction": asdict(found[name]), "mean bone": asdict(mean[name])} for name in found}
+            for how, (found, mean) in rows.items()
+        }
+        lines += [
+            f"  {name:<7}{how:<22} ASD {found[name].asd_surface_mm:5.2f} mm (mean bone {mean[name].asd_surface_mm:.2f})"
+            for how, (found, mean) in rows.items()
+            for name in found
+        ]
+    lines += [f"  {flag.severity}: {flag.text}" for flag in result.quality.flags]
+    lines += [f"  open {options.out / 'report.html'}", RESEARCH_NOTICE]
+    console.result(values, "\n".join(lines))
+    return 0

@@ -1,0 +1,233 @@
+"""`bonelift reconstruct` on bad input: status 2, one line, nothing left behind; and untrained networks end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    generate_uid,
+)
+
+from bonelift.cli import main
+from bonelift.images import LAPTOP_GRID
+from bonelift.images.raster import write_png
+from bonelift.networks.bundle import new_bundle, save_bundle
+from bonelift.networks.locator import LocatorConfig
+from bonelift.networks.pix2pix import Pix2pixConfig
+from bonelift.networks.tl_embedding import TlConfig
+
+KNOWN = ["--side", "right", "--view", "pa", "--pixel-spacing-mm", "0.2"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """Untrained networks of the smallest size: they load and run, and know nothing."""
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("model")
+    tl = TlConfig(encoder_channels=(2, 2, 2), decoder_channels=(4, 2, 2), predictor_channels=(2, 2, 2, 4),
+                  predictor_hidden=4)  # fmt: skip
+    save_bundle(new_bundle("untrained", LAPTOP_GRID, tl, Pix2pixConfig((2, 2), 2), LocatorConfig((2, 2))), folder)
+    return folder
+
+
+def grey_picture() -> np.ndarray:
+    """A bright bar across a graded background, as a bone in soft tissue."""
+    rows, columns = np.mgrid[:300, :240].astype(float)
+    return (8000 + 40 * rows + 20000 * (np.abs(columns - 120) < 30)).astype(np.uint16)
+
+
+def dicom_file(path: Path, **changes: object) -> Path:
+    """A computed radiograph of a right wrist, PA, 0.2 mm; ``changes`` replace attributes, None removes one."""
+    pixels = grey_picture()
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = changes.pop("transfer_syntax", ExplicitVRLittleEndian)
+    meta.MediaStorageSOPClassUID = changes.get("SOPClassUID", ComputedRadiographyImageStorage)
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    facts: dict[str, object] = {
+        "SOPClassUID": ComputedRadiographyImageStorage, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+        "Modality": "CR", "Rows": pixels.shape[0], "Columns": pixels.shape[1], "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15,
+        "PixelRepresentation": 0, "ImagerPixelSpacing": [0.2, 0.2], "ImageLaterality": "R", "ViewPosition": "PA",
+        "PixelData": pixels.tobytes(),
+    }  # fmt: skip
+    for name, value in {**facts, **changes}.items():
+        if value is not None:
+            setattr(dataset, name, value)
+    if meta.TransferSyntaxUID.is_compressed:
+        dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_empty(folder: Path) -> list[str]:
+    (folder / "empty.dcm").touch()
+    return [str(folder / "empty.dcm"), *KNOWN]
+
+
+def write_truncated(folder: Path) -> list[str]:
+    content = dicom_file(folder / "whole.dcm").read_bytes()
+    (folder / "whole.dcm").unlink()
+    (folder / "short.dcm").write_bytes(content[: len(content) // 2])
+    return [str(folder / "short.dcm")]
+
+
+def write_truncated_png(folder: Path) -> list[str]:
+    write_png(folder / "short.png", grey_picture())
+    (folder / "short.png").write_bytes((folder / "short.png").read_bytes()[:400])
+    return [str(folder / "short.png"), *KNOWN]
+
+
+def write_text(folder: Path) -> list[str]:
+    (folder / "notes.txt").write_text("not an image\n")
+    return [str(folder / "notes.txt"), *KNOWN]
+
+
+def write_folder(folder: Path) -> list[str]:
+    (folder / "a folder").mkdir()
+    return [str(folder / "a folder"), *KNOWN]
+
+
+def write_colour(folder: Path) -> list[str]:
+    colours = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+    write_png(folder / "photo.png", colours)
+    return [str(folder / "photo.png"), *KNOWN]
+
+
+def write_dicom(**changes: object):
+    return lambda folder: [str(dicom_file(folder / "image.dcm", **changes))]
+
+
+def write_multi_frame(folder: Path) -> list[str]:
+    pixels = np.stack([grey_picture()] * 2)
+    path = dicom_file(
+        folder / "frames.dcm",
+        NumberOfFrames=2,
+        PixelData=pixels.tobytes(),
+        SOPClassUID=MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+        Modality="XA",
+    )
+    return [str(path)]
+
+
+def write_compressed(folder: Path) -> list[str]:
+    """JPEG-LS, which no installed decoder reads."""
+    path = dicom_file(folder / "image.dcm", transfer_syntax=JPEGLSLossless, PixelData=encapsulate([b"not for us"]))
+    return [str(path)]
+
+
+def write_png_without(*left_out: str):
+    def write(folder: Path) -> list[str]:
+        write_png(folder / "film.png", grey_picture())
+        options = dict(zip(KNOWN[::2], KNOWN[1::2], strict=True))
+        return [str(folder / "film.png"), *(part for k, v in options.items() if k not in left_out for part in (k, v))]
+
+    return write
+
+
+CASES = {
+    "missing file": (lambda folder: [str(folder / "no.dcm"), *KNOWN], "no such file"),
+    "directory": (write_folder, "folder"),
+    "empty": (write_empty, "empty"),
+    "truncated DICOM": (write_truncated, ""),
+    "truncated PNG": (write_truncated_png, ""),
+    "no image": (write_text, "not an image"),
+    "colour": (write_colour, "colour"),
+    "PNG without spacing": (write_png_without("--pixel-spacing-mm"), "--pixel-spacing-mm"),
+    "PNG without side": (write_png_without("--side"), "--side"),
+    "PNG without view": (write_png_without("--view"), "--view"),
+    "no spacing": (write_dicom(ImagerPixelSpacing=None), "--pixel-spacing-mm"),
+    "zero spacing": (write_dicom(ImagerPixelSpacing=[0, 0]), "acing"),
+    "absurd spacing": (write_dicom(ImagerPixelSpacing=[50, 50]), "acing"),
+    "compressed": (write_compressed, "compress"),
+    "multi-frame": (write_multi_frame, "--frame"),
+    "a CT": (write_dicom(SOPClassUID=CTImageStorage, Modality="CT"), "CT"),
+    "side contradicts": (lambda folder: [*write_dicom()(folder), "--side", "left"], "contradicts"),
+    "view contradicts": (lambda folder: [*write_dicom()(folder), "--view", "lateral"], "contradicts"),
+    "three images": (lambda folder: write_dicom()(folder) * 3, "one or two"),
+    "views do not match": (lambda folder: [*write_dicom()(folder) * 2, "--view", "pa"], "--view"),
+    "camera missing": (lambda folder: [*write_dicom()(folder), "--camera", str(folder / "c.json")], "c.json"),
+    "bad roi": (lambda folder: [*write_dicom()(folder), "--roi", "5,5,2,9"], "--roi"),
+    "bad spacing option": (lambda folder: [*write_dicom()(folder), "--pixel-spacing-mm", "-1"], "positive"),
+    "model missing": (lambda folder: [*write_dicom()(folder), "--model", str(folder / "none")], "no model"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_one_line_status_2_and_leaves_nothing(name, tmp_path, model, capsys):
+    write, words = CASES[name]
+    call = write(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    given = [] if "--model" in call else ["--model", str(model)]
+    assert main(["reconstruct", *call, *given, "--out", str(tmp_path / "new" / "result")]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("bonelift: ")
+    assert error.count("\n") == 1, error
+    assert words in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written_is_status_2(tmp_path, model, capsys):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    call = [*write_dicom()(tmp_path), "--model", str(model), "--out", str(tmp_path / "locked" / "result")]
+    assert main(["reconstruct", *call]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_output_that_is_not_ours_is_left_alone(tmp_path, model, capsys):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    call = [*write_dicom()(tmp_path), "--model", str(model), "--out", str(tmp_path / "thesis")]
+    assert main(["reconstruct", *call]) == 2
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
+    file_call = [*call[:-1], str(tmp_path / "image.dcm")]
+    assert main(["reconstruct", *file_call]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_an_image_without_bone_comes_to_an_answer_with_flags(tmp_path, model, capsys):
+    """Untrained networks see no wrist or a meaningless one: flagged either way, and --strict says so by its status."""
+    call = ["reconstruct", *write_dicom()(tmp_path), "--model", str(model), "--out", str(tmp_path / "result"), "--json"]
+    assert main(call) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert any(flag.startswith("severe") for flag in printed["flags"])
+    stored = json.loads((tmp_path / "result" / "reconstruction.json").read_text())
+    assert stored["side"] == "right"
+    assert "ImagerPixelSpacing" in stored["images"][0]["provenance"]["pixel_spacing"]
+    assert main([*call, "--strict"]) == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"image.dcm", "result"}
+
+
+def test_an_earlier_result_survives_a_failed_run(tmp_path, model, capsys):
+    call = ["reconstruct", *write_dicom()(tmp_path), "--model", str(model), "--out", str(tmp_path / "result")]
+    assert main([*call, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    report = (tmp_path / "result" / "report.html").read_bytes()
+    assert main([*call, "--side", "left"]) == 2
+    assert (tmp_path / "result" / "report.html").read_bytes() == report
+
+
+def test_patient_identity_reaches_no_output(tmp_path, model):
+    path = dicom_file(tmp_path / "image.dcm", PatientName="Doe^Jane", PatientID="4711-X", PatientBirthDate="19700203")
+    assert pydicom.dcmread(path).PatientName == "Doe^Jane"
+    assert main(["reconstruct", str(path), "--model", str(model), "--out", str(tmp_path / "result"), "--quiet"]) == 0
+    for file in (tmp_path / "result").iterdir():
+        content = file.read_bytes()
+        assert not any(word in content for word in (b"Doe", b"Jane", b"4711-X", b"19700203"))
+    shutil.rmtree(tmp_path / "result")
