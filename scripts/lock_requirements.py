@@ -1,41 +1,55 @@
-"""Write requirements.lock (default install) and requirements-dev.lock from a clean environment's resolution.
+"""Write requirements.lock (default install) and requirements-dev.lock (with the dev extra): exact versions.
 
-Run by ``make lock``. Both files hold exact versions; the second is a superset of the first.
+Run by ``make lock`` in an environment in which the tests pass: the locks hold what is installed there, and of that only
+what bonelift needs, directly or through others. Torch is held where the code was tested; a range would take the newest
+build, with gigabytes of CUDA libraries.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
-import venv
+import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).resolve().parent.parent
-TORCH = "torch==2.13.0"
-"""Held where the code was tested: a range would take the newest build, with gigabytes of CUDA libraries."""
+HEADER = "# Exact versions that `make` installs; written by scripts/lock_requirements.py\n"
+BUILD = ["setuptools>=77"]
 
 
-def pip(python: Path, *arguments: str) -> str:
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def frozen(python: Path) -> list[str]:
-    lines = pip(python, "freeze", "--all", "--exclude-editable").splitlines()
-    kept = [line.split("+cpu")[0] for line in lines if "==" in line]
-    return sorted(line for line in kept if not line.lower().startswith(("pip==", "bonelift==")))
+def closure(wanted: list[str]) -> dict[str, str]:
+    """Name -> installed version of everything that ``wanted`` (requirement lines) needs on this machine."""
+    found: dict[str, str] = {}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    queue = [Requirement(line) for line in wanted]
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        key = (name, frozenset(requirement.extras))
+        if key in seen or name == "bonelift":
+            continue
+        seen.add(key)
+        installed = distribution(requirement.name)
+        found[name] = installed.version.split("+")[0]
+        for line in installed.requires or []:
+            needed = Requirement(line)
+            extras = requirement.extras or {""}
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras | {""}):
+                queue.append(needed)
+    return found
 
 
 def main() -> int:
-    header = "# Exact versions that `make` installs; written by scripts/lock_requirements.py\n"
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        python = Path(folder) / "bin" / "python"
-        pip(python, "install", TORCH, "setuptools>=77", str(ROOT))
-        (ROOT / "requirements.lock").write_text(header + "\n".join(frozen(python)) + "\n")
-        pip(python, "install", "-c", str(ROOT / "requirements.lock"), f"{ROOT}[dev]")
-        (ROOT / "requirements-dev.lock").write_text(header + "\n".join(frozen(python)) + "\n")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    default = [*BUILD, *project["dependencies"]]
+    dev = [*default, *(line for name in ("train", "bench", "dev") for line in extras[name])]
+    for file, wanted in (("requirements.lock", default), ("requirements-dev.lock", dev)):
+        lines = [f"{name}=={version}" for name, version in sorted(closure(wanted).items())]
+        (ROOT / file).write_text(HEADER + "\n".join(lines) + "\n")
     return 0
 
 
