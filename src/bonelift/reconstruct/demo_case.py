@@ -33,7 +33,7 @@ class DemoCase:
 def load_demo_case() -> DemoCase:
     facts = json.loads((FOLDER / FACTS_NAME).read_text(encoding="utf-8"))
     camera = read_camera_json(FOLDER / CAMERA_NAME).camera
-    options = RadiographOptions(side=facts["side"], view=facts["view"], camera=camera)
+    options = RadiographOptions(side=facts["side"], view=facts["view"], camera=camera, invert=facts["invert"])
     with np.load(FOLDER / SHAPES_NAME, allow_pickle=False) as shapes:
         meshes = {
             kind: {

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.geometry import is_rigid
 from bonelift.images.radiograph import Side, View
+from bonelift.images.reading import Invert
 
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1
@@ -30,12 +31,14 @@ class StudyRadiograph:
     file: the image. camera_file: its geometry (geometry.camera_files) or None where the image's header holds it.
     pose_file: JSON with ``camera_from_world``, the pose of the CT's world in this camera's frame (known for virtual
         patients, found by registration for real ones), or None.
+    invert: "yes" where bones are dark in the file, "no" where they are bright, "auto" to go by header and pixels.
     """
 
     file: str
     view: View
     camera_file: str | None = None
     pose_file: str | None = None
+    invert: Invert = "auto"
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ def read_study_case(study_folder: Path, case: StudyCase) -> tuple[NormalisedCase
             view=entry.view,
             camera=camera.camera if camera else None,
             source_to_object_mm=camera.source_to_object_mm if camera else None,
+            invert=entry.invert,
         )
         radiograph = read_radiograph(study_folder / entry.file, options)
         posed.append(PosedRadiograph(radiograph, read_pose(study_folder / entry.pose_file)))

@@ -218,11 +218,11 @@ def _write_radiographs(
             camera_from_radius = mirrored_pose(camera_from_radius)
             landmarks = {key: [camera.width_px - 1 - u, v] for key, (u, v) in landmarks.items()}
         stem = f"radiograph-{number}-{view}"
-        write_png(staging / f"{stem}.png", np.rint(pixels).astype(np.uint16))
+        write_png(staging / f"{stem}.png", full_scale_16_bit(pixels))
         write_camera_json(staging / f"{stem}.json", camera)
         write_pose(staging / f"{stem}-pose.json", camera_from_radius @ invert_rigid(world_from_radius))
         file, camera_file, pose_file = (f"{name}/{stem}{end}" for end in (".png", ".json", "-pose.json"))
-        listed.append(StudyRadiograph(file, view, camera_file, pose_file))
+        listed.append(StudyRadiograph(file, view, camera_file, pose_file, "no"))
         poses.append(
             {
                 "camera_from_radius": camera_from_radius.tolist(),
@@ -237,6 +237,13 @@ def _write_radiographs(
 def _landmarks_px(geometry: WristGeometry) -> dict[str, list[float]]:
     points = {"origin": geometry.origin_px, "shaft": geometry.proximal_px, "ulnar_head": geometry.ulnar_head_px}
     return {name: np.asarray(point).tolist() for name, point in points.items()}
+
+
+def full_scale_16_bit(pixels: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Whole numbers of 8 to 16 bits, moved up to the top bit, so that any viewer shows them."""
+    whole = np.rint(pixels).astype(np.uint32)
+    bits = max(int(whole.max()).bit_length(), 1)
+    return (whole << (16 - bits)).astype(np.uint16)
 
 
 def mirrored_camera(camera: XrayCamera) -> XrayCamera:
