@@ -1,0 +1,58 @@
+"""Learning curves of a training folder of scripts/train_default_model.py: training-curves.png and training-curves.csv.
+
+python scripts/plot_training.py --work runs/default --out docs/results
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+SHOWN = {
+    "autoencoder": ("loss", "validation/excess_nats"),
+    "predictor": ("loss", "validation/drr_excess_nats"),
+    "finetune": ("loss", "validation/drr_excess_nats", "validation/gan_excess_nats"),
+    "pix2pix": ("drr_mae", "validation/drr_mae"),
+    "locator": ("heatmap", "validation/origin_mm"),
+}
+"""What is drawn of each stage. Training loss holds the entropy of the soft labels, which validation leaves out."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/default"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    figure, panels = plt.subplots(1, len(SHOWN), figsize=(4 * len(SHOWN), 3.4))
+    rows = []
+    for panel, (stage, names) in zip(panels, SHOWN.items(), strict=True):
+        curve = [json.loads(line) for line in (arguments.work / stage / "curve.jsonl").read_text().splitlines()]
+        for name in names:
+            points = [(entry["minutes"], entry[name]) for entry in curve if name in entry]
+            if points:
+                panel.plot(*zip(*points, strict=True), label=name)
+        panel.set(title=stage, xlabel="minutes", yscale="log")
+        panel.legend(fontsize=7)
+        for entry in curve:
+            rows += [
+                {"stage": stage, "update": entry["update"], "minutes": entry["minutes"], "name": name, "value": value}
+                for name, value in entry.items()
+                if name not in ("update", "minutes")
+            ]
+    figure.tight_layout()
+    figure.savefig(arguments.out / "training-curves.png", dpi=90)
+    with (arguments.out / "training-curves.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["stage", "update", "minutes", "name", "value"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
