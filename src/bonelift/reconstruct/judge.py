@@ -134,12 +134,12 @@ def _film_checks(film: FilmEvidence) -> list[Check]:
         _rising(f"landmarks, {where}", film.peak, 0.1, 0.5, f"{where}: the landmarks were hard to find"),
         _rising(f"coverage, {where}", film.coverage, 0.4, 0.85, f"{where}: part of the wrist is outside the image"),
         _rising(
-            f"overlap, {where}", overlap, 0.5, 0.85, f"{where}: the bones' projection and the bones seen overlap badly"
+            f"overlap, {where}", overlap, 0.6, 0.97, f"{where}: the bones' projection and the bones seen overlap badly"
         ),
         _rising(
-            f"likeness, {where}", likeness, 0.4, 0.85, f"{where}: the bones' projection looks unlike the bones seen"
+            f"likeness, {where}", likeness, 0.6, 0.97, f"{where}: the bones' projection looks unlike the bones seen"
         ),
-        _rising(f"pose, {where}", film.similarity, 0.2, 0.6, f"{where}: the pose matches the image badly"),
+        _rising(f"pose, {where}", film.similarity, 0.3, 0.85, f"{where}: the pose matches the image badly"),
     ]
     if film.pose_reason:
         flag = Flag("warning", f"{where}: the pose was not confirmed ({film.pose_reason})")
