@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,10 @@ from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.tl_embedding import TlConfig
 from bonelift.reconstruct import bones as bones_module
-from bonelift.reconstruct import job, prepare
+from bonelift.reconstruct import job, place, prepare
 from bonelift.reconstruct.bones import BONES, measure_bones
 from bonelift.reconstruct.job import Reconstruction, reconstruct
-from bonelift.reconstruct.judge import distal_width_mm, latent_distance, support_overlap
+from bonelift.reconstruct.judge import distal_width_mm, film_agreement, latent_distance, support_overlap
 from bonelift.reconstruct.prepare import recorded_part
 from bonelift.reconstruct.save import save
 from bonelift.reconstruct.stopwatch import Stopwatch
@@ -94,6 +95,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, scene: Scene, confidence: float = 
     film = film_from_landmarks(scene.radiograph, located.origin_px, located.shaft_px)
     canonical_from_right = (scene.mirror @ scene.camera_from_own) @ scene.mirror
     drr = scene.projection(film.camera, canonical_from_right).astype(np.float32)
+    monkeypatch.setattr(place, "WRIST_SETTINGS", replace(place.WRIST_SETTINGS, starts=2, generations=10))
     monkeypatch.setattr(prepare, "locate", lambda _radiograph, _bundle: located)
     monkeypatch.setattr(job, "translate", lambda _film, _view, _bundle: drr)
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: FIELDS)
@@ -242,6 +244,15 @@ def test_overlap_of_equal_images_is_one_and_of_disjoint_ones_zero():
     assert support_overlap(left, left, weights) == 1
     assert support_overlap(left, right, weights) == 0
     assert support_overlap(np.zeros((10, 10)), np.zeros((10, 10)), weights) == 0
+
+
+def test_film_agreement_sees_a_bone_that_the_film_does_not_show():
+    film, projected = np.zeros((60, 60)), np.zeros((60, 60))
+    film[20:40, 25:35] = 1
+    projected[20:40, 10:50] = 1  # as high, but four times as wide
+    assert film_agreement(film, 2 * film + 1, np.ones(film.shape)) == pytest.approx(1.0)
+    assert film_agreement(film, projected, np.ones(film.shape)) < 0.5
+    assert film_agreement(film, projected, np.zeros(film.shape)) == 0
 
 
 def test_latent_distance_is_in_units_of_the_training_spread():

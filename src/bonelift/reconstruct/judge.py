@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bonelift.reconstruct.place import PlacedFilm
 from bonelift.reconstruct.prepare import PreparedFilm
-from bonelift.registration.similarity import intensity_correlation
+from bonelift.registration.similarity import gradient_correlation, intensity_correlation, smooth
 from bonelift.report.content import Flag
 from bonelift.surface.mesh import TriangleMesh
 
@@ -23,6 +24,7 @@ Float = NDArray[np.float64]
 
 ADULT_WIDTH_MM = {"radius": (20.0, 37.0), "ulna": (10.0, 24.0)}
 """Width of the distal end along x for any adult: published means 27 and 16 mm, more than three SD either way."""
+NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.2, 0.4
 WRIST_FOUND = 0.5
 """Locator presence below which no wrist is reported and no bone is written."""
 
@@ -57,6 +59,7 @@ class FilmEvidence:
     name: "PA view". presence: locator's probability of an upright wrist; peak: least share of a landmark's heatmap
     near its peak. coverage: part of the film inside the image. drr, projected: FILM_SHAPE bone-only image and the
     projection of the placed bones; weights: where they are compared. similarity, pose_reason: of the registration.
+    film: FILM_SHAPE, the film itself, which no network has touched.
     """
 
     name: str
@@ -68,6 +71,7 @@ class FilmEvidence:
     weights: Float
     similarity: float
     pose_reason: str
+    film: Float
 
 
 def judge(
@@ -87,7 +91,17 @@ def judge(
         checks.append(_falling("latent distance", latent_distance, 1.0, 2.5, text))
     flags = [check.flag for check in checks if check.flag is not None]
     flags += _assumptions(facts)
-    return Quality(float(np.prod([check.factor for check in checks])), tuple(checks), tuple(flags))
+    score = float(np.prod([check.factor for check in checks]))
+    return Quality(score, tuple(checks), (*_verdict(score), *flags))
+
+
+def _verdict(score: float) -> list[Flag]:
+    """What the score says as a whole, where it says something. On virtual adults it is 0.4 and more."""
+    if score < NOT_USABLE_BELOW:
+        return [Flag("severe", f"quality {score:.2f}: the bones shown are not this patient's; do not use them")]
+    if score < DOUBTFUL_BELOW:
+        return [Flag("warning", f"quality {score:.2f}: doubtful; check the outlines on the radiograph before any use")]
+    return []
 
 
 def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedFilm) -> FilmEvidence:
@@ -103,6 +117,7 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
         placed.weights,
         min(pose.similarity for pose in poses),
         next((pose.reason for pose in poses if not pose.converged), ""),
+        np.asarray(film.film.pixels, dtype=np.float64),
     )
 
 
@@ -137,10 +152,13 @@ def _film_checks(film: FilmEvidence) -> list[Check]:
             f"overlap, {where}", overlap, 0.6, 0.97, f"{where}: the bones' projection and the bones seen overlap badly"
         ),
         _rising(
-            f"likeness, {where}", likeness, 0.6, 0.97, f"{where}: the bones' projection looks unlike the bones seen"
+            f"likeness, {where}", likeness, 0.6, 0.95, f"{where}: the bones' projection looks unlike the bones seen"
         ),
-        _rising(f"pose, {where}", film.similarity, 0.3, 0.85, f"{where}: the pose matches the image badly"),
+        _rising(f"pose, {where}", film.similarity, 0.3, 0.8, f"{where}: the pose matches the image badly"),
     ]
+    agreement = film_agreement(film.film, film.projected, film.weights)
+    text = f"{where}: the film itself does not show the edges of the placed bones"
+    checks.append(_rising(f"film agreement, {where}", agreement, 0.25, 0.7, text))
     if film.pose_reason:
         flag = Flag("warning", f"{where}: the pose was not confirmed ({film.pose_reason})")
         checks.append(Check(f"pose confirmed, {where}", 0.0, 0.5, flag))
@@ -186,6 +204,18 @@ def support_overlap(drr: Float, projected: Float, weights: Float) -> float:
     seen, predicted = (image > 0.1 * np.percentile(image, 99) for image in (drr, projected))
     total = (weights * seen).sum() + (weights * predicted).sum()
     return float(2 * (weights * (seen & predicted)).sum() / total) if total > 0 else 0.0
+
+
+def film_agreement(film: Float, projected: Float, weights: Float) -> float:
+    """Gradient correlation of the film and the projected bones, in and within 4 mm of their outline.
+
+    The bone-only image may show what a network expects to see: an adult's wrist on an infant's film. The film does not.
+    """
+    support = projected > 0.1 * np.percentile(projected, 99)
+    near = weights * ndimage.binary_dilation(support, iterations=8)
+    if not near.any():
+        return 0.0
+    return float(gradient_correlation(smooth(film, 1.0), smooth(projected, 1.0), near))
 
 
 def distal_width_mm(mesh: TriangleMesh) -> float:
