@@ -249,7 +249,6 @@ def test_demo_truth_is_itself_and_not_the_mean_bone():
         assert comparison.as_predicted[name].asd_surface_mm == pytest.approx(0, abs=1e-6)
         assert comparison.after_rigid_alignment[name].asd_surface_mm == pytest.approx(0, abs=0.02)
         # Two adults' bones laid on each other differ by 0.6 to 0.9 mm; a mean bone by somewhat less.
-        assert (
-            0.2 < comparison.mean_bone_aligned[name].asd_surface_mm < comparison.mean_bone[name].asd_surface_mm + 0.05
-        )
+        aligned, raw = comparison.mean_bone_aligned[name], comparison.mean_bone[name]
+        assert 0.2 < aligned.asd_surface_mm < raw.asd_surface_mm + 0.05
         assert raw.asd_surface_mm < 6
