@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from bonelift.anatomy.side import mirror_transform
@@ -99,7 +99,7 @@ def align_to(bone: ReferenceBone, reference: TriangleMesh, lowest_mm: float = -9
     """The bone laid rigidly on ``reference`` (+Z distal): 12 turns about Z, trimmed point matching from each."""
     cloud = surface_cloud(reference, 0.8)
     points = cloud.points[cloud.points[:, 2] > lowest_mm - 15]
-    tree = cKDTree(points)
+    tree = KDTree(points)
     rng = np.random.default_rng(0)
     usable = np.flatnonzero(bone.mesh.vertices[:, 2] > lowest_mm)
     few = bone.mesh.vertices[rng.permutation(usable)[:1200]]
@@ -117,7 +117,7 @@ def _turn(angle_deg: float) -> Float:
     return pose
 
 
-def _match_points(source: Float, pose: Float, tree: cKDTree, points: Float, iterations: int) -> tuple[Float, float]:
+def _match_points(source: Float, pose: Float, tree: KDTree, points: Float, iterations: int) -> tuple[Float, float]:
     for _ in range(iterations):
         moved = apply_transform(pose, source)
         distance, nearest = tree.query(moved)

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from build_shape_model import COVARIANCE, Registered, without_scale
 from numpy.typing import NDArray
+from reference_bones import rigid_match
+from scipy.spatial import cKDTree
 from shape_model_page import page
 
 from bonelift.anatomy.landmarks import FAR_POINTS, expected_landmarks, find_landmarks
@@ -23,6 +25,7 @@ from bonelift.anatomy.measurements import Measurements, measure
 from bonelift.anatomy.model_fit import fit_model
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
 from bonelift.anatomy.surface_fit import surface_cloud
+from bonelift.geometry import apply_transform
 from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import distance_to_surface, surface_distances
@@ -32,7 +35,7 @@ Float = NDArray[np.float64]
 
 LOWEST_MM = -40.0
 FIELD = dataclasses.replace(COVARIANCE, field_sd_mm=0.25, field_length_mm=6.0)
-LOCAL_MODES = 300
+LOCAL_MODES = 250
 
 
 def plain_modes(residuals: Float, weights: Float) -> Float:
@@ -42,10 +45,12 @@ def plain_modes(residuals: Float, weights: Float) -> Float:
     return (values[:, None] * axes)[: len(residuals) - 1].reshape(-1, *residuals.shape[1:])
 
 
-def leave_one_out(registered: Registered) -> list[dict[str, float | str]]:
+def leave_one_out(registered: Registered, only: str | None = None) -> list[dict[str, float | str]]:
     """Errors (mm) of models without the bone, fitted to that bone."""
     shapes, rows = without_scale(registered), []
     for left, bone in enumerate(registered.bones):
+        if only is not None and bone.subject != only:
+            continue
         others = np.arange(len(shapes)) != left
         mean = weighted_mean(shapes[others], registered.seen[others])
         residuals, weights = shapes[others] - mean, registered.seen[others]
@@ -55,13 +60,14 @@ def leave_one_out(registered: Registered) -> list[dict[str, float | str]]:
         models: dict[str, Float] = {
             "mean": np.zeros((0, *mean.shape)),
             "few_modes": plain_modes(residuals, weights),
-            "packaged_kind": localised_modes(mean, residuals, weights, 90, COVARIANCE),
-            "local_field": localised_modes(mean, residuals, weights, LOCAL_MODES, FIELD, controls=350),
+            "packaged_kind": localised_modes(mean, residuals, weights, 90, COVARIANCE, controls=300),
+            "local_field": localised_modes(mean, residuals, weights, LOCAL_MODES, FIELD, controls=300),
         }
         cloud, points = surface_cloud(target, 0.8), real_points(target)
         for name, modes in models.items():
             fit = fit_model(template, modes, cloud, noise_mm=0.15)
             row[name], row[f"{name}_p95"] = surface_error(points, fit.surface)
+            row[f"{name}_no_cap"] = surface_error(off_end_cap(points, target), fit.surface)[0]
         print(row, flush=True)
         rows.append(row)
     return rows
@@ -72,6 +78,13 @@ def real_points(bone: TriangleMesh) -> Float:
     real = surface_cloud(bone, 0.6)
     points = real.points[~real.on_border & (real.points[:, 2] > LOWEST_MM)]
     return points[np.random.default_rng(0).permutation(len(points))[:6000]]
+
+
+def off_end_cap(points: Float, bone: TriangleMesh) -> Float:
+    """``points`` without those within 4 mm of the bone's lowest point whose surface faces proximal: no bone."""
+    cloud = surface_cloud(bone, 0.6)
+    facing = cloud.normals[cKDTree(cloud.points).query(points)[1], 2]
+    return points[~((points[:, 2] < bone.vertices[:, 2].min() + 4.0) & (facing < -0.5))]
 
 
 def surface_error(points: Float, fitted: TriangleMesh) -> tuple[float, float]:
@@ -100,6 +113,31 @@ def mode_shares(model: ShapeModel) -> dict[str, list[float]]:
         power = (bone.modes[:, distal].astype(np.float64) ** 2).sum(axis=(1, 2))
         shares[name] = np.round(power[:4] / power.sum(), 3).tolist()
     return shares
+
+
+def shares_with_size(wrists: list[WristShape]) -> dict[str, list[float]]:
+    """First shares of a plain PCA of the sampled bones, laid rigidly on their mean, size kept, z >= LOWEST_MM."""
+    shares = {}
+    for name in ("radius", "ulna"):
+        shapes = np.array([getattr(wrist, name).vertices for wrist in wrists])
+        shapes = shapes[:, shapes.mean(axis=0)[:, 2] >= LOWEST_MM]
+        mean = shapes[0]
+        for _ in range(3):
+            shapes = np.array([apply_transform(rigid_match(shape, mean), shape) for shape in shapes])
+            mean = shapes.mean(axis=0)
+        power = np.linalg.svd((shapes - mean).reshape(len(shapes), -1), compute_uv=False) ** 2
+        shares[name] = np.round(power[:4] / power.sum(), 3).tolist()
+    return shares
+
+
+def joint_gaps(wrists: list[WristShape]) -> list[float]:
+    """Smallest distance (mm) between the bones of each wrist, between points 0.5 mm apart, z >= -60."""
+    gaps = []
+    for wrist in wrists:
+        radius, ulna = surface_cloud(wrist.radius, 0.5).points, surface_cloud(wrist.ulna, 0.5).points
+        near = cKDTree(radius).query(ulna[ulna[:, 2] >= -60], distance_upper_bound=6.0)[0]
+        gaps.append(float(near.min()))
+    return gaps
 
 
 def uniformity(wrists: list[WristShape], count: int) -> dict[str, list[float]]:
@@ -152,6 +190,9 @@ def main() -> None:
     model = load_shape_model()
     numbers["mode_shares"] = mode_shares(model)
     wrists, numbers["population"] = population(model, options.samples)
+    numbers["shares_with_size"] = shares_with_size(wrists)
+    gaps = joint_gaps(wrists[:60])
+    numbers["joint_gap_mm"] = [min(gaps), float(np.median(gaps)), max(gaps)]
     numbers["uniformity"] = uniformity(wrists, 24)
     numbers["automatic"] = automatic(model, wrists[:60])
     file.write_text(json.dumps(numbers, indent=1) + "\n")

@@ -68,7 +68,7 @@ def _left_out(results: Mapping[str, Any]) -> str:
         means = [sum(row[m] for row in left_out) / len(left_out) for m in MODELS]
         rows.append([f"**{bone}, mean**", *(f"**{value:.2f}**" for value in means)])
     return _table(
-        ["bone left out", "mean bone", "plain modes (5-7)", "packaged kind (90)", "with local field (300)"], rows
+        ["bone left out", "mean bone", "plain modes (5-7)", "packaged kind (90)", "with local field (250)"], rows
     )
 
 

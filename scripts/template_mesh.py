@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from skimage.measure import marching_cubes
 
 from bonelift.anatomy.surface_fit import surface_cloud
@@ -70,7 +70,7 @@ def neighbour_average(mesh: TriangleMesh) -> sparse.csr_matrix:
 def relax(mesh: TriangleMesh, iterations: int) -> TriangleMesh:
     """Vertices slide along the surface towards their neighbours' mean, then back onto the starting surface."""
     cloud = surface_cloud(mesh, 0.3)
-    tree = cKDTree(cloud.points)
+    tree = KDTree(cloud.points)
     average = neighbour_average(mesh)
     current = mesh
     for _ in range(iterations):

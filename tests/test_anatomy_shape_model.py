@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from bonelift.anatomy.deformations import bump, random_field, smooth_step, tilt_joint
 from bonelift.anatomy.frame import articular_point, fit_shaft_axis
@@ -82,7 +82,7 @@ def test_the_bones_keep_a_gap(wrists):
     """0.8 mm is promised between surfaces; points 0.5 mm apart overestimate a gap, never underestimate it."""
     for wrist in wrists[:2]:
         radius, ulna = surface_cloud(wrist.radius, 0.5).points, surface_cloud(wrist.ulna, 0.5).points
-        assert cKDTree(radius).query(ulna, distance_upper_bound=5.0)[0].min() > 0.8
+        assert KDTree(radius).query(ulna, distance_upper_bound=5.0)[0].min() > 0.8
         grid = np.diag([1.5, 1.5, 2.0, 1.0])
         grid[:3, 3] = (-25, -35, -100)
         shape = (60, 50, 60)

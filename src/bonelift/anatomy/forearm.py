@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from bonelift.geometry import compose, rotation_about_axis, translation
 from bonelift.surface.mesh import TriangleMesh
@@ -59,7 +59,7 @@ class JointWall:
     def __init__(self, radius: TriangleMesh) -> None:
         self._points = radius.vertices
         self._normals = radius.vertex_normals
-        self._tree = cKDTree(radius.vertices)
+        self._tree = KDTree(radius.vertices)
 
     def gap(self, ulna: TriangleMesh) -> float:
         """Smallest signed distance (mm) of the ulna's vertices from the radius; negative where they overlap.

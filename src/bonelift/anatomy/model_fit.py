@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from bonelift.anatomy.surface_fit import SurfaceCloud, match_vertices
 from bonelift.surface.mesh import TriangleMesh
@@ -38,7 +38,7 @@ def fit_model(
     vertices = mean.vertices
     centre = vertices.mean(axis=0)
     columns = np.concatenate([_pose_columns(vertices - centre), np.asarray(modes, dtype=np.float64)])
-    tree = cKDTree(target.points)
+    tree = KDTree(target.points)
     coefficients = np.zeros(len(columns))
     moved, matched = vertices.copy(), np.zeros(len(vertices), dtype=bool)
     for step in range(iterations):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from bonelift.surface.mesh import TriangleMesh
@@ -98,7 +98,7 @@ def surface_cloud(mesh: TriangleMesh, spacing_mm: float, border_mm: float = 1.0)
     border = mesh.vertices[mesh.border_vertices()]
     near = np.zeros(len(cloud), dtype=bool)
     if len(border):
-        near = cKDTree(border).query(cloud, distance_upper_bound=border_mm)[0] < border_mm
+        near = KDTree(border).query(cloud, distance_upper_bound=border_mm)[0] < border_mm
     return SurfaceCloud(cloud, directions, near)
 
 
@@ -115,7 +115,7 @@ def fit_template(
     noise_mm, reach_mm: per stage, SD of the match along the normal and the farthest match; matches slide along the
         surface with three times the normal's SD.
     """
-    tree = cKDTree(target.points)
+    tree = KDTree(target.points)
     moved = template.vertices.copy()
     matched = np.zeros(len(moved), dtype=bool)
     coefficients = np.zeros((basis.functions.shape[1], 3))
@@ -132,7 +132,7 @@ def fit_template(
 
 
 def match_vertices(
-    moved: TriangleMesh, target: SurfaceCloud, tree: cKDTree, reach_mm: float
+    moved: TriangleMesh, target: SurfaceCloud, tree: KDTree, reach_mm: float
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Nearest target point that faces the vertex's way, among eight; and where there is one within reach."""
     distances, candidates = tree.query(moved.vertices, k=8, distance_upper_bound=reach_mm)  # unbounded it is slow
