@@ -66,7 +66,7 @@ class JointWall:
 
         Good to about 0.15 mm at 1.4 mm edges; never above the vertex-to-vertex distance.
         """
-        distance, nearest = self._tree.query(ulna.vertices, distance_upper_bound=25.0)
+        distance, nearest = map(np.asarray, self._tree.query(ulna.vertices, distance_upper_bound=25.0))
         near = np.isfinite(distance)
         if not near.any():
             return 25.0
