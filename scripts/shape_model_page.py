@@ -40,7 +40,7 @@ def page(numbers: Mapping[str, Any]) -> str:
         "## How uniform is it?\n\nMean bone of the population laid rigidly on single bones, z >= -40 mm, ASD (paper's "
         "formula), mm:\n\n"
         + _uniformity(spread)
-        + "\n\nThe project's trial on nine real radii gave 0.68, over the distal 27 mm only: a guide, not the same test.",
+        + "\n\nThe project's trial on nine real radii gave 0.68, over the distal 27 mm only: not the same test.",
         "## Leaving each real bone out\n\n" + LEFT_OUT + _left_out(numbers["leave_one_out"]),
         "## Landmarks found on a surface without correspondences\n\n" + _automatic(numbers["automatic"]),
         PICTURES,
@@ -103,8 +103,8 @@ INTRODUCTION = """# The shape model, measured
 
 Made by `scripts/report_shape_model.py`; the model and its sources: `src/bonelift/anatomy/SHAPE_MODEL_CARD.md`."""
 
-LEFT_OUT = """Each real bone is fitted by a model whose mean and covariance never saw it. Not wholly blind: the template's
-triangulation, the correspondences of the other bones and the starting pose came from registering all bones
+LEFT_OUT = """Each real bone is fitted by a model whose mean and covariance never saw it. Not wholly blind:
+the template's triangulation, the correspondences of the other bones and the starting pose came from registering all bones
 together. Pose and scale are free. Distance one way, from the real surface (z >= -40 mm, clear of the open
 end) to the fitted one, mm, mean / 95th percentile. "Packaged kind": the localised covariance as shipped;
 "local field": plus a random field (SD 0.25 mm, length 6 mm).
