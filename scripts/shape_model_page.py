@@ -104,7 +104,8 @@ INTRODUCTION = """# The shape model, measured
 Made by `scripts/report_shape_model.py`; the model and its sources: `src/bonelift/anatomy/SHAPE_MODEL_CARD.md`."""
 
 LEFT_OUT = """Each real bone is fitted by a model whose mean and covariance never saw it. Not wholly blind:
-the template's triangulation, the correspondences of the other bones and the starting pose came from registering all bones
+the template's triangulation, the correspondences of the other bones and the starting pose came from registering all
+bones
 together. Pose and scale are free. Distance one way, from the real surface (z >= -40 mm, clear of the open
 end) to the fitted one, mm, mean / 95th percentile. "Packaged kind": the localised covariance as shipped;
 "local field": plus a random field (SD 0.25 mm, length 6 mm).
