@@ -1,15 +1,13 @@
 """Build the packaged shape model from the real reference bones in BONELIFT_DATA.
 
 Registers a template to every bone, takes scale out, and keeps the mean and the modes of the localised covariance:
-statistics over subjects, never a subject's shape. The registered shapes may be kept outside the repository
-(``--registered FILE``) for the leave-one-out report, which reads them.
+statistics over subjects, never a subject's shape. The registered shapes stay in memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,20 +156,18 @@ def assemble(radii: Registered, ulnae: Registered) -> ShapeModel:
     return ShapeModel(radius_model, ulna_model, marks)
 
 
+def register_all(folder: Path) -> tuple[Registered, Registered]:
+    """Radii and ulnae of the reference bones in ``folder``, each with its template on every bone."""
+    radii = register([read_bone(folder, *row) for row in RADIUS_FILES], EDGE_MM["radius"])
+    ulnae = register([read_bone(folder, *row) for row in ULNA_FILES], EDGE_MM["ulna"])
+    return radii, ulnae
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
-    parser.add_argument("--registered", type=Path, help="keep the registered shapes here (never in the repository)")
-    parser.add_argument("--reuse", action="store_true", help="read --registered instead of registering again")
     options = parser.parse_args()
-    folder = Path(os.environ["BONELIFT_DATA"]) / "reference_bones"
-    if options.reuse:
-        radii, ulnae = pickle.loads(options.registered.read_bytes())
-    else:
-        radii = register([read_bone(folder, *row) for row in RADIUS_FILES], EDGE_MM["radius"])
-        ulnae = register([read_bone(folder, *row) for row in ULNA_FILES], EDGE_MM["ulna"])
-        if options.registered:
-            options.registered.write_bytes(pickle.dumps((radii, ulnae)))
+    radii, ulnae = register_all(Path(os.environ["BONELIFT_DATA"]) / "reference_bones")
     model = assemble(radii, ulnae)
     save_model(options.out, model)
     for name, point in model.landmarks.items():

@@ -1,6 +1,7 @@
 """Measure the shape model's realism and write docs/results/shape-model.md with its figures.
 
-``BONELIFT_DATA=... python scripts/report_shape_model.py --registered FILE`` after build_shape_model.py wrote FILE.
+``BONELIFT_DATA=... python scripts/report_shape_model.py --leave-one-out``; without it the figures of the bones left
+out stay as they are and no data are needed.
 Only per-bone error numbers leave this script, no shapes.
 """
 
@@ -9,14 +10,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import pickle
+import os
 from pathlib import Path
 
 import numpy as np
-from build_shape_model import COVARIANCE, Registered, without_scale
+from build_shape_model import COVARIANCE, Registered, register_all, without_scale
 from numpy.typing import NDArray
 from reference_bones import rigid_match
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from shape_model_page import page
 
 from bonelift.anatomy.landmarks import FAR_POINTS, expected_landmarks, find_landmarks
@@ -83,7 +84,7 @@ def real_points(bone: TriangleMesh) -> Float:
 def off_end_cap(points: Float, bone: TriangleMesh) -> Float:
     """``points`` without those within 4 mm of the bone's lowest point whose surface faces proximal: no bone."""
     cloud = surface_cloud(bone, 0.6)
-    facing = cloud.normals[cKDTree(cloud.points).query(points)[1], 2]
+    facing = cloud.normals[KDTree(cloud.points).query(points)[1], 2]
     return points[~((points[:, 2] < bone.vertices[:, 2].min() + 4.0) & (facing < -0.5))]
 
 
@@ -135,7 +136,7 @@ def joint_gaps(wrists: list[WristShape]) -> list[float]:
     gaps = []
     for wrist in wrists:
         radius, ulna = surface_cloud(wrist.radius, 0.5).points, surface_cloud(wrist.ulna, 0.5).points
-        near = cKDTree(radius).query(ulna[ulna[:, 2] >= -60], distance_upper_bound=6.0)[0]
+        near = KDTree(radius).query(ulna[ulna[:, 2] >= -60], distance_upper_bound=6.0)[0]
         gaps.append(float(near.min()))
     return gaps
 
@@ -178,14 +179,14 @@ def automatic(model: ShapeModel, wrists: list[WristShape]) -> dict[str, dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--registered", type=Path, help="leave the bones out again; else the file's numbers stay")
+    parser.add_argument("--leave-one-out", action="store_true", help="again (minutes); else the file's numbers stay")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results")
     options = parser.parse_args()
     file = options.out / "shape-model.json"
     numbers = json.loads(file.read_text()) if file.exists() else {}
-    if options.registered:
-        radii, ulnae = pickle.loads(options.registered.read_bytes())
+    if options.leave_one_out:
+        radii, ulnae = register_all(Path(os.environ["BONELIFT_DATA"]) / "reference_bones")
         numbers["leave_one_out"] = {"radius": leave_one_out(radii), "ulna": leave_one_out(ulnae)}
     model = load_shape_model()
     numbers["mode_shares"] = mode_shares(model)

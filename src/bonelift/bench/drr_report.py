@@ -9,6 +9,7 @@ from pathlib import Path
 from bonelift.bench.drr import GRADIENT, OURS, PREPARED, BenchResult, BenchRow, result_as_json
 
 _COLOURS = {OURS: "#1b6ca8", PREPARED: "#5aa9e6", GRADIENT: "#0b3954"}
+PEER_COLOUR = "#e07a1f"
 
 
 def write_drr_report(result: BenchResult, folder: Path) -> None:
@@ -76,7 +77,9 @@ def _draw(result: BenchResult, path: Path) -> None:
     for panel, (name, curve) in zip(panels, result.curves.items(), strict=True):
         for engine, times in curve.items():
             if engine != "x":
-                panel.loglog(curve["x"], times, "o-", label=engine, color=_COLOURS.get(engine), markersize=3)
+                panel.loglog(
+                    curve["x"], times, "o-", label=engine, color=_COLOURS.get(engine, PEER_COLOUR), markersize=3
+                )
         panel.set_title(name, fontsize=9)
         panel.set_xlabel(name.split(",")[0])
         panel.set_ylabel("ms an image")
