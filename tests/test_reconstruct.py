@@ -172,6 +172,25 @@ def test_an_image_without_a_wrist_gives_no_bone_and_says_so(monkeypatch, tmp_pat
     assert json.loads((tmp_path / "reconstruction.json").read_text())["world_from_radius"] is None
 
 
+def test_of_two_images_one_without_a_wrist_is_left_out_and_flagged(monkeypatch, tmp_path, bundle):
+    scene = Scene("right", "pa")
+    stand_in(monkeypatch, scene)
+    known = prepare.locate
+    empty = Radiograph(scene.radiograph.pixels, scene.camera, "right", "lateral", SOURCE_TO_OBJECT_MM)
+    monkeypatch.setattr(
+        prepare,
+        "locate",
+        lambda radiograph, model: replace(known(radiograph, model), confidence=0.1 if radiograph is empty else 0.99),
+    )
+    alone, both = reconstruct([scene.radiograph], bundle), reconstruct([scene.radiograph, empty], bundle)
+    assert [film.radiograph.view for film in both.films] == ["pa"]
+    assert len(both.placed) == len(both.drrs) == 1
+    assert both.quality.score == pytest.approx(alone.quality.score)
+    assert any(flag.text.startswith("lateral view: no wrist was found") for flag in both.quality.flags)
+    save(both, tmp_path)
+    assert (tmp_path / "radius.stl").is_file()
+
+
 def test_bones_that_come_out_empty_are_flagged(monkeypatch, tmp_path, bundle):
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)

@@ -12,7 +12,15 @@ from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.inference import translate
 from bonelift.reconstruct.bones import Bones, MeasuredValue, measure_bones, predict
-from bonelift.reconstruct.judge import WRIST_FOUND, Quality, film_evidence, judge, latent_distance, nothing_found
+from bonelift.reconstruct.judge import (
+    WRIST_FOUND,
+    Quality,
+    film_evidence,
+    judge,
+    latent_distance,
+    nothing_found,
+    with_left_out,
+)
 from bonelift.reconstruct.place import PlacedFilm, place_on_films
 from bonelift.reconstruct.prepare import PreparedFilm, prepare
 from bonelift.reconstruct.stopwatch import Stopwatch
@@ -24,7 +32,8 @@ STEPS = ("find the wrist", "translate", "predict", "place", "measure", "judge")
 class Reconstruction:
     """Everything the job found.
 
-    films, drrs and placed run in parallel. Where no wrist was seen there are no drrs, no bones and nothing placed;
+    films, drrs and placed run in parallel; of two images, one in which no wrist was seen is left out of all three, and
+    flagged. Where no wrist was seen at all there are no drrs, no bones and nothing placed;
     where a bone came out empty nothing is placed.
     """
 
@@ -53,10 +62,11 @@ def reconstruct(
     """
     clock = clock or Stopwatch()
     with clock.step("find the wrist"):
-        films = tuple(prepare(radiograph, bundle) for radiograph in radiographs)
-    presence = min(film.presence for film in films)
-    if presence < WRIST_FOUND:
-        return _finished(films, (), None, (), (), nothing_found(presence), bundle, clock)
+        prepared = tuple(prepare(radiograph, bundle) for radiograph in radiographs)
+    films = tuple(film for film in prepared if film.presence >= WRIST_FOUND)
+    if not films:
+        presence = min(film.presence for film in prepared)
+        return _finished(prepared, (), None, (), (), nothing_found(presence), bundle, clock)
     views: list[View] = [film.radiograph.view for film in films]
     with clock.step("translate"):
         drrs = tuple(translate(film.film.pixels, view, bundle) for film, view in zip(films, views, strict=True))
@@ -69,7 +79,8 @@ def reconstruct(
     with clock.step("judge"):
         evidence = tuple(film_evidence(*parts) for parts in zip(films, drrs, placed, strict=bool(placed)))
         distance = latent_distance(bones.latent, bundle.metadata)
-        quality = judge(evidence, bones.surfaces, _facts(radiographs), distance)
+        quality = judge(evidence, bones.surfaces, _facts([film.radiograph for film in films]), distance)
+        quality = with_left_out(quality, [film for film in prepared if film.presence < WRIST_FOUND])
     return _finished(films, drrs, bones, placed, measurements, quality, bundle, clock)
 
 

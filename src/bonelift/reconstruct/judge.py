@@ -6,7 +6,7 @@ down. It orders results; it is no probability. Each factor falls linearly from 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bonelift.images.radiograph import View
 from bonelift.reconstruct.place import PlacedFilm
 from bonelift.reconstruct.prepare import PreparedFilm
 from bonelift.registration.similarity import gradient_correlation, intensity_correlation, smooth
@@ -108,7 +109,7 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
     """Gather what :func:`judge` asks of one film."""
     poses = [placed.wrist.wrist, *placed.wrist.bones.values()]
     return FilmEvidence(
-        "PA view" if film.radiograph.view == "pa" else "lateral view",
+        view_name(film.radiograph.view),
         film.presence,
         float(film.located.peak_share.min()),
         film.film.coverage,
@@ -138,6 +139,21 @@ def nothing_found(presence: float) -> Quality:
     text = f"no wrist was found in the image (confidence {presence:.2f}), so no bone was reconstructed"
     flag = Flag("severe", text)
     return Quality(0.0, (Check("wrist found", presence, 0.0, flag),), (flag,))
+
+
+def with_left_out(quality: Quality, left_out: Sequence[PreparedFilm]) -> Quality:
+    """The verdict with a warning for each image in which no wrist was seen while another showed one."""
+    checks = []
+    for film in left_out:
+        name = view_name(film.radiograph.view)
+        text = f"{name}: no wrist was found in the image (confidence {film.presence:.2f}), so it was left out"
+        checks.append(Check(f"wrist found, {name}", film.presence, 1.0, Flag("warning", text)))
+    flags = tuple(check.flag for check in checks if check.flag is not None)
+    return Quality(quality.score, (*quality.checks, *checks), (*quality.flags, *flags))
+
+
+def view_name(view: View) -> str:
+    return "PA view" if view == "pa" else "lateral view"
 
 
 def _film_checks(film: FilmEvidence) -> list[Check]:
