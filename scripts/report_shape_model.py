@@ -11,6 +11,9 @@ import argparse
 import dataclasses
 import json
 import os
+import platform
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +180,16 @@ def automatic(model: ShapeModel, wrists: list[WristShape]) -> dict[str, dict[str
     }
 
 
+def footer(samples: int) -> str:
+    """What made the page."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    return (
+        f"\nCommand: `python scripts/report_shape_model.py`, population of {samples} wrists (seeds from 1,000,000) at "
+        f"commit {commit}, {platform.machine()}, {time.strftime('%Y-%m-%d')}; the bones left out: "
+        "the same script's functions at commit 56ad310, no random numbers.\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--leave-one-out", action="store_true", help="again (minutes); else the file's numbers stay")
@@ -197,7 +210,7 @@ def main() -> None:
     numbers["uniformity"] = uniformity(wrists, 24)
     numbers["automatic"] = automatic(model, wrists[:60])
     file.write_text(json.dumps(numbers, indent=1) + "\n")
-    (options.out / "shape-model.md").write_text(page(numbers))
+    (options.out / "shape-model.md").write_text(page(numbers) + footer(options.samples))
 
 
 if __name__ == "__main__":
