@@ -94,10 +94,7 @@ def film_from_landmarks(radiograph: Radiograph, origin_px: ArrayLike, proximal_p
     down /= length
     mirrored = radiograph.side == "left"
     right = np.array([down[1], -down[0]]) * (-1.0 if mirrored else 1.0)
-    spacing_at_wrist_mm = (
-        radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
-    )
-    scale = spacing_at_wrist_mm / FILM_SPACING_MM
+    scale = radiograph.spacing_at_wrist_mm / FILM_SPACING_MM
     film_from_image = np.eye(3)
     film_from_image[:2, :2] = scale * np.stack([right, down])
     film_from_image[:2, 2] = np.asarray(FILM_ORIGIN_PX[radiograph.view]) - film_from_image[:2, :2] @ origin

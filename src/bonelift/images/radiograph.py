@@ -44,3 +44,8 @@ class Radiograph:
             )
         if not np.isfinite(self.pixels).all():
             raise InputError("radiograph holds NaN or infinite pixels")
+
+    @property
+    def spacing_at_wrist_mm(self) -> float:
+        """Pixel side at the distance of the wrist: the detector's, without the magnification."""
+        return self.camera.detector_spacing_mm * self.source_to_object_mm / self.camera.sdd_mm

@@ -23,10 +23,7 @@ def image_from_locator(radiograph: Radiograph, quarter_turns: int = 0) -> Float:
     The middle of the picture is the middle of the radiograph. Left wrists are mirrored. The picture shows the
     radiograph turned by ``quarter_turns`` x 90 degrees clockwise.
     """
-    spacing_at_wrist_mm = (
-        radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
-    )
-    scale = LOCATOR_SPACING_MM / spacing_at_wrist_mm
+    scale = LOCATOR_SPACING_MM / radiograph.spacing_at_wrist_mm
     turn = quarter_turns % 4
     cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[turn]
     linear = np.array([[cosine, sine], [-sine, cosine]])

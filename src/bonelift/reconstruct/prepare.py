@@ -35,7 +35,7 @@ class PreparedFilm:
 def prepare(radiograph: Radiograph, bundle: ModelBundle) -> PreparedFilm:
     """Locate the wrist, in whichever of four quarter turns it lies, and cut the film along its landmarks."""
     located = locate(radiograph, bundle)
-    spacing_mm = radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
+    spacing_mm = radiograph.spacing_at_wrist_mm
     length_mm = float(np.linalg.norm(located.shaft_px - located.origin_px)) * spacing_mm
     origin, shaft, presence = located.origin_px, located.shaft_px, located.confidence
     if not SHAFT_POINT_MM[0] <= length_mm <= SHAFT_POINT_MM[1]:

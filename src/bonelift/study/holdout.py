@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
-from bonelift.geometry import XrayCamera, apply_transform
+from bonelift.geometry import apply_transform
 from bonelift.images import LabelGrid, Radiograph, Side
+from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.bundle import ModelBundle
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
@@ -25,12 +26,12 @@ from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, WristGeometry, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
 from bonelift.reconstruct.job import Reconstruction, reconstruct
+from bonelift.study.virtual_cohort import mirrored_camera
 from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.training.virtual_samples import (
-    ASSUMED_OBJECT_TO_DETECTOR_MM,
     VirtualSampleConfig,
     cut_film,
     film_drr,
@@ -131,11 +132,9 @@ def whole_radiograph(patient: VirtualPatient, seed: int, side: Side) -> Radiogra
     pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
     camera = geometry.camera
     if side == "left":
-        flip = np.array([[-1.0, 0, camera.width_px - 1], [0, 1, 0], [0, 0, 1]])
-        mirrored = flip @ camera.image_from_camera @ np.diag([-1.0, 1, 1])
-        camera = XrayCamera(mirrored, camera.camera_from_world, camera.width_px, camera.height_px, camera.sdd_mm)
+        camera = mirrored_camera(camera)
         pixels = np.ascontiguousarray(pixels[:, ::-1])
-    return Radiograph(pixels, camera, side, "pa", camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM)
+    return Radiograph(pixels, camera, side, "pa", camera.sdd_mm - OBJECT_TO_DETECTOR_MM)
 
 
 def ct_drr(patient: VirtualPatient, seed: int) -> NDArray[np.float32]:
@@ -145,7 +144,7 @@ def ct_drr(patient: VirtualPatient, seed: int) -> NDArray[np.float32]:
     config = VirtualSampleConfig()
     geometry: WristGeometry = draw_geometry(rng, "pa", config.exposure_px, config.exposure_spacing_mm)
     nothing = np.zeros(config.exposure_px, dtype=np.float32)
-    assumed_mm = geometry.camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM
+    assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     film = cut_film(
         Radiograph(nothing, geometry.camera, "right", "pa", assumed_mm),
         geometry,

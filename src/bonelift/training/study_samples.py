@@ -146,7 +146,7 @@ def film_sample(
     """
     radiograph = posed.radiograph
     points = _landmarks_px(case, posed)
-    spacing_mm = radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
+    spacing_mm = radiograph.spacing_at_wrist_mm
     angle = np.deg2rad(rng.normal(0, error_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     origin = points[0] + rng.normal(0, error_mm / spacing_mm, 2)

@@ -23,6 +23,7 @@ from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_mode
 from bonelift.drr.joseph import project
 from bonelift.images import LabelGrid, Radiograph, View, Volume
 from bonelift.images.film import Film, film_from_landmarks, normalise_film
+from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
 from bonelift.phantom.body import Body
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
@@ -33,9 +34,6 @@ from bonelift.surface.voxelize import occupancy, signed_distance_grid
 from bonelift.training.samples import LATERAL, PA, FilmSamples, LocatorSamples, ShapeSamples, chunk_folders, save_chunk
 
 Float = NDArray[np.float64]
-
-ASSUMED_OBJECT_TO_DETECTOR_MM = 30.0
-"""Height of the wrist above the detector that a film is scaled by: the true one is not recorded on a clinical film."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +87,7 @@ def cut_film(
     radiograph: Radiograph, geometry: WristGeometry, rng: np.random.Generator, error_mm: float, error_deg: float
 ) -> Film:
     """The standard film along the true landmarks, moved and turned by a random error (standard deviations given)."""
-    spacing_at_wrist_mm = (
-        radiograph.camera.detector_spacing_mm * radiograph.source_to_object_mm / radiograph.camera.sdd_mm
-    )
-    shift_px = rng.normal(0, error_mm / spacing_at_wrist_mm, 2)
+    shift_px = rng.normal(0, error_mm / radiograph.spacing_at_wrist_mm, 2)
     angle = np.deg2rad(rng.normal(0, error_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     origin = geometry.origin_px + shift_px
@@ -115,7 +110,7 @@ def sample_film(
     """One exposure of a body, cut to a film as it would be in use: with the assumed height above the detector."""
     geometry = draw_geometry(rng, view, config.exposure_px, config.exposure_spacing_mm)
     pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, draw_settings(rng))
-    assumed_mm = geometry.camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM
+    assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
     film = cut_film(radiograph, geometry, rng, config.landmark_error_mm, config.landmark_error_deg)
     return FilmSample(film.pixels, film_drr(bones, film, geometry.camera_from_radius), view)
@@ -150,7 +145,7 @@ def sample_whole_image(
         else draw_settings(rng)
     )
     pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, settings)
-    assumed_mm = geometry.camera.sdd_mm - ASSUMED_OBJECT_TO_DETECTOR_MM
+    assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
     upright = rng.random() >= config.turned_fraction
     image, image_from_locator = locator_input(radiograph, 0 if upright else int(rng.integers(1, 4)))
