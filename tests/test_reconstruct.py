@@ -208,7 +208,7 @@ def test_bones_that_do_not_fit_the_image_are_flagged(monkeypatch, bundle):
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)
     shrunken = np.zeros_like(FIELDS)
-    shrunken[:, 12:36, 10:30, 12:36] = FIELDS[:, ::2, ::2, ::2]
+    shrunken[:, 12:40, 10:30, 12:36] = FIELDS[:, ::2, ::2, ::2]
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: shrunken)
     result = reconstruct([scene.radiograph], bundle)
     assert result.quality.score < 0.1

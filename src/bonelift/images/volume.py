@@ -98,5 +98,5 @@ class LabelGrid:
 PAPER_GRID = LabelGrid((128, 128, 128), 0.625, (-39.6875, -39.6875, -39.6875))
 """80 mm cube around the origin of the radius frame, as in Shiode et al. 2021."""
 
-LAPTOP_GRID = LabelGrid((48, 40, 48), 1.25, (-19.375, -24.375, -43.375))
-"""The 64^3 lattice at 1.25 mm, cropped to x -20..40, y -25..25, z -44..16 mm: the rest is never bone."""
+LAPTOP_GRID = LabelGrid((56, 40, 48), 1.25, (-19.375, -24.375, -43.375))
+"""The 64^3 lattice at 1.25 mm, cropped to x -20..50, y -25..25, z -44..16 mm: the rest is never bone."""

@@ -31,7 +31,16 @@ from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
 from bonelift.surface.voxelize import occupancy, signed_distance_grid
-from bonelift.training.samples import LATERAL, PA, FilmSamples, LocatorSamples, ShapeSamples, chunk_folders, save_chunk
+from bonelift.training.samples import (
+    LATERAL,
+    PA,
+    FilmSamples,
+    LocatorSamples,
+    ShapeSamples,
+    SurfaceSamples,
+    chunk_folders,
+    save_chunk,
+)
 
 Float = NDArray[np.float64]
 
@@ -168,8 +177,9 @@ def _blank_image(rng: np.random.Generator) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class PatientSamples:
-    """occupancy: (2, I, J, K) uint8, radius and ulna, 0 to 255."""
+    """shape: the patient's surfaces in the radius frame. occupancy: (2, I, J, K) uint8, radius and ulna, 0 to 255."""
 
+    shape: WristShape
     occupancy: NDArray[np.uint8]
     films: list[FilmSample]
     images: list[LocatorSample]
@@ -188,7 +198,7 @@ def sample_patient(seed: int, model: ShapeModel, grid: LabelGrid, config: Virtua
     images = [
         sample_whole_image(patient.body, patient.shape, rng, view, config) for view in views(config.locator_images)
     ]
-    return PatientSamples(patient_occupancy(patient.shape, grid), films, images)
+    return PatientSamples(patient.shape, patient_occupancy(patient.shape, grid), films, images)
 
 
 def generate_samples(
@@ -207,6 +217,7 @@ def generate_samples(
     """
     kinds = [
         ShapeSamples,
+        SurfaceSamples,
         *([LocatorSamples] if config.locator_images else []),
         *([FilmSamples] if config.films else []),
     ]
@@ -237,9 +248,18 @@ def generate_shapes(
         save_chunk(folder, index, ShapeSamples(np.stack([patient_occupancy(wrist, grid) for wrist in wrists])))
 
 
+def surface_samples(shapes: Sequence[WristShape]) -> SurfaceSamples:
+    """The vertices of some wrists, one row each."""
+    return SurfaceSamples(
+        np.stack([shape.radius.vertices for shape in shapes]).astype(np.float32),
+        np.stack([shape.ulna.vertices for shape in shapes]).astype(np.float32),
+    )
+
+
 def save_patients(folder: Path, index: int, first_row: int, patients: Sequence[PatientSamples]) -> None:
     """Write chunk ``index``. first_row: patients in the chunks before it. Films refer to shapes, which come first."""
     save_chunk(folder, index, ShapeSamples(np.stack([patient.occupancy for patient in patients])))
+    save_chunk(folder, index, surface_samples([patient.shape for patient in patients]))
     films = [(first_row + row, film) for row, patient in enumerate(patients) for film in patient.films]
     images = [image for patient in patients for image in patient.images]
     if images:
