@@ -23,6 +23,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("bonelift.cli.reconstruct", "one or two wrist radiographs in, radius and ulna in 3D out"),
     "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
     "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
+    "import": ("bonelift.cli.import_", "bring a lab's CTs, labels, landmarks and radiographs into a study folder"),
+    "check": ("bonelift.cli.check", "look over every case of a study folder"),
+    "normalize": ("bonelift.cli.normalize", "bring the cases of a study into the radius frame, with overlays"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }
