@@ -56,7 +56,7 @@ def resample_volume(volume: Volume, shape: Shape, world_from_voxel: Float, how: 
     values = np.asarray(volume.values, dtype=np.float32)
     sigma = 0.4 * np.sqrt(np.maximum(shrink**2 - 1, 0)) if _is_diagonal(old_from_new) else np.zeros(3)
     if (sigma > 0.1).any():
-        values = ndimage.gaussian_filter(values, sigma, mode="nearest")
+        values = np.asarray(ndimage.gaussian_filter(values, sigma, mode="nearest"), dtype=np.float32)
     return Volume(_sampled(values, old_from_new, shape, 1 if how == "linear" else 3, np.nan), world_from_voxel)
 
 

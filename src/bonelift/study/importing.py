@@ -22,7 +22,7 @@ from bonelift.anatomy.automatic_landmarks import find_frame
 from bonelift.anatomy.landmark_names import named_landmarks
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file, write_camera_json
-from bonelift.images import LabelMap, Volume
+from bonelift.images import RADIUS, ULNA, LabelMap, Volume
 from bonelift.images.bone_labels import read_bone_labels
 from bonelift.images.dicom_identity import identifying_element
 from bonelift.images.markups import read_landmarks, write_landmarks
@@ -242,20 +242,20 @@ def _content_digest(file: Path) -> bytes:
 def write_case(staging: Path, source: CaseSource, settings: ImportSettings) -> tuple[StudyCase, dict[str, Any]]:
     """Write one case's files into the empty folder ``staging``. Returns how the study lists it, and what was done."""
     _check_anonymous(source)
+    # The quick files first: a wrong film or landmark need not wait for the scan.
+    films = [
+        _write_radiograph(staging, source, film, number) for number, film in enumerate(source.radiographs, start=1)
+    ]
+    given = _given_landmarks(source, settings)
     ct, labels, facts = read_scan(source, settings)
     write_volume_nrrd(staging / "ct.nrrd", ct)
     write_labels_seg_nrrd(staging / "labels.seg.nrrd", labels)
-    landmarks, facts["landmarks"] = _landmarks(source, labels, settings)
+    landmarks, facts["landmarks"] = (given, {"origin": "given"}) if given else _found_landmarks(source, labels)
     write_landmarks(staging / "landmarks.mrk.json", landmarks)
-    radiographs = []
-    facts["radiographs"] = []
-    for number, film in enumerate(source.radiographs, start=1):
-        listed, told = _write_radiograph(staging, source, film, number)
-        radiographs.append(listed)
-        facts["radiographs"].append(told)
+    facts["radiographs"] = [told for _, told in films]
     name = source.case
     files = (f"{name}/ct.nrrd", f"{name}/labels.seg.nrrd", f"{name}/landmarks.mrk.json")
-    return StudyCase(name, source.patient, source.side, *files, tuple(radiographs)), facts
+    return StudyCase(name, source.patient, source.side, *files, tuple(listed for listed, _ in films)), facts
 
 
 def _check_anonymous(source: CaseSource) -> None:
@@ -300,21 +300,21 @@ def read_scan(source: CaseSource, settings: ImportSettings) -> tuple[Volume, Lab
     return Volume(values, grid), replace(labels, world_from_voxel=grid), facts
 
 
-def _landmarks(
-    source: CaseSource, labels: LabelMap, settings: ImportSettings
-) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
-    """Positions (3,) in the CT's world by name, and how they came about."""
+def _given_landmarks(source: CaseSource, settings: ImportSettings) -> dict[str, NDArray[np.float64]] | None:
+    """Positions (3,) in the CT's world by name; None where they are to be found."""
     if source.landmarks is not None:
-        found = named_landmarks(
-            read_landmarks(source.landmarks), source.landmarks.name, source.styloid_label, source.notch_label
-        )
-        return found, {"origin": "given"}
+        landmarks = read_landmarks(source.landmarks)
+        return named_landmarks(landmarks, source.landmarks.name, source.styloid_label, source.notch_label)
     if not settings.find_landmarks:
         raise InputError(
             "no landmarks; pass --landmarks FILE.mrk.json with the radial styloid's tip and the volar edge of the "
             "sigmoid notch, or --find-landmarks to have them found"
         )
-    frame = find_frame(label_surface(labels, 1), label_surface(labels, 2), source.side)
+    return None
+
+
+def _found_landmarks(source: CaseSource, labels: LabelMap) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
+    frame = find_frame(label_surface(labels, RADIUS), label_surface(labels, ULNA), source.side)
     return frame.landmarks, {"origin": "found automatically", "residual_mm": round(frame.residual_mm, 3)}
 
 
