@@ -13,11 +13,20 @@ import pytest
 from PIL import Image
 
 from bonelift.cli import main
+from bonelift.cli.check import table
 from bonelift.geometry import translation
 from bonelift.images import LabelMap, Volume, read_labels, read_landmarks, read_volume
 from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
-from bonelift.study.checking import check_case, check_ct, check_grids, check_label_values
+from bonelift.study.checking import (
+    CaseCheck,
+    check_case,
+    check_ct,
+    check_grids,
+    check_label_values,
+    check_study,
+    with_comparisons,
+)
 from bonelift.study.folder import Study, StudyCase, read_pose, read_study, write_pose, write_study
 
 
@@ -46,16 +55,14 @@ def small_study(study_folder, tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_sound_study_passes(study_folder, capsys):
-    assert main(["check", str(study_folder), "--json"]) == 0
-    content = json.loads(capsys.readouterr().out)
-    assert content["errors"] == 0
-    for case in content["cases"]:
-        assert case["facts"]["shape_side"] == case["facts"]["landmark_side"] == case["side"]
-        assert case["facts"]["landmark_reach_mm"] < 1.0  # landmarks are means of surface caps 0.4 mm deep
-        assert case["facts"]["radius_contrast_hu"] > 600
-    assert main(["check", str(study_folder)]) == 0
-    shown = capsys.readouterr().out
+def test_a_sound_study_passes(study_folder):
+    check = check_study(study_folder)
+    assert check.count("error") == 0
+    for case in check.cases:
+        assert case.facts["shape_side"] == case.facts["landmark_side"] == case.side
+        assert case.facts["landmark_reach_mm"] < 1.0  # landmarks are means of surface caps 0.4 mm deep
+        assert case.facts["radius_contrast_hu"] > 600
+    shown = table(check)
     assert "2 cases of 2 patients: 0 errors" in shown
     assert shown.count("case-000") == 2
 
@@ -115,8 +122,6 @@ def pose_elsewhere(folder: Path, case: StudyCase) -> None:
     ("spoil", "what", "words"),
     [
         (moved_labels, "overlap", "fits the bone better"),
-        (mirrored_scan, "side", "recorded as right, but the radius has the shape of a left one"),
-        (mirrored_scan, "side", "landmarks and ulna make a left wrist"),
         (far_landmark, "landmarks", "from the radius's surface"),
         (dorsal_for_volar, "side", "dorsal edge taken for its volar"),
         (no_notch, "landmarks", "no sigmoid_notch_volar"),
@@ -136,20 +141,32 @@ def test_a_spoilt_case_is_an_error(small_study, tmp_path, spoil: Callable[[Path,
     assert any(finding.what == what and words in finding.text for finding in errors), check.findings
 
 
-def test_one_ct_under_two_patients_is_an_error(small_study, capsys):
-    study = read_study(small_study)
+def test_a_mirrored_scan_is_known_by_its_bones(small_study, tmp_path):
+    """By the radius's shape alone, and by landmarks and ulna alone."""
+    folder = tmp_path / "study"
+    shutil.copytree(small_study, folder)
+    case = read_study(folder).cases[0]
+    mirrored_scan(folder, case)
+    text = " ".join(finding.text for finding in check_case(folder, case)[0].findings if finding.what == "side")
+    assert "recorded as right, but the radius has the shape of a left one" in text
+    assert "landmarks and ulna make a left wrist" in text
+
+
+def test_one_ct_under_two_patients_is_an_error(small_study, tmp_path, capsys):
+    folder = tmp_path / "study"
+    shutil.copytree(small_study, folder)
+    study = read_study(folder)
     again = replace(study.cases[0], case="again", patient="somebody-else")
-    write_study(small_study, Study((*study.cases, again), study.origin))
-    try:
-        assert main(["check", str(small_study)]) == 2
-        captured = capsys.readouterr()
-        assert captured.err.count("\n") == 1
-        assert "2 errors in 2 of 2 cases" in captured.err
-        assert "under patients somebody-else, virtual-" in captured.out
-        write_study(small_study, Study((*study.cases, replace(again, patient=study.cases[0].patient)), study.origin))
-        assert main(["check", str(small_study), "--quiet"]) == 0  # twice of one patient: a warning
-    finally:
-        write_study(small_study, study)
+    write_study(folder, Study((*study.cases, again), study.origin))
+    assert main(["check", str(folder), "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "2 errors in 2 of 2 cases" in captured.err
+    cases = json.loads(captured.out)["cases"]
+    assert all("under patients somebody-else, virtual-" in case["findings"][0]["text"] for case in cases)
+    same_patient = [CaseCheck(name, "p", "right") for name in ("a", "b")]
+    compared = with_comparisons(same_patient, {"a": "hash", "b": "hash"})
+    assert [finding.level for check in compared for finding in check.findings] == ["warning", "warning"]
 
 
 def test_grid_spacing_and_values():

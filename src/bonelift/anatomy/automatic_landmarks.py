@@ -223,7 +223,8 @@ def _laid_on(points_world: Float, mean: _Target, start: Float, iterations: int) 
 def _bent_mean(bone: TriangleMesh, model: ShapeModel, modes: int = _MODES) -> tuple[TriangleMesh, float]:
     """The mean radius scaled and bent by ``modes`` onto ``bone`` (model frame), and the mean distance (mm) left."""
     used = clip_below(bone, max(USED_ABOVE_MM, float(bone.vertices[:, 2].min()) + CUT_MM))
-    fitted = fit_model(model.radius.mean, model.radius.modes[:modes], surface_cloud(used, 1.0), noise_mm=0.4)
+    iterations = 16 if modes else 8  # pose and scale alone settle sooner
+    fitted = fit_model(model.radius.mean, model.radius.modes[:modes], surface_cloud(used, 1.0), 0.4, iterations)
     return fitted.surface, _mean_distance(used, fitted.surface)
 
 

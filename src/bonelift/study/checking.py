@@ -64,7 +64,7 @@ def check_study(folder: Path, on_case: Callable[[str], None] = lambda _: None) -
         on_case(case.case)
         check, hashes[case.case] = check_case(folder, case)
         checks.append(check)
-    return StudyCheck(_with_comparisons(checks, hashes))
+    return StudyCheck(with_comparisons(checks, hashes))
 
 
 def check_case(folder: Path, case: StudyCase) -> tuple[CaseCheck, str | None]:
@@ -201,7 +201,7 @@ def check_radiograph(folder: Path, case: StudyCase, entry: StudyRadiograph, labe
     return findings
 
 
-def _with_comparisons(checks: Sequence[CaseCheck], hashes: dict[str, str | None]) -> tuple[CaseCheck, ...]:
+def with_comparisons(checks: Sequence[CaseCheck], hashes: dict[str, str | None]) -> tuple[CaseCheck, ...]:
     """Findings that only show between cases: one CT twice, mixed voxels, a patient's sides."""
     extra: dict[str, list[Finding]] = defaultdict(list)
     by_hash: dict[str, list[CaseCheck]] = defaultdict(list)

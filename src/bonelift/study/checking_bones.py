@@ -32,7 +32,7 @@ SHORT_RADIUS_MM = 45.0
 LEAST_CONTRAST_HU, LOW_CONTRAST_HU = 150.0, 300.0
 SHIFTS_MM = (-6.0, -3.0, 3.0, 6.0)
 BETTER_ELSEWHERE = 1.1
-"""Virtual wrists have a rim contrast of 900 to 1200 HU, which falls by a fifth when labels are moved 3 mm along the shaft
+"""Virtual wrists have a rim contrast of 900 to 1200 HU, which falls by a fifth when labels move 3 mm along the shaft
 and by two thirds across it; a label that gains by moving lies beside its bone, however dense that is."""
 WHOLE_SHARE = 0.97
 
