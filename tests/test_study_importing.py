@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from bonelift.geometry import rotation_angle
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import LabelMap, read_labels, read_landmarks, read_volume
 from bonelift.images.nifti_files import write_labels_nifti
-from bonelift.study.folder import read_study
+from bonelift.study.folder import Study, read_study, write_study
 from bonelift.study.training_run import read_study_case
 from bonelift.training.study_samples import film_sample
 from clinical_files import IDENTIFYING_WORDS, UID_ROOT, ClinicalWrist, write_wrist
@@ -97,6 +98,22 @@ def test_imported_cases_return_to_the_true_radius_frame(study_folder, wrists):
         sample = film_sample(normalised, posed[0], np.random.default_rng(0), 0.0, 0.0)
         assert np.corrcoef(sample.drr[30:140].ravel(), sample.pixels[30:140].ravel())[0, 1] > 0.5
         assert np.corrcoef(sample.drr[30:140, ::-1].ravel(), sample.pixels[30:140].ravel())[0, 1] < 0.5
+
+
+def test_an_imported_study_is_sound_and_trains(study_folder, tmp_path, capsys):
+    """Check finds nothing wrong; then one network is trained on it, the first wrist standing for a third patient."""
+    folder = tmp_path / "study"
+    shutil.copytree(study_folder, folder)
+    assert main(["check", str(folder), "--json"]) == 0
+    checked = json.loads(capsys.readouterr().out)
+    assert (checked["errors"], len(checked["cases"])) == (0, 2)
+    assert [case["facts"]["shape_side"] for case in checked["cases"]] == ["right", "left"]
+    study = read_study(folder)
+    third = replace(study.cases[0], case="w03", patient="p03")
+    write_study(folder, Study((*study.cases, third), study.origin))
+    run = tmp_path / "run"
+    assert main(["train", "locator", str(folder), "--preset", "smoke", "--run", str(run), "--json"]) == 0
+    assert {"origin_mm", "presence_right"} <= json.loads(capsys.readouterr().out).keys()
 
 
 def test_films_keep_geometry_and_grey_levels(study_folder, wrists):
