@@ -170,11 +170,11 @@ def side_lines(rows: list[dict], ways: list[str]) -> list[str]:
         refused = sum(row["wrong_side_refused"] for row in good)
         seconds = float(np.median([row["seconds"] for row in good]))
         lines += [
-            f"Side by shape, {way}: the other side's mean bone lies at least {ratio:.1f} times as far as the own side's;",
-            f"the wrong side, stated on purpose, was refused {refused} of {len(good)} times. Median {seconds:.1f} s CPU.",
+            f"Side by shape, {way}: the mean bone of the other side lies at least {ratio:.1f} times as far away;",
+            f"the wrong side, stated on purpose, was refused {refused} of {len(good)} times; {seconds:.1f} s a wrist.",
             "",
         ]
-    return lines[:-1] + [""]
+    return lines
 
 
 def spread(values: list[float]) -> str:

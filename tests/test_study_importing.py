@@ -168,6 +168,22 @@ def test_the_same_import_again_keeps_and_other_files_are_refused(study_folder, w
     assert [case.case for case in read_study(copy).cases] == ["w01", "w02"]
 
 
+def test_an_import_that_was_killed_goes_on(study_folder, wrists, tmp_path, capsys):
+    """Whole cases, half a case and no study.json: as kill -9 leaves it before the first listing."""
+    copy = tmp_path / "study"
+    shutil.copytree(study_folder, copy)
+    (copy / "study.json").unlink()
+    (copy / ".w02.partial").mkdir()
+    (copy / "w02").rename(copy / ".w02.partial" / "left-over")
+    table = wrists[0].folder.parent / "cases.csv"
+    assert main(["import", "--table", str(table), "--find-landmarks", "--out", str(copy), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["kept"], report["imported"]) == (["w01"], ["w02"])
+    assert sorted(path.name for path in copy.iterdir()) == ["study.json", "w01", "w02"]
+    for name in ("ct.nrrd", "labels.seg.nrrd", "landmarks.mrk.json", "radiograph-1-pa.png"):
+        assert (copy / "w02" / name).read_bytes() == (study_folder / "w02" / name).read_bytes()
+
+
 def unknown_labels(wrist: ClinicalWrist, folder: Path) -> dict[str, str]:
     labels = read_labels(wrist.folder / "bones.seg.nrrd")
     values = np.where(labels.labels == 1, 1, np.where(labels.labels == 2, 2, 0)).astype(np.uint8)

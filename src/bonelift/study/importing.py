@@ -115,7 +115,12 @@ def import_cases(
         (imported if new else kept).append(source.case)
         others = tuple(c for c in study.cases if c.case != source.case)
         study = Study((*others, case), study.origin or IMPORT_ORIGIN)
-        write_study(folder, study)
+        try:
+            write_study(folder, study)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: {STUDY_FILE} cannot be written ({error.strerror}); make room, run again"
+            ) from error
     if not existed and not study.cases:
         shutil.rmtree(folder, ignore_errors=True)
     return ImportReport(study, tuple(imported), tuple(kept), failed)
@@ -130,7 +135,8 @@ def _study_to_extend(folder: Path, sources: Sequence[CaseSource], settings: Impo
     if not folder.exists():
         return Study((), "")
     if not (folder / STUDY_FILE).is_file():
-        if not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir()):
+        # Hidden folders and whole cases are what an import that was killed leaves.
+        if not folder.is_dir() or any(p.name[0] != "." and not (p / CASE_FILE).is_file() for p in folder.iterdir()):
             raise InputError(f"{folder}: is not empty and holds no {STUDY_FILE}; pass a new folder as --out")
         return Study((), "")
     study = read_study(folder)
