@@ -24,6 +24,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
     "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
     "drr": ("bonelift.cli.drr", "line-integral images of a CT, or of every CT of a study"),
+    "import": ("bonelift.cli.import_", "bring a lab's CTs, labels, landmarks and radiographs into a study folder"),
+    "check": ("bonelift.cli.check", "look over every case of a study folder"),
+    "normalize": ("bonelift.cli.normalize", "bring the cases of a study into the radius frame, with overlays"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }

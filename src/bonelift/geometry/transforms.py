@@ -83,6 +83,20 @@ def is_rigid(target_from_source: ArrayLike, tolerance: float = 1e-6) -> bool:
     )
 
 
+def rigid_between(source: ArrayLike, target: ArrayLike) -> Float:
+    """target_from_source (4, 4), rigid with det +1, nearest in least squares to corresponding points (N, 3).
+
+    Source: Kabsch 1976, doi:10.1107/S0567739476001873.
+    """
+    a, b = (np.asarray(points, dtype=np.float64) for points in (source, target))
+    u, _, v_t = np.linalg.svd((b - b.mean(axis=0)).T @ (a - a.mean(axis=0)))
+    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ v_t))]) @ v_t
+    target_from_source = np.eye(4)
+    target_from_source[:3, :3] = rotation
+    target_from_source[:3, 3] = b.mean(axis=0) - rotation @ a.mean(axis=0)
+    return target_from_source
+
+
 def rotation_angle(target_from_source: ArrayLike) -> float:
     """Angle (rad, in [0, pi]) of the rotation part: how far two poses differ when given ``a_from_b``."""
     return float(Rotation.from_matrix(np.asarray(target_from_source)[:3, :3]).magnitude())
