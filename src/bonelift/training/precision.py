@@ -1,13 +1,33 @@
-"""Where and in which precision a network runs, and the one way in which its weights are updated."""
+"""Where and in which precision a network runs, and the one way in which its weights are updated.
+
+An update can be spread over several calls of a stage's step (gradient accumulation) and over several processes (data
+parallel): the loop says which part of an update a step is, ``apply_update`` adds gradients until the last part and
+then averages them over the processes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from bonelift.training.distributed import average_gradients
+
+_PART: ContextVar[tuple[int, int]] = ContextVar("part of an update", default=(0, 1))
+
+
+@contextmanager
+def part_of_update(index: int, count: int) -> Iterator[None]:
+    """The step inside is part ``index`` of ``count`` of one update; the last part makes it."""
+    token = _PART.set((index, count))
+    try:
+        yield
+    finally:
+        _PART.reset(token)
 
 
 def place(network: nn.Module, device: str, three_dimensional: bool = False) -> None:
@@ -30,8 +50,22 @@ def half_precision(enabled: bool, device: str) -> AbstractContextManager[None]:
 
 def clip_and_update(loss: Tensor, optimiser: Optimizer, parameters: Sequence[nn.Parameter], clip_norm: float) -> None:
     """One update, its gradient's norm held below ``clip_norm``; left out where the gradient is not finite."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
-    if torch.isfinite(norm):
-        optimiser.step()
+    if backward(loss, optimiser):
+        norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+        if torch.isfinite(norm):
+            optimiser.step()
+
+
+def backward(loss: Tensor, optimiser: Optimizer) -> bool:
+    """Add the gradient of ``loss``, a mean over the batch; True when the update's gradient is complete.
+
+    It is then the mean over the parts of the update and over all processes.
+    """
+    index, count = _PART.get()
+    if index == 0:
+        optimiser.zero_grad(set_to_none=True)
+    (loss / count if count > 1 else loss).backward()
+    if index < count - 1:
+        return False
+    average_gradients(parameter for group in optimiser.param_groups for parameter in group["params"])
+    return True
