@@ -64,14 +64,20 @@ def _run(arguments: list[str]) -> int:
     command = importlib.import_module(module_name)
     parser = OneLineParser(
         prog=f"bonelift {name}",
+        usage=getattr(command, "USAGE", None),
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=getattr(command, "EPILOG", None),
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_wide,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
     add_common_options(parser)
     return command.run(parser.parse_args(rest))
+
+
+def _wide(prog: str) -> RawDescriptionHelpFormatter:
+    """An option and what it means on one line, as far as that goes."""
+    return RawDescriptionHelpFormatter(prog, max_help_position=36, width=112)
 
 
 def _without_command(arguments: list[str]) -> int:

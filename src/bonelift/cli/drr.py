@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bonelift.images import LabelMap, Volume
     from bonelift.study.ct_drrs import DrrSettings, Viewpoint
 
+USAGE = "bonelift drr INPUT --out DIR [options]"
 EPILOG = """\
 Writes the images, camera.json and drr.json (poses, units, attenuation). PNG is 16 bit, grey level times
 integral_per_grey_level; nrrd and npy hold the line integrals themselves. A study gets a folder for each

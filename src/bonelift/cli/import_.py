@@ -13,10 +13,10 @@ from bonelift.images.bone_labels import BoneLabels
 from bonelift.study.importing import PAPER_SPACING_MM, ImportReport, ImportSettings, import_cases
 from bonelift.study.importing_sources import CaseSource, RadiographSource, read_table
 
+USAGE = "bonelift import --out STUDY (--table CSV | --case NAME ...) [options]"
 EPILOG = """\
-One case from options, or many from a table (CSV, one row a radiograph; columns: docs/study-folder.md).
-Cases are added to the study; one that is there from the same files is kept. Nothing of a DICOM header
-that tells who the patient is enters the study; text burnt into the pixels is not removed.
+One case, or many from a table (columns: docs/study-folder.md), added to the study. What in a DICOM header
+tells who the patient is does not enter it; text burnt into the pixels is not removed.
 
   bonelift import --out study --case w01 --patient p01 --side right --ct dicom/ --labels w01.seg.nrrd \\
       --landmarks w01.mrk.json --radiograph cr.dcm --view pa

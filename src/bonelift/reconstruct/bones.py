@@ -50,11 +50,12 @@ class Bones:
 def predict(
     drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle, method: Method | None = None
 ) -> Bones:
-    """Bones from the bone-only images of one wrist. method: None takes S where the model has it, and P and D otherwise.
+    """Bones from the bone-only images of one wrist. method: None takes the TL-embedding network, whose figures are in
+    docs/results/holdout.md.
 
     Raises InputError where S is asked of a model that has none.
     """
-    chosen: Method = method or ("shape" if bundle.shape else "tl")
+    chosen: Method = method or "tl"
     return _from_shape(drrs, views, bundle) if chosen == "shape" else _from_latents(drrs, views, bundle)
 
 

@@ -57,7 +57,7 @@ def reconstruct(
 ) -> Reconstruction:
     """The bones of one wrist from one or two of its radiographs (:func:`bonelift.reconstruct.inputs.read_radiographs`).
 
-    method: what turns bone-only images into bones; None takes the best that the model has
+    method: what turns bone-only images into bones; None takes the default
     (:func:`bonelift.reconstruct.bones.predict`). clock: told of each of STEPS as it begins, and returned as timings
     with what it timed before. Whatever could be read comes to an answer; how far to trust it is in ``quality``.
     """
