@@ -33,9 +33,10 @@ from tqdm import tqdm
 from bonelift.anatomy.shape_basis import BoneBasis, basis_arrays, basis_from_arrays, fit_basis
 from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
 from bonelift.images import LAPTOP_GRID
+from bonelift.images.volume import BONES
 from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle, save_bundle
 from bonelift.networks.pix2pix import Generator
-from bonelift.networks.shape_regressor import BONES, ShapeConfig, ShapeReader, new_shape_reader
+from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
 from bonelift.training.bare_samples import generate_bare_samples
 from bonelift.training.checkpoint import load_networks

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from bonelift.errors import InputError
-from bonelift.geometry import apply_transform, compose, invert_rigid, rigid_from_vector, translation, vector_from_rigid
-from bonelift.surface.align import align_points
+from bonelift.geometry import (
+    apply_transform,
+    compose,
+    invert_rigid,
+    rigid_between,
+    rigid_from_vector,
+    translation,
+    vector_from_rigid,
+)
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
@@ -49,13 +57,17 @@ class BoneBasis:
         """Numbers in a code: shape in SD, then placement in SD."""
         return len(self.modes) + PLACEMENT
 
+    @cached_property
+    def _shape_from_offset(self) -> Float:
+        """(K, V, 3): what an offset from the reference is multiplied with to give its share of each mode."""
+        weighted = self.modes * self.weights[None, :, None]
+        return weighted / np.einsum("kvx,kvx->k", weighted, self.modes)[:, None, None]
+
     def encode(self, points: Float) -> Float:
         """(V, 3) points of a bone in the radius frame, mm, to its code (length,)."""
-        radius_from_reference = align_points(self.reference, points, self.weights)
+        radius_from_reference = rigid_between(self.reference, points, self.weights)
         laid = apply_transform(invert_rigid(radius_from_reference), points)
-        weighted = self.modes * self.weights[None, :, None]
-        squares = np.einsum("kvx,kvx->k", weighted, self.modes)
-        shape = np.einsum("kvx,vx->k", weighted, laid - self.reference) / squares
+        shape = np.tensordot(self._shape_from_offset, laid - self.reference, axes=2)
         return np.concatenate([shape, self._placement(radius_from_reference) / self.placement_sd])
 
     def decode(self, code: NDArray[np.floating]) -> TriangleMesh:
@@ -104,14 +116,14 @@ def fit_basis(points: NDArray[np.floating], faces: NDArray[np.int32], count: int
     weights = _point_weights(TriangleMesh(reference, faces))
     laid = shapes
     for _ in range(3):
-        poses = [align_points(reference, shape, weights) for shape in shapes]
+        poses = [rigid_between(reference, shape, weights) for shape in shapes]
         laid = np.stack([apply_transform(invert_rigid(pose), shape) for pose, shape in zip(poses, shapes, strict=True)])
         reference = np.asarray(laid.mean(axis=0), dtype=np.float64)
     modes = _principal_modes(laid - reference, weights, count)
     seen = reference[:, 2] > SEEN_ABOVE_MM
     centre = np.asarray(np.average(reference[seen], axis=0, weights=weights[seen]), dtype=np.float64)
     basis = BoneBasis(reference, np.asarray(faces, dtype=np.int32), modes, centre, np.ones(PLACEMENT), weights)
-    placements = np.stack([basis._placement(align_points(reference, shape, weights)) for shape in shapes])
+    placements = np.stack([basis._placement(rigid_between(reference, shape, weights)) for shape in shapes])
     return BoneBasis(reference, basis.faces, modes, centre, placements.std(axis=0), weights)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonelift.cli.arguments import positive_float, positive_int, whole_number
+from bonelift.cli.arguments import positive_float, positive_int, whole_number, zero_or_more
 from bonelift.cli.console import Console, console_for
 from bonelift.errors import InputError
 
@@ -60,17 +60,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     how.add_argument("--format", choices=["png", "nrrd", "npy"], default="png", help="of the images (default: png)")
     how.add_argument("--threads", metavar="N", type=positive_int, default=1, help="default: 1")
     how.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a case of a study fails")
-
-
-def zero_or_more(text: str) -> float:
-    """An option's value as a finite number of 0 or above."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"{text} is not a number of 0 or above")
-    return value
 
 
 def run(options: Namespace) -> int:

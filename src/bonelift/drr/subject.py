@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from bonelift.drr.attenuation import MU_WATER_PER_MM, mu_from_hu
 from bonelift.errors import InputError
+from bonelift.geometry import translation
 from bonelift.images import LABEL_NAMES, RADIUS, ULNA, LabelMap, Volume
+from bonelift.images.volume import occupied_box
 
 Content = Literal["bones", "each bone", "arm", "bones and rest"]
 """Radius and ulna as one volume; as two; everything in the CT as one; radius, ulna and all else as three."""
@@ -68,15 +70,11 @@ def cropped_to_bones(ct: Volume, labels: LabelMap) -> tuple[Volume, LabelMap]:
     marked = (labels.labels == RADIUS) | (labels.labels == ULNA)
     if ct.values.shape != labels.labels.shape or not marked.any():
         return ct, labels
-    box, first = [], []
-    for axis in range(3):
-        present = np.flatnonzero(marked.any(axis=tuple(a for a in range(3) if a != axis)))
-        low = max(int(present[0]) - 1, 0)
-        box.append(slice(low, int(present[-1]) + 2))
-        first.append(low)
-    shift = np.eye(4)
-    shift[:3, 3] = first
+    first, last = occupied_box(marked)
+    first, last = np.maximum(first - 1, 0), last + 1
+    box = tuple(slice(low, high) for low, high in zip(first, last, strict=True))
+    shift = translation(first)
     return (
-        Volume(ct.values[tuple(box)], ct.world_from_voxel @ shift),
-        LabelMap(labels.labels[tuple(box)], labels.world_from_voxel @ shift, labels.names),
+        Volume(ct.values[box], ct.world_from_voxel @ shift),
+        LabelMap(labels.labels[box], labels.world_from_voxel @ shift, labels.names),
     )

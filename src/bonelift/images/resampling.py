@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bonelift.errors import InputError
-from bonelift.images.volume import LabelMap, Volume
+from bonelift.images.volume import LabelMap, Volume, occupied_box
 from bonelift.images.voxel_data import MAX_VOXELS
 
 Float = NDArray[np.float64]
@@ -135,9 +135,8 @@ def _signed_distance(
 ) -> tuple[tuple[slice, slice, slice] | None, NDArray[np.float32], NDArray[np.intp]]:
     """(box of the new grid that the label can reach, signed distance on a crop of the old one, its first index)."""
     mask = label_map.labels == value
-    occupied = [np.flatnonzero(mask.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
-    low = np.array([rows[0] for rows in occupied]) - _BAND_VOXELS
-    high = np.array([rows[-1] for rows in occupied]) + _BAND_VOXELS + 1
+    first_inside, past_inside = occupied_box(mask)
+    low, high = first_inside - _BAND_VOXELS, past_inside + _BAND_VOXELS
     crop = (
         _shifted(mask.astype(np.uint8), low, (int(high[0] - low[0]), int(high[1] - low[1]), int(high[2] - low[2]))) > 0
     )

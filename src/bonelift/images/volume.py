@@ -13,6 +13,8 @@ Float = NDArray[np.float64]
 
 BACKGROUND, RADIUS, ULNA = 0, 1, 2
 LABEL_NAMES: dict[int, str] = {RADIUS: "radius", ULNA: "ulna"}
+BONES = ("radius", "ulna")
+"""In the order of their labels, as in every array and code with a place for each."""
 
 
 def _check_grid(values: NDArray[np.generic], world_from_voxel: NDArray[np.generic]) -> None:
@@ -65,6 +67,12 @@ class LabelMap:
     def spacing_mm(self) -> Float:
         """(3,) edge lengths of a voxel along i, j, k."""
         return np.linalg.norm(self.world_from_voxel[:3, :3], axis=0)
+
+
+def occupied_box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and one-past-last index (3,), (3,) of the box of True voxels; there has to be one."""
+    rows = [np.flatnonzero(mask.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
+    return np.array([row[0] for row in rows]), np.array([row[-1] for row in rows]) + 1
 
 
 @dataclass(frozen=True)

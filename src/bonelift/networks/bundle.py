@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bonelift.anatomy.shape_basis import BoneBasis, basis_arrays, basis_from_arrays
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
+from bonelift.images.volume import BONES
 from bonelift.networks.locator import Locator, LocatorConfig
 from bonelift.networks.pix2pix import Generator, Pix2pixConfig
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
@@ -178,7 +179,7 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
             )
             if "shape" in config:
                 shape_config = _dataclass_from(ShapeConfig, config["shape"])
-                bases = (_read_basis(bone, tensors) for bone in ("radius", "ulna"))
+                bases = (_read_basis(bone, tensors) for bone in BONES)
                 bundle = replace(bundle, shape=new_shape_reader(shape_config, *bases))
         bundle = _with(bundle, drr_scale=float(config["drr_scale"]), weights_sha256=str(config["weights_sha256"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

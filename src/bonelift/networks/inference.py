@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from bonelift.errors import InputError
 from bonelift.images import Radiograph, View
 from bonelift.networks.bundle import ModelBundle
+from bonelift.networks.film_warp import warp
 from bonelift.networks.locator import soft_argmax_px
 from bonelift.networks.locator_input import locator_input
 
@@ -114,19 +114,10 @@ JITTERS = ((0.0, 0.0, 0.0), (1.0, 0.5, 0.7), (-1.0, -0.5, 0.7), (0.5, -1.0, -0.7
 
 def _jittered(picture: torch.Tensor) -> torch.Tensor:
     """(1, 1, H, W) to (JITTERS, 1, H, W)."""
-    height, width = picture.shape[-2:]
-    rows = []
-    for columns_px, rows_px, degrees in JITTERS:
-        cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-        rows.append(
-            [
-                [cosine, -sine * height / width, 2 * columns_px / width],
-                [sine * width / height, cosine, 2 * rows_px / height],
-            ]
-        )
-    theta = torch.tensor(np.array(rows), dtype=picture.dtype, device=picture.device)
-    grid = functional.affine_grid(theta, [len(rows), 1, height, width], align_corners=False)
-    return functional.grid_sample(picture.expand(len(rows), -1, -1, -1), grid, align_corners=False)
+    columns_px, rows_px, degrees = np.array(JITTERS).T
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)
+    return warp(picture.expand(len(JITTERS), -1, -1, -1), torch.from_numpy(old_from_new).to(picture))
 
 
 def predict_fields(drr: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:

@@ -17,8 +17,6 @@ from bonelift.errors import InputError
 from bonelift.images.film import FILM_SHAPE
 from bonelift.networks.tl_embedding import FilmReader
 
-BONES = ("radius", "ulna")
-
 
 @dataclass(frozen=True)
 class ShapeConfig:

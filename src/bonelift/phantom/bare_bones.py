@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bonelift.phantom.body import Anatomy, Body, bone_field, bone_interior, grid_from_first_voxel
-from bonelift.phantom.interior import Bone, fill_bone
-from bonelift.surface.mesh import TriangleMesh
+from bonelift.phantom.body import Anatomy, Body, BoneField, bone_field, fill_bones, grid_from_first_voxel
+from bonelift.phantom.interior import Bone
 
 if TYPE_CHECKING:
     from bonelift.anatomy.shape_model import WristShape
@@ -38,22 +37,15 @@ def bare_bones(
     low[2] = proximal_mm
     i, j, k = (int(n) for n in np.ceil((high - low) / spacing_mm) + 1)
     radius_from_voxel = grid_from_first_voxel(low, spacing_mm)
-    mineral = np.zeros((i, j, k), np.float32)
-    soft = np.full((i, j, k), WATER_G_CM3, np.float32)
-    labels = np.zeros((i, j, k), np.uint8)
-    bones: tuple[tuple[Bone, TriangleMesh], ...] = (("radius", shape.radius), ("ulna", shape.ulna))
-    for label, (bone, mesh) in enumerate(bones, start=1):
-        field = bone_field(mesh, radius_from_voxel, (i, j, k))
-        interior = bone_interior(rng, bone, anatomy.quality, field, radius_from_voxel)
-        fill_bone(
-            mineral,
-            soft,
-            labels,
-            label,
-            field.distance_mm,
-            field.first_index,
-            radius_from_voxel,
-            interior,
-            anatomy.texture,
-        )
-    return Body(mineral, soft, labels, radius_from_voxel)
+    body = Body(
+        np.zeros((i, j, k), np.float32),
+        np.full((i, j, k), WATER_G_CM3, np.float32),
+        np.zeros((i, j, k), np.uint8),
+        radius_from_voxel,
+    )
+    fields: dict[Bone, BoneField] = {
+        "radius": bone_field(shape.radius, radius_from_voxel, (i, j, k)),
+        "ulna": bone_field(shape.ulna, radius_from_voxel, (i, j, k)),
+    }
+    fill_bones(body, fields, anatomy, rng)
+    return body

@@ -137,19 +137,7 @@ def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator,
     fill_soft(tissue, soft, radius_from_voxel[:3, 3], spacing_mm)
 
     fields = {bone: _cropped(field, first, last) for bone, field in fields.items()}
-    for label, (bone, field) in enumerate(fields.items(), start=1):
-        interior = bone_interior(rng, bone, anatomy.quality, field, radius_from_voxel)
-        fill_bone(
-            mineral,
-            soft,
-            labels,
-            label,
-            field.distance_mm,
-            field.first_index,
-            radius_from_voxel,
-            interior,
-            anatomy.texture,
-        )
+    fill_bones(Body(mineral, soft, labels, radius_from_voxel), fields, anatomy, rng)
     free, free_first = _room_for_carpus(anatomy.carpus, fields, radius_from_voxel, size)
     place_carpus(
         anatomy.carpus,
@@ -164,6 +152,23 @@ def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator,
         anatomy.texture.coarse,
     )
     return Body(mineral, soft, labels, radius_from_voxel)
+
+
+def fill_bones(body: Body, fields: dict[Bone, BoneField], anatomy: Anatomy, rng: np.random.Generator) -> None:
+    """Draw the inside of radius and ulna, in this order, and write them into the arrays of ``body``."""
+    for label, (bone, field) in enumerate(fields.items(), start=1):
+        interior = bone_interior(rng, bone, anatomy.quality, field, body.radius_from_voxel)
+        fill_bone(
+            body.mineral_g_cm3,
+            body.soft_g_cm3,
+            body.labels,
+            label,
+            field.distance_mm,
+            field.first_index,
+            body.radius_from_voxel,
+            interior,
+            anatomy.texture,
+        )
 
 
 def bone_field(mesh: TriangleMesh, radius_from_voxel: Float, shape: tuple[int, int, int]) -> BoneField:

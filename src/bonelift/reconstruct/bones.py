@@ -14,16 +14,16 @@ from bonelift.anatomy.measurements import measure
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID, LabelGrid, View
+from bonelift.images.volume import BONES
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.inference import decode_fields, predict_latent, read_shape
 from bonelift.surface.clip import clip_below
 from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.surface.voxelize import occupancy, signed_distance_grid
+from bonelift.surface.voxelize import soft_label
 
 SHOWN_ABOVE_MM = -40.0
 """Bones are shown and scored at and above this height of the radius frame; their proximal end is open there."""
-BONES = ("radius", "ulna")
 SURFACE_LEVEL = 0.5
 
 
@@ -74,15 +74,9 @@ def _from_shape(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bun
     assert bundle.shape is not None  # read_shape has checked it
     parts = np.split(code, [bundle.shape.radius.length])
     whole = {name: bundle.shape.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}
-    fields = [surface_field(whole[name], LAPTOP_GRID) for name in BONES]
+    fields = [soft_label(whole[name], LAPTOP_GRID) for name in BONES]
     surfaces = {name: clip_below(mesh, SHOWN_ABOVE_MM) for name, mesh in whole.items()}
     return Bones(np.stack(fields), LAPTOP_GRID, surfaces, code, "shape")
-
-
-def surface_field(mesh: TriangleMesh, grid: LabelGrid) -> NDArray[np.float32]:
-    """(I, J, K) soft label of a closed surface in the radius frame, mm."""
-    distance = signed_distance_grid(mesh, grid.shape, grid.radius_from_voxel, band_mm=2 * grid.spacing_mm)
-    return occupancy(distance, grid.spacing_mm)
 
 
 def bone_surface(field: NDArray[np.floating], grid: LabelGrid) -> TriangleMesh:

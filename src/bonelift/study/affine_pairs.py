@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 
 from bonelift import RESEARCH_NOTICE
 from bonelift.errors import InputError
+from bonelift.networks.film_warp import warp
 from bonelift.report.palette import lettering
-from bonelift.training.augmentation import AffineRange, random_affines, warp
+from bonelift.training.augmentation import AffineRange, random_affines
 
 PAIRS_PER_RADIOGRAPH = 100
 AFFINE_SPREAD = AffineRange(translation_px=8.0, rotation_deg=15.0, scale=0.1, shear=0.05)

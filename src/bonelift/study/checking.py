@@ -17,12 +17,12 @@ import numpy as np
 
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
-from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.images.reading import read_radiograph
 from bonelift.images.volume import LabelMap, Volume
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.study.checking_bones import check_bones
 from bonelift.study.findings import Finding, Level
-from bonelift.study.folder import StudyCase, StudyRadiograph, read_pose, read_study
+from bonelift.study.folder import StudyCase, StudyRadiograph, radiograph_options, read_pose, read_study
 
 FINEST_MM, COARSEST_MM, COARSE_MM = 0.15, 2.0, 1.3
 LARGEST_ANISOTROPY = 2.6
@@ -169,13 +169,7 @@ def check_radiograph(folder: Path, case: StudyCase, entry: StudyRadiograph, labe
         camera = _tried(findings, "camera", lambda: camera_from_file(folder / camera_file))
         if camera is None:
             return findings
-    options = RadiographOptions(
-        side=case.side,
-        view=entry.view,
-        camera=camera.camera if camera else None,
-        source_to_object_mm=camera.source_to_object_mm if camera else None,
-        invert=entry.invert,
-    )
+    options = radiograph_options(case, entry, camera)
     film = _tried(findings, "radiograph", lambda: read_radiograph(folder / entry.file, options))
     if film is None:
         return findings

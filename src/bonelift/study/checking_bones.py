@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonelift.anatomy.automatic_landmarks import side_evidence
+from bonelift.anatomy.automatic_landmarks import SHORTEST_MM, side_evidence
 from bonelift.anatomy.landmark_names import NOTCH_VOLAR, STYLOID
 from bonelift.errors import InputError
 from bonelift.images import RADIUS, ULNA, LabelMap, Volume
 from bonelift.images.markups import read_landmarks
-from bonelift.images.volume import LABEL_NAMES
+from bonelift.images.volume import LABEL_NAMES, occupied_box
 from bonelift.study.findings import Finding
 from bonelift.study.folder import StudyCase
 from bonelift.surface.mesh import TriangleMesh
@@ -28,7 +28,6 @@ Float = NDArray[np.float64]
 REACH_MM, FAR_MM = 2.5, 6.0
 """A landmark farther from the radius's surface is worth a look, or is an error."""
 REFERENCE_LINE_MM = (18.0, 42.0)
-SHORT_RADIUS_MM = 45.0
 LEAST_CONTRAST_HU, LOW_CONTRAST_HU = 150.0, 300.0
 SHIFTS_MM = (-6.0, -3.0, 3.0, 6.0)
 BETTER_ELSEWHERE = 1.1
@@ -47,8 +46,8 @@ def check_bones(folder: Path, case: StudyCase, ct: Volume, labels: LabelMap) -> 
         findings += _label_findings(name, rim, whole_share(labels, value))
     radius, ulna = label_surface(labels, RADIUS), label_surface(labels, ULNA)
     facts["radius_mm"] = round(_length(radius), 1)
-    if facts["radius_mm"] < SHORT_RADIUS_MM:
-        text = f"only {facts['radius_mm']:.0f} mm of radius are labelled; its shaft axis needs {SHORT_RADIUS_MM:.0f} mm"
+    if facts["radius_mm"] < SHORTEST_MM:
+        text = f"only {facts['radius_mm']:.0f} mm of radius are labelled; its shaft axis needs {SHORTEST_MM:.0f} mm"
         findings.append(Finding("error", "labels", text))
         return findings, facts
     try:
@@ -78,10 +77,10 @@ class RimContrast:
 def rim_contrast(ct: Volume, labels: LabelMap, value: int) -> RimContrast:
     """Contrast of one label's rim on the CT of the same grid, here and moved by SHIFTS_MM along each axis."""
     inside = labels.labels == value
-    rows = [np.flatnonzero(inside.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
+    first, last = occupied_box(inside)
     margin = np.ceil(4.0 / ct.spacing_mm).astype(int)
-    first = np.array([max(0, int(r[0] - m)) for r, m in zip(rows, margin, strict=True)])
-    box = tuple(slice(int(f), int(r[-1] + m + 1)) for f, r, m in zip(first, rows, margin, strict=True))
+    first, last = np.maximum(first - margin, 0), last + margin
+    box = tuple(slice(low, high) for low, high in zip(first, last, strict=True))
     inside = inside[box]
     depth = np.asarray(ndimage.distance_transform_edt(inside, ct.spacing_mm))
     outside = np.asarray(ndimage.distance_transform_edt(~inside, ct.spacing_mm))

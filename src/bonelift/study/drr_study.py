@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.images import read_labels, read_landmarks, read_volume
+from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.study.ct_drrs import DRR_FILE, DrrSettings, anatomical_viewpoint, render, write_drr_set
 from bonelift.study.folder import StudyCase, read_study
 
@@ -74,20 +74,7 @@ def _claim(out: Path, settings: DrrSettings, camera: XrayCamera) -> None:
         "intrinsics": camera.image_from_camera.tolist(),
         "sdd_mm": camera.sdd_mm,
     }
-    known = out / SETTINGS_FILE
-    try:
-        if known.is_file():
-            if json.loads(known.read_text(encoding="utf-8")) != content:
-                raise InputError(f"{out}: holds DRRs of other settings ({SETTINGS_FILE}); pass another --out")
-            return
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: is not empty and holds no DRRs of a study; pass a new folder as --out")
-        out.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); pass another --out") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{known}: is damaged; pass another --out") from error
+    claim_folder(out, SETTINGS_FILE, content, "DRRs of a study")
 
 
 def _case_row(
@@ -110,28 +97,21 @@ def _write_case(
     landmarks = read_landmarks(study_folder / case.landmarks)
     viewpoint = anatomical_viewpoint(ct, labels, landmarks, case.side, camera, settings.view)
     drrs = render(ct, labels, viewpoint, settings, np.random.default_rng(case_seed(settings.seed, case.case)), threads)
-    staging = out / f".{case.case}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
+    sources: dict[str, str | None] = {
+        "case": case.case,
+        "patient": case.patient,
+        "side": case.side,
+        "ct": case.ct,
+        "labels": case.labels,
+        "landmarks": case.landmarks,
+    }
     try:
-        staging.mkdir()
-        sources: dict[str, str | None] = {
-            "case": case.case,
-            "patient": case.patient,
-            "side": case.side,
-            "ct": case.ct,
-            "labels": case.labels,
-            "landmarks": case.landmarks,
-        }
-        write_drr_set(staging, drrs, settings, viewpoint, sources)
-        os.replace(staging, out / case.case)
+        with whole_folder(out / case.case) as staging:
+            write_drr_set(staging, drrs, settings, viewpoint, sources)
     except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
         raise InputError(
             f"{out / case.case}: cannot be written ({error.strerror}); free the disk or pass another --out"
         ) from error
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
 
 
 def _write_table(path: Path, rows: list[CaseRow]) -> None:

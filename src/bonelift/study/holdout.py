@@ -16,26 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
-from bonelift.geometry import apply_transform
+from bonelift.geometry import apply_transform, rigid_between
 from bonelift.images import LabelGrid, Radiograph, Side
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.bundle import ModelBundle
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
-from bonelift.phantom.xray_geometry import FILM_SPREAD, WristGeometry, draw_geometry
+from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
 from bonelift.reconstruct import bones as reconstruction
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
 from bonelift.reconstruct.job import Reconstruction, reconstruct
 from bonelift.study.virtual_cohort import mirrored_camera
-from bonelift.surface.align import align_points, rigid_align
+from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
+from bonelift.training.bare_samples import bare_drr
 from bonelift.training.virtual_samples import (
     VirtualSampleConfig,
-    cut_film,
-    film_drr,
     patient_occupancy,
 )
 
@@ -149,18 +148,7 @@ def ct_drr(patient: VirtualPatient, seed: int) -> NDArray[np.float32]:
     """FILM_SHAPE DRR of the patient's virtual CT at a random PA pose, the film cut as in training (with its errors)."""
     rng = np.random.default_rng([seed, 3])
     bones = bone_attenuation(*scan(patient.body, rng, draw_scan_settings(rng)))
-    config = VirtualSampleConfig()
-    geometry: WristGeometry = draw_geometry(rng, "pa", config.exposure_px, config.exposure_spacing_mm)
-    nothing = np.zeros(config.exposure_px, dtype=np.float32)
-    assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
-    film = cut_film(
-        Radiograph(nothing, geometry.camera, "right", "pa", assumed_mm),
-        geometry,
-        rng,
-        config.landmark_error_mm,
-        config.landmark_error_deg,
-    )
-    return film_drr(bones, film, geometry.camera_from_radius)
+    return bare_drr(bones, rng, "pa", VirtualSampleConfig())
 
 
 def grid_floor(shape: WristShape, grid: LabelGrid) -> dict[str, TriangleMesh]:
@@ -194,9 +182,9 @@ def procrustes_mean(shapes: NDArray[np.float64], rounds: int = 4) -> NDArray[np.
     steering = plain[:, 2] > SHOWN_ABOVE_MM - 5
     mean = plain
     for _ in range(rounds):
-        laid = [apply_transform(align_points(shape[steering], mean[steering]), shape) for shape in shapes]
+        laid = [apply_transform(rigid_between(shape[steering], mean[steering]), shape) for shape in shapes]
         mean = np.mean(laid, axis=0)
-    return apply_transform(align_points(mean[steering], plain[steering]), mean)
+    return apply_transform(rigid_between(mean[steering], plain[steering]), mean)
 
 
 def summary(rows: Sequence[ScoreRow]) -> list[dict[str, float | str | int]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +26,7 @@ from bonelift.images.bone_labels import read_bone_labels
 from bonelift.images.dicom_identity import identifying_element
 from bonelift.images.markups import read_landmarks, write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.images.output_folder import whole_folder
 from bonelift.images.radiograph import View
 from bonelift.images.raster import write_png
 from bonelift.images.reading import RadiographOptions, read_radiograph
@@ -44,6 +44,7 @@ from bonelift.study.folder import (
     Study,
     StudyCase,
     StudyRadiograph,
+    case_from_entry,
     read_pose,
     read_study,
     write_pose,
@@ -187,16 +188,10 @@ def _imported_case(folder: Path, source: CaseSource, settings: ImportSettings) -
         digest = source_digest(source, settings)
         if final.exists():
             return _kept_case(final, digest), False
-        staging = folder / f".{source.case}.partial"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
-        try:
+        with whole_folder(final) as staging:
             case, facts = write_case(staging, source, settings)
             content = {"case": asdict(case), "inputs_sha256": digest, **facts}
             (staging / CASE_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            os.replace(staging, final)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
         return case, True
     except InputError as error:
         raise InputError(f"case {source.case}: {error}") from error
@@ -210,10 +205,8 @@ def _imported_case(folder: Path, source: CaseSource, settings: ImportSettings) -
 def _kept_case(final: Path, digest: str) -> StudyCase:
     try:
         content = json.loads((final / CASE_FILE).read_text(encoding="utf-8"))
-        entry = content["case"]
-        radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
-        case, known = StudyCase(**{**entry, "radiographs": radiographs}), content["inputs_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        case, known = case_from_entry(content["case"]), content["inputs_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{final.name} is there, and damaged or not imported; remove the folder to import it"
         ) from error

@@ -7,10 +7,8 @@ Source of the frame: Shiode et al. 2021, Methods. Landmarks are the study's or f
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +21,7 @@ from bonelift.geometry import invert_rigid, rotation_angle
 from bonelift.images import LAPTOP_GRID, PAPER_GRID, RADIUS, ULNA, LabelGrid, LabelMap, Volume
 from bonelift.images.markups import read_landmarks, write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.resampling import resample_volume
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.report.palette import png_bytes
@@ -71,7 +70,7 @@ def normalise_study(
     cases = [case for case in read_study(folder).cases if chosen in (None, case.case)]
     if not cases:
         raise InputError(f"{folder}: has no case {chosen!r}; expected one of its study.json")
-    _claim(out, settings)
+    claim_folder(out, SETTINGS_FILE, asdict(settings), "a normalised study")
     report = NormaliseReport()
     for case in cases:
         on_case(case.case)
@@ -80,24 +79,6 @@ def normalise_study(
         except InputError as error:
             report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
     return report
-
-
-def _claim(out: Path, settings: NormaliseSettings) -> None:
-    content = {"grid": settings.grid, "landmarks": settings.landmarks}
-    known = out / SETTINGS_FILE
-    try:
-        if known.is_file():
-            if json.loads(known.read_text(encoding="utf-8")) != content:
-                raise InputError(f"{out}: was made with other settings ({SETTINGS_FILE}); pass another --out")
-            return
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: is not empty and no normalised study; pass a new folder as --out")
-        out.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); pass another --out") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{known.name}: is damaged; pass another --out") from error
 
 
 def normalised_folder(folder: Path, out: Path, case: StudyCase, settings: NormaliseSettings) -> dict[str, Any]:
@@ -110,16 +91,11 @@ def normalised_folder(folder: Path, out: Path, case: StudyCase, settings: Normal
     landmarks = chosen_landmarks(folder, case, settings.landmarks, found)
     normalised = normalise_case(ct, labels, landmarks, case.side)
     facts = frame_facts(case, settings, normalised, found)
-    staging = out / f".{case.case}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
     try:
-        _write(staging, ct, normalised, landmarks, GRIDS[settings.grid], case, facts)
-        os.replace(staging, final)
+        with whole_folder(final) as staging:
+            _write(staging, ct, normalised, landmarks, GRIDS[settings.grid], case, facts)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror}); make room or pass another --out") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return facts
 
 

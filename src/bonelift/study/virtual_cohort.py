@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -28,13 +26,14 @@ from bonelift.geometry.camera_files import write_camera_json
 from bonelift.images import Side, View, Volume
 from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.raster import write_png
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient, wrist_of
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
-from bonelift.study.folder import Study, StudyCase, StudyRadiograph, write_pose, write_study
+from bonelift.study.folder import Study, StudyCase, StudyRadiograph, case_from_entry, write_pose, write_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.files import write_stl
 
@@ -154,20 +153,7 @@ def _claim(folder: Path, settings: CohortSettings) -> None:
     if not settings.is_plain:  # its plan hangs together, so it cannot grow
         shape = ("patients", "scans", "turned", "with_radiographs")
         content |= {name: getattr(settings, name) for name in shape}
-    known = folder / SETTINGS_FILE
-    try:
-        if known.is_file():
-            if json.loads(known.read_text(encoding="utf-8")) != content:
-                raise InputError(f"{folder}: holds a cohort of other settings ({SETTINGS_FILE}); pass another --out")
-            return
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder}: is not empty and no virtual cohort; pass a new folder as --out")
-        folder.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); pass another --out") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{known}: is damaged; pass another --out") from error
+    claim_folder(folder, SETTINGS_FILE, content, "a virtual cohort")
 
 
 def _made(folder: Path, settings: CohortSettings, todo: Sequence[PlannedCase], workers: int):
@@ -204,10 +190,13 @@ def scanned_patient(seed: int, number: int) -> VirtualPatient:
 
 def write_case(folder: Path, settings: CohortSettings, planned: PlannedCase) -> str:
     """Make one CT of a patient and its radiographs as a folder that appears whole or not at all. Returns its name."""
+    with whole_folder(folder / planned.name) as staging:
+        _write_case_files(staging, settings, planned)
+    return planned.name
+
+
+def _write_case_files(staging: Path, settings: CohortSettings, planned: PlannedCase) -> None:
     name = planned.name
-    staging = folder / f".{name}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
     seed = patient_seed(settings, planned.patient)
     side: Side = "left" if planned.patient % 2 else "right"
     rng = np.random.default_rng([seed, 2, planned.number] if planned.number else [seed, 2])
@@ -240,17 +229,13 @@ def write_case(folder: Path, settings: CohortSettings, planned: PlannedCase) -> 
         truth_meshes={bone: f"{name}/true-{bone}.stl" for bone in BONES},
     )
     (staging / CASE_FILE).write_text(json.dumps(asdict(case), indent=1) + "\n", encoding="utf-8")
-    os.replace(staging, folder / name)
-    return name
 
 
 def read_case(case_folder: Path) -> StudyCase:
     """What :func:`write_case` wrote of a case."""
     try:
-        entry = json.loads((case_folder / CASE_FILE).read_text(encoding="utf-8"))
-        radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
-        return StudyCase(**{**entry, "radiographs": radiographs})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return case_from_entry(json.loads((case_folder / CASE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{case_folder}: is damaged ({error}); remove it and run simulate again") from error
 
 

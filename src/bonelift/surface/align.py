@@ -55,21 +55,6 @@ def rigid_align(source: TriangleMesh, target: TriangleMesh, starts: Starts = "ne
     return min(poses, key=lambda pose: _score(pose, *fine))
 
 
-def align_points(source: Float, target: Float, weights: Float | None = None) -> Float:
-    """target_from_source (4, 4), rigid, that brings corresponding points (N, 3) closest in the weighted least squares.
-
-    weights: (N,) >= 0, or None for equal ones. Source: Kabsch 1976 (doi:10.1107/S0567739476001873).
-    """
-    weights = np.ones(len(source)) if weights is None else weights
-    middle, aim = np.average(source, axis=0, weights=weights), np.average(target, axis=0, weights=weights)
-    left, _, right = np.linalg.svd((source - middle).T @ ((target - aim) * weights[:, None]))
-    handed = np.diag([1, 1, np.sign(np.linalg.det(left @ right))])
-    matrix = np.eye(4)
-    matrix[:3, :3] = (left @ handed @ right).T
-    matrix[:3, 3] = aim - matrix[:3, :3] @ middle
-    return matrix
-
-
 def _prepare(mesh: TriangleMesh, count: int, tree: SurfaceTree | None = None) -> _Surface:
     normals = mesh.area_normals_mm2
     length = np.linalg.norm(normals, axis=1, keepdims=True)

@@ -6,26 +6,24 @@ network is the number of different bones that it has seen.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
+from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model
 from bonelift.images import Radiograph, View, Volume
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.patient import wrist_of
 from bonelift.phantom.xray_geometry import draw_geometry
 from bonelift.training.samples import LATERAL, PA, DrrSamples, SurfaceSamples, chunk_folders, save_chunk
-from bonelift.training.virtual_samples import VirtualSampleConfig, cut_film, film_drr, surface_samples
+from bonelift.training.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ class BarePatient:
 def bare_patient(seed: int, model: ShapeModel, drrs: int, config: VirtualSampleConfig) -> BarePatient:
     """The bones of virtual patient ``seed`` through a virtual CT, and ``drrs`` DRRs of them on films that are cut as in
     :func:`bonelift.training.virtual_samples.sample_film`. The shape is that of ``make_patient(seed)``."""
-    shape_seed, anatomy_seed, tissue_seed = np.random.SeedSequence(seed).spawn(3)
-    shape = sample_wrist(model, np.random.default_rng(shape_seed))
+    _, anatomy_seed, tissue_seed = np.random.SeedSequence(seed).spawn(3)
+    shape = wrist_of(seed, model)
     anatomy = draw_anatomy(shape, np.random.default_rng(anatomy_seed))
     body = bare_bones(shape, anatomy, np.random.default_rng(tissue_seed))
     rng = np.random.default_rng([seed, 4])
@@ -74,17 +72,9 @@ def generate_bare_samples(
     """DrrSamples and SurfaceSamples of the patients ``seeds`` in chunks; chunks that exist already are kept."""
     config = config or VirtualSampleConfig()
     done = min(len(chunk_folders(folder, SurfaceSamples)), len(chunk_folders(folder, DrrSamples)))
-    todo = list(seeds)[done * chunk :]
     make = partial(bare_patient, model=load_shape_model(), drrs=drrs, config=config)
-    with (
-        multiprocessing.get_context("spawn").Pool(workers) as pool,
-        tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc="virtual bones", disable=quiet) as bar,
-    ):
-        results = pool.imap(make, todo)
-        for index in range(done, done + -(-len(todo) // chunk)):
-            patients = list(islice(results, chunk))
-            save_bare_patients(folder, index, index * chunk, patients)
-            bar.update(len(patients))
+    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual bones", quiet):
+        save_bare_patients(folder, index, index * chunk, patients)
 
 
 def save_bare_patients(folder: Path, index: int, first_row: int, patients: Sequence[BarePatient]) -> None:

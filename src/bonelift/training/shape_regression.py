@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bonelift.anatomy.shape_basis import BoneBasis
+from bonelift.images.volume import BONES
+from bonelift.networks.film_warp import warp
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices, surface_errors
 from bonelift.networks.tl_embedding import DRR_SCALE
-from bonelift.training.augmentation import AffineRange, random_affines, vary_drr, warp
+from bonelift.training.augmentation import AffineRange, random_affines, vary_drr
 from bonelift.training.loop import LoopConfig, Stage, train
 from bonelift.training.precision import clip_and_update, place
 from bonelift.training.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
@@ -141,7 +143,7 @@ def _validate(network: ShapeRegressor, sources: dict[str, _Coded], metrics: Tens
             codes = network(picture, torch.from_numpy(source.view[rows]).to(device))
             errors.append(surface_errors(codes, source.codes[torch.from_numpy(rows)].to(device), metrics))
         mean = torch.cat(errors).mean(dim=0)
-        for bone, row in zip(("radius", "ulna"), mean, strict=True):
+        for bone, row in zip(BONES, mean, strict=True):
             scalars[f"{name}_{bone}_mm"], scalars[f"{name}_{bone}_rigid_mm"] = (float(value) for value in row)
     network.train()
     return scalars

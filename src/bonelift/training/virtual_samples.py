@@ -8,11 +8,12 @@ range of seeds is a cohort: ranges that do not overlap share no patient.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
-from bonelift.surface.voxelize import occupancy, signed_distance_grid
+from bonelift.surface.voxelize import soft_label
 from bonelift.training.samples import (
     LATERAL,
     PA,
@@ -43,6 +44,7 @@ from bonelift.training.samples import (
 )
 
 Float = NDArray[np.float64]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,7 @@ class FilmSample:
 
 def patient_occupancy(shape: WristShape, grid: LabelGrid) -> NDArray[np.uint8]:
     """(2, I, J, K) partial-volume labels of radius and ulna on the grid of the radius frame, 0 to 255."""
-    fields = [
-        occupancy(
-            signed_distance_grid(bone, grid.shape, grid.radius_from_voxel, band_mm=2 * grid.spacing_mm), grid.spacing_mm
-        )
-        for bone in (shape.radius, shape.ulna)
-    ]
-    return np.round(255 * np.stack(fields)).astype(np.uint8)
+    return np.round(255 * np.stack([soft_label(bone, grid) for bone in (shape.radius, shape.ulna)])).astype(np.uint8)
 
 
 def cut_film(
@@ -222,16 +218,24 @@ def generate_samples(
         *([FilmSamples] if config.films else []),
     ]
     done = min(len(chunk_folders(folder, kind)) for kind in kinds)
-    todo = list(seeds)[done * chunk :]
     make = partial(sample_patient, model=load_shape_model(), grid=grid, config=config)
+    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual patients", quiet):
+        save_patients(folder, index, index * chunk, patients)
+
+
+def made_in_chunks(
+    make: Callable[[int], Made], seeds: Sequence[int], chunk: int, done: int, workers: int, title: str, quiet: bool
+) -> Iterator[tuple[int, list[Made]]]:
+    """(index of the chunk, what ``make`` gives for each of its seeds), in order, after the first ``done`` chunks."""
+    todo = list(seeds)[done * chunk :]
     with (
         multiprocessing.get_context("spawn").Pool(workers) as pool,
-        tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc="virtual patients", disable=quiet) as bar,
+        tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc=title, disable=quiet) as bar,
     ):
         results = pool.imap(make, todo)
         for index in range(done, done + -(-len(todo) // chunk)):
             patients = list(islice(results, chunk))
-            save_patients(folder, index, index * chunk, patients)
+            yield index, patients
             bar.update(len(patients))
 
 
