@@ -152,6 +152,7 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
         # Labels run to z = -44, meshes to -40; both bones are shafts, so only z differs by some mm.
         assert np.allclose(points.mean(axis=0)[:2], mesh.vertices.mean(axis=0)[:2], atol=2.0)
     assert facts["side"] == side
+    assert facts["model"]["method"] == "tl"
     assert facts["quality"]["score"] == pytest.approx(result.quality.score)
     assert all(entry["value"] is not None or entry["reason"] for entry in facts["measurements"])
     text = (folder / "report.html").read_text() + json.dumps(facts)
