@@ -7,12 +7,13 @@
 Stages, in order of what they need: ``shapes`` (wrists alone), ``samples`` (films, DRRs, whole images), ``bones``
 (DRRs alone), ``validation``; ``autoencoder`` (step 1; needs shapes), ``locator`` and ``pix2pix`` (need samples),
 ``predictor`` (step 2; needs samples and the autoencoder), ``finetune`` (step 3; needs all of these); ``basis``,
-``shape`` (the shape regressor; needs bones, samples and the basis); ``bundle`` (writes src/bonelift/models/default;
+``films`` (of patients that the generator never sees, so that its DRRs of them err as they will in use), ``shape`` (the
+shape regressor; needs bones, films and the basis); ``bundle`` (writes src/bonelift/models/default;
 networks that were not trained here are taken over from the packaged model).
 Training may start while samples and bones are still being made.
 
-Seeds: shapes 200000.., bones 300000.., training patients 100000.., validation patients 800000... Evaluation uses 900000
-and above.
+Seeds: shapes 200000.., bones 300000.., films 400000.., training patients 100000.., validation patients 800000...
+Evaluation uses 900000 and above.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ from tqdm import tqdm
 
 from bonelift.anatomy.shape_basis import BoneBasis, basis_arrays, basis_from_arrays, fit_basis
 from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
+from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID
 from bonelift.images.volume import BONES
 from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle, save_bundle
 from bonelift.networks.pix2pix import Generator
-from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
+from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
 from bonelift.training.bare_samples import generate_bare_samples
 from bonelift.training.checkpoint import load_networks
@@ -55,7 +57,7 @@ from bonelift.training.shape_regression import (
 from bonelift.training.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 from bonelift.training.virtual_samples import VirtualSampleConfig, generate_samples, generate_shapes
 
-SHAPE_SEEDS, BARE_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS = 200_000, 300_000, 100_000, 800_000
+SHAPE_SEEDS, BARE_SEEDS, TRAINING_SEEDS, FILM_SEEDS, VALIDATION_SEEDS = 200_000, 300_000, 100_000, 400_000, 800_000
 VALIDATION_PATIENTS = 48
 SEED = 0
 SHAPE_MODES = 80
@@ -87,14 +89,22 @@ def run_stage(arguments: argparse.Namespace) -> dict[str, float]:
     elif arguments.stage == "samples":
         seeds = range(TRAINING_SEEDS, TRAINING_SEEDS + arguments.patients)
         generate_samples(
-            samples, seeds, LAPTOP_GRID, VirtualSampleConfig(films=4, locator_images=2), workers=arguments.workers
+            samples,
+            seeds,
+            LAPTOP_GRID,
+            VirtualSampleConfig(films=4, locator_images=2),
+            workers=arguments.workers,
         )
+    elif arguments.stage == "films":
+        seeds = range(FILM_SEEDS, FILM_SEEDS + arguments.patients)
+        config = VirtualSampleConfig(films=12, locator_images=0)
+        generate_samples(work / "films", seeds, LAPTOP_GRID, config, workers=arguments.workers)
     elif arguments.stage == "bones":
         generate_bare_samples(work / "bones", range(BARE_SEEDS, BARE_SEEDS + arguments.patients))
     elif arguments.stage == "basis":
         write_basis(work / "basis", arguments.patients)
     elif arguments.stage == "shape":
-        return run_shape_stage(work, preset, minutes)
+        return run_shape_stage(work, preset, minutes, arguments.from_packaged)
     elif arguments.stage == "validation":
         seeds = range(VALIDATION_SEEDS, VALIDATION_SEEDS + VALIDATION_PATIENTS)
         generate_samples(validation, seeds, LAPTOP_GRID, VirtualSampleConfig(films=4, locator_images=4))
@@ -125,8 +135,11 @@ def run_stage(arguments: argparse.Namespace) -> dict[str, float]:
         networks = loaded_tl(work, preset, "predictor", None)
         translators = build_pix2pix(preset.pix2pix, SEED)
         load_networks(work / "pix2pix", {"generator": translators.generator})
-        drrs = [translate_films(translators.generator, load_samples(d, FilmSamples)) for d in (samples, validation)]
-        return train_finetune(samples, validation, networks, config, work / "finetune", *drrs)
+        drrs, seen = (
+            translate_films(translators.generator, load_samples(folder, FilmSamples))
+            for folder in (samples, validation)
+        )
+        return train_finetune(samples, validation, networks, config, work / "finetune", drrs, seen)
     elif arguments.stage == "bundle":
         return write_bundle(work, preset, arguments.name, Path(arguments.out))
     return {}
@@ -151,7 +164,7 @@ def read_bases(folder: Path) -> tuple[BoneBasis, BoneBasis]:
     return radius, ulna
 
 
-def run_shape_stage(work: Path, preset: Preset, minutes: float | None) -> dict[str, float]:
+def run_shape_stage(work: Path, preset: Preset, minutes: float | None, from_packaged: bool) -> dict[str, float]:
     """S, on bare bones and on the generator's DRRs of films."""
     bases = read_bases(work / "basis")
     translators = build_pix2pix(preset.pix2pix, SEED)
@@ -161,11 +174,27 @@ def run_shape_stage(work: Path, preset: Preset, minutes: float | None) -> dict[s
         translators = replace(translators, generator=load_bundle().generator)
     films, validation = (
         FilmDrrs(folder, translate_films(translators.generator, load_samples(folder, FilmSamples), bfloat16=False))
-        for folder in (work / "samples", work / "validation")
+        for folder in (work / "films", work / "validation")
     )
-    network = build_shape_regressor(ShapeConfig(bases[0].length + bases[1].length), SEED)
-    config = ShapeTraining(timed(LoopConfig(10_000, 1e-3, "cosine", 100, validate_every=250), minutes), film_share=0.25)
+    network = build_shape_regressor(ShapeConfig(bases[0].length + bases[1].length, reads_film=True), SEED)
+    if from_packaged:
+        load_packaged_shape_regressor(network)
+    rate = 5e-4 if from_packaged else 1e-3
+    config = ShapeTraining(timed(LoopConfig(10_000, rate, "cosine", 100, validate_every=250), minutes), film_share=0.6)
     return train_shape_regressor(work / "bones", validation, network, bases, config, work / "shape", films)
+
+
+def load_packaged_shape_regressor(network: ShapeRegressor) -> None:
+    """The packaged S; where that has read DRRs alone, the film's weights start at 0. The bases must be the same."""
+    packaged = load_bundle().shape
+    if packaged is None:
+        raise InputError("the packaged model has no shape regressor to start from")
+    weights = packaged.network.state_dict()
+    first = next(iter(weights))
+    if not packaged.config.reads_film:
+        drr, view = weights[first].split(1, dim=1)
+        weights[first] = torch.cat([drr, torch.zeros_like(drr), view], dim=1)
+    network.load_state_dict(weights)
 
 
 def write_bundle(work: Path, preset: Preset, name: str, out: Path) -> dict[str, float]:
@@ -211,7 +240,7 @@ def read_stages(work: Path) -> list[dict[str, object]]:
 def trained_shape_reader(work: Path, generator: Generator) -> tuple[ShapeReader, dict[str, object]]:
     """S, and the metadata that its use needs: spread of its codes, and their errors by view on validation films."""
     radius, ulna = read_bases(work / "basis")
-    reader = new_shape_reader(ShapeConfig(radius.length + ulna.length), radius, ulna)
+    reader = new_shape_reader(ShapeConfig(radius.length + ulna.length, reads_film=True), radius, ulna)
     load_networks(work / "shape", {"shape_regressor": reader.network})
     reader.network.eval()
     films = load_samples(work / "validation", FilmSamples)
@@ -222,20 +251,26 @@ def trained_shape_reader(work: Path, generator: Generator) -> tuple[ShapeReader,
         view: np.sqrt((errors[films.view == code] ** 2).mean(axis=0)).round(4).tolist()
         for view, code in (("pa", PA), ("lateral", LATERAL))
     }
-    training = load_samples(work / "samples", FilmSamples)
+    training = first_films(load_samples(work / "films", FilmSamples), 2000)
     training = replace(training, drr=translate_films(generator, training, bfloat16=False))
     return reader, {"shape_error_sd": error_sd, "shape_code": code_spread(reader.network, training)}
 
 
+def first_films(films: FilmSamples, count: int) -> FilmSamples:
+    return FilmSamples(films.radiograph[:count], films.drr[:count], films.patient[:count], films.view[:count])
+
+
 @torch.no_grad()
 def read_codes(network: FilmReader, films: FilmSamples) -> NDArray[np.float32]:
-    """(N, outputs) of the DRRs of ``films``."""
+    """(N, outputs) of the DRRs of ``films``; S reads the films as well."""
     network.eval()
     codes = []
     for start in range(0, len(films.drr), 64):
         part = slice(start, start + 64)
-        drr = torch.from_numpy(films.drr[part].astype(np.float32))[:, None] / DRR_SCALE
-        codes.append(network(drr, torch.from_numpy(films.view[part])).numpy())
+        pictures = torch.from_numpy(films.drr[part].astype(np.float32))[:, None] / DRR_SCALE
+        if isinstance(network, ShapeRegressor) and network.reads_film:
+            pictures = torch.cat([pictures, torch.from_numpy(films.radiograph[part].astype(np.float32))[:, None]], 1)
+        codes.append(network(pictures, torch.from_numpy(films.view[part])).numpy())
     return np.concatenate(codes)
 
 
@@ -251,6 +286,7 @@ def main() -> None:
     stages = (
         "shapes",
         "bones",
+        "films",
         "basis",
         "shape",
         "samples",
@@ -270,7 +306,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(DEFAULT_BUNDLE), help="folder written by the bundle stage")
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--from-packaged", action="store_true", help="pix2pix: start from the packaged generator")
+    parser.add_argument("--from-packaged", action="store_true", help="pix2pix, shape: start from packaged weights")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

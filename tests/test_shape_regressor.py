@@ -75,8 +75,8 @@ def cohort(tmp_path_factory) -> Path:
     return folder
 
 
-def network_for(bases):
-    config = ShapeConfig(bases[0].length + bases[1].length, (4, 8, 8, 16), (1, 1, 1), 16, (32, 32))
+def network_for(bases, reads_film=False):
+    config = ShapeConfig(bases[0].length + bases[1].length, (4, 8, 8, 16), (1, 1, 1), 16, (32, 32), reads_film)
     return build_shape_regressor(config, 0), config
 
 
@@ -95,6 +95,32 @@ def test_it_learns_the_width_of_a_bone(cohort, bases, tmp_path):
     # Widths differ by 0.17 x 6 mm (SD), about 0.5 mm of surface; one batch is learned to a fraction of that.
     assert metrics["drr_radius_rigid_mm"] < 0.15
     assert metrics["drr_ulna_rigid_mm"] < 0.15
+
+
+def test_what_the_translation_lost_is_read_from_the_film(cohort, bases, tmp_path):
+    """The generator's DRRs are all alike here: only the films tell the widths."""
+    loop = replace(LOOP, updates=400, validate_every=400)
+    config = replace(TRAINING, loop=loop, film_share=0.75, gan_share=1.0, film_hidden=0.2)
+    network, _ = network_for(bases, reads_film=True)
+    films = FilmDrrs(cohort, np.broadcast_to(drrs_of(np.ones((1, 2))), (PATIENTS, 32, 32)).astype(np.float16))
+    metrics = train_shape_regressor(cohort, films, network, bases, config, tmp_path, films, quiet=True)
+    for bone in BONES:
+        assert metrics[f"film_{bone}_rigid_mm"] < 0.15
+        assert metrics[f"drr_{bone}_rigid_mm"] < 0.15
+        assert metrics[f"gan_{bone}_rigid_mm"] > 0.2  # all that can be said without the film is the mean
+
+
+def test_a_film_is_read_where_the_model_reads_films(bases):
+    drr, film = (drrs_of(np.full((1, 2), width))[0].astype(np.float32) for width in (0.8, 1.2))
+    torch.manual_seed(0)
+    bundle = new_bundle("toy", GRID, TL, PIX2PIX, LOCATOR, {})
+    network, config = network_for(bases, reads_film=True)
+    reader = replace(bundle, shape=replace(new_shape_reader(config, *bases), network=network))
+    alone, beside = read_shape([drr], ["pa"], reader), read_shape([drr], ["pa"], reader, [film])
+    assert np.abs(alone - beside).max() > 1e-4
+    np.testing.assert_array_equal(read_shape([drr], ["pa"], reader, [np.zeros_like(film)]), alone)
+    plain = toy_bundle(bases)
+    np.testing.assert_array_equal(read_shape([drr], ["pa"], plain, [film]), read_shape([drr], ["pa"], plain))
 
 
 def test_same_seed_same_weights_with_films_too(cohort, bases, tmp_path):

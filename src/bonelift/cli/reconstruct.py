@@ -85,13 +85,16 @@ def run_job(
     clock = Stopwatch(on_step)
     with clock.step("read"):
         radiographs = read_radiographs(inputs)
-    with clock.step("load model"):
-        # Imported now: torch takes seconds, and a wrong file or option is reported before them.
-        from bonelift.networks.bundle import load_bundle
-        from bonelift.reconstruct.job import reconstruct
+    # Imported now: numba and torch take seconds, and a wrong file or option is reported before them.
+    from bonelift.drr.warm_up import kernels_compiling
 
-        bundle = load_bundle(model, device)
-    return reconstruct(radiographs, bundle, clock, method)
+    with kernels_compiling():
+        with clock.step("load model"):
+            from bonelift.networks.bundle import load_bundle
+            from bonelift.reconstruct.job import reconstruct
+
+            bundle = load_bundle(model, device)
+        return reconstruct(radiographs, bundle, clock, method)
 
 
 def image_inputs(options: Namespace) -> list[ImageInput]:

@@ -46,7 +46,7 @@ def march_gradient(
     """
     rays, slopes = np.empty((7, RAYS)), np.zeros((2, RAYS), dtype=np.int32)
     fixed0, fixed1 = np.empty(RAYS, dtype=np.int32), np.empty(RAYS, dtype=np.int32)
-    slope0, slope1 = np.empty(RAYS, dtype=np.int32), np.empty(RAYS, dtype=np.int32)
+    slope0, slope1 = slopes[0], slopes[1]
     values, across0, across1 = np.empty(RAYS, np.float32), np.empty(RAYS, np.float32), np.empty(RAYS, np.float32)
     moment0, moment1 = np.empty(RAYS, np.float32), np.empty(RAYS, np.float32)
     sums = np.empty((image.shape[0], 5, RAYS))
@@ -55,7 +55,7 @@ def march_gradient(
     for row0 in range(window[0] + part * TILE, window[1], parts * TILE):
         for column0 in range(window[2], window[3], TILE):
             sign = _trace_tile(axis, source, directions, camera, window, share, row0, column0, rays, slopes)
-            slope0[:], slope1[:], sums[:] = slopes[0], slopes[1], 0
+            sums[:] = 0
             for chunk in range(summed.shape[0]):
                 first, last = _slices(sign, source[2], chunk, sizes[2])
                 if first >= last:
@@ -182,13 +182,12 @@ def scatter(
     the same order, however many there are.
     """
     rays, slopes = np.empty((7, RAYS)), np.zeros((2, RAYS), dtype=np.int32)
-    steps_mm, cast = np.empty(RAYS, np.float32), np.empty((weights.shape[0], RAYS), np.float32)
+    steps_mm, cast = rays[STEP_MM], np.empty((weights.shape[0], RAYS), np.float32)
     stride0, stride1 = np.int32(strides[0]), np.int32(strides[1])
     both = np.int32(strides[0] + strides[1])
     for row0 in range(window[0], window[1], TILE):
         for column0 in range(window[2], window[3], TILE):
             sign = _trace_tile(axis, source, directions, camera, window, share, row0, column0, rays, slopes)
-            steps_mm[:] = rays[STEP_MM]
             if not _load_tile(weights, steps_mm, row0, column0, cast):
                 continue
             for chunk in range(part, summed.shape[0], parts):

@@ -96,8 +96,8 @@ def _trace_tile(axis, source, directions, camera, window, share, row0, column0, 
         rays[STEP_MM, index] = share * math.sqrt(x * x + y * y + z * z) / a2 if ours and not outside else 0.0
         rays[SIGN, index] = sign
         rays[ALONG, index] = d2 if z > 0 else -d2
-        slopes[0, index] = np.int32(np.round(slope0 * ONE))
-        slopes[1, index] = np.int32(np.round(slope1 * ONE))
+        slopes[0, index] = np.int32(math.floor(slope0 * ONE + 0.5))
+        slopes[1, index] = np.int32(math.floor(slope1 * ONE + 0.5))
     return low if low == high else 0.0
 
 
@@ -170,14 +170,14 @@ def march_forward(
     channels = image.shape[0]
     rays, slopes = np.empty((7, RAYS)), np.zeros((2, RAYS), dtype=np.int32)
     fixed0, fixed1 = np.empty(RAYS, dtype=np.int32), np.empty(RAYS, dtype=np.int32)
-    slope0, slope1 = np.empty(RAYS, dtype=np.int32), np.empty(RAYS, dtype=np.int32)
+    slope0, slope1 = slopes[0], slopes[1]
     partial, sums = np.empty(RAYS, dtype=np.float32), np.empty((channels, RAYS), dtype=np.float32)
     stride0, stride1 = np.int32(strides[0]), np.int32(strides[1])
     both = np.int32(strides[0] + strides[1])
     for row0 in range(window[0] + part * TILE, window[1], parts * TILE):
         for column0 in range(window[2], window[3], TILE):
             sign = _trace_tile(axis, source, directions, camera, window, share, row0, column0, rays, slopes)
-            slope0[:], slope1[:], sums[:] = slopes[0], slopes[1], 0
+            sums[:] = 0
             for chunk in range(summed.shape[0]):
                 first, last = _slices(sign, source[2], chunk, sizes[2])
                 if first >= last:

@@ -153,6 +153,14 @@ def _absolute_sum(row):
 
 
 @njit(cache=True, nogil=True)
+def _all_finite(row):
+    for value in row:  # noqa: SIM110 - a generator does not compile
+        if not np.isfinite(value):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
 def _scan(values, occupied, part, parts, finite):
     """Mark occupied blocks; clear ``finite[part]`` at a NaN or infinity. Each part takes its own blocks along i."""
     channels, size_i, size_j, size_k = values.shape
@@ -164,7 +172,7 @@ def _scan(values, occupied, part, parts, finite):
                     total = _absolute_sum(row)
                     if total == 0:
                         continue
-                    if not np.isfinite(total) and not np.isfinite(row).all():
+                    if not np.isfinite(total) and not _all_finite(row):
                         finite[part] = False
                     marks = occupied[block_i, j // BLOCK]
                     for k in range(size_k):

@@ -87,9 +87,16 @@ def decode_fields(latent: NDArray[np.floating], bundle: ModelBundle) -> NDArray[
 
 
 @torch.no_grad()
-def read_shape(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> NDArray[np.float64]:
+def read_shape(
+    drrs: Sequence[NDArray[np.floating]],
+    views: Sequence[View],
+    bundle: ModelBundle,
+    films: Sequence[NDArray[np.floating]] | None = None,
+) -> NDArray[np.float64]:
     """S: (outputs,) shape codes of radius and ulna, in SD, from DRRs of one wrist (FILM_SHAPE, line integrals).
 
+    films: what the DRRs were translated from (``Film.pixels``); None for DRRs of a CT. A model that does not read films
+    ignores them.
     Each film is read JITTERS times, a little moved and turned, and the readings averaged. Several films are weighed,
     number by number, by the inverse square of the error that their view had on validation patients
     (metadata "shape_error_sd"; equally where a model does not know it).
@@ -99,8 +106,13 @@ def read_shape(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bund
     if not drrs or len(drrs) != len(views):
         raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
     codes = []
-    for drr, view in zip(drrs, views, strict=True):
-        picture = _jittered(_picture("DRR", drr, bundle) / bundle.drr_scale)
+    for drr, view, film in zip(drrs, views, films or [None] * len(drrs), strict=True):
+        picture = _picture("DRR", drr, bundle) / bundle.drr_scale
+        if bundle.shape.config.reads_film:
+            picture = torch.cat(
+                [picture, torch.zeros_like(picture) if film is None else _picture("film", film, bundle)], 1
+            )
+        picture = _jittered(picture)
         codes.append(bundle.shape.network(picture, _view(view, bundle).expand(len(picture))).double().mean(dim=0))
     known = bundle.metadata.get("shape_error_sd", {})
     sds = [np.asarray(known.get(view, np.ones(len(codes[0]))), dtype=np.float64) for view in views]
@@ -113,7 +125,7 @@ JITTERS = ((0.0, 0.0, 0.0), (1.0, 0.5, 0.7), (-1.0, -0.5, 0.7), (0.5, -1.0, -0.7
 
 
 def _jittered(picture: torch.Tensor) -> torch.Tensor:
-    """(1, 1, H, W) to (JITTERS, 1, H, W)."""
+    """(1, C, H, W) to (JITTERS, C, H, W)."""
     columns_px, rows_px, degrees = np.array(JITTERS).T
     cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)

@@ -20,13 +20,15 @@ from bonelift.networks.tl_embedding import FilmReader
 
 @dataclass(frozen=True)
 class ShapeConfig:
-    """Sizes of S; see FilmReader. outputs: numbers in both bones' codes, radius first."""
+    """Sizes of S; see FilmReader. outputs: numbers in both bones' codes, radius first. reads_film: S sees the film that
+    the DRR was translated from as a second picture, all 0 where there is none."""
 
     outputs: int
     channels: tuple[int, int, int, int] = (16, 32, 64, 128)
     blocks: tuple[int, int, int] = (1, 2, 2)
     hidden: int = 384
     film_shape: tuple[int, int] = FILM_SHAPE
+    reads_film: bool = False
 
     def __post_init__(self) -> None:
         if self.outputs < 1 or any(n % 16 for n in self.film_shape):
@@ -34,10 +36,18 @@ class ShapeConfig:
 
 
 class ShapeRegressor(FilmReader):
-    """S: DRR film and view to codes (N, outputs) in standard deviations of the population."""
+    """S: DRR, perhaps the film, and view to codes (N, outputs) in standard deviations of the population."""
 
     def __init__(self, config: ShapeConfig) -> None:
-        super().__init__(config.film_shape, config.channels, config.blocks, config.hidden, config.outputs)
+        super().__init__(
+            config.film_shape,
+            config.channels,
+            config.blocks,
+            config.hidden,
+            config.outputs,
+            pictures=2 if config.reads_film else 1,
+        )
+        self.reads_film = config.reads_film
 
 
 @dataclass(frozen=True, eq=False)

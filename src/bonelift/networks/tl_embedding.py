@@ -118,13 +118,13 @@ def _halve(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
 
 
 class FilmReader(nn.Module):
-    """A picture of the standard film and its view to a vector.
+    """Pictures on the standard film and their view to a vector.
 
     Batch normalisation rather than group or instance: those would cancel the film's overall gain, which carries the
     bone's thickness. The last map is flattened, not averaged: where things are is what has to be read.
 
     channels: at 1/2, 1/4, 1/8 and 1/16 of the film. blocks: residual blocks at 1/4, 1/8 and 1/16. hidden: width of the
-    layer between the flattened map and the ``outputs`` numbers.
+    layer between the flattened map and the ``outputs`` numbers. pictures: channels of the input.
     """
 
     def __init__(
@@ -134,9 +134,10 @@ class FilmReader(nn.Module):
         blocks: tuple[int, int, int],
         hidden: int,
         outputs: int,
+        pictures: int = 1,
     ) -> None:
         super().__init__()
-        layers = _halve(2, channels[0], 5)
+        layers = _halve(pictures + 1, channels[0], 5)
         for before, after, count in zip(channels[:-1], channels[1:], blocks, strict=True):
             layers += _halve(before, after, 3)
             layers += [ResidualBlock(after) for _ in range(count)]
@@ -146,9 +147,10 @@ class FilmReader(nn.Module):
         pixels = prod(film_shape) // 16**2
         self.to_latent = nn.Sequential(nn.Linear(squeezed * pixels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
-    def forward(self, drr: Tensor, view: Tensor) -> Tensor:
-        """drr: (N, 1, 160, 128) line integrals / DRR_SCALE; view: (N,) 0 PA, 1 lateral. Returns (N, outputs)."""
-        return self.to_latent(self.convolutions(with_view(drr, view)).flatten(1))
+    def forward(self, pictures: Tensor, view: Tensor) -> Tensor:
+        """pictures: (N, pictures, 160, 128), first the line integrals / DRR_SCALE; view: (N,) 0 PA, 1 lateral.
+        Returns (N, outputs)."""
+        return self.to_latent(self.convolutions(with_view(pictures, view)).flatten(1))
 
 
 class Predictor(FilmReader):
@@ -165,6 +167,6 @@ class Predictor(FilmReader):
 
 
 def with_view(image: Tensor, view: Tensor) -> Tensor:
-    """(N, 1, H, W) and (N,) to (N, 2, H, W): the view becomes a constant channel, -1 PA or +1 lateral."""
+    """(N, C, H, W) and (N,) to (N, C + 1, H, W): the view becomes a constant channel, -1 PA or +1 lateral."""
     channel = (2.0 * view.to(image.dtype) - 1.0).view(-1, 1, 1, 1).expand_as(image[:, :1])
     return torch.cat([image, channel], dim=1)

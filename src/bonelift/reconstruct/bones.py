@@ -48,7 +48,11 @@ class Bones:
 
 
 def predict(
-    drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle, method: Method | None = None
+    drrs: Sequence[NDArray[np.floating]],
+    views: Sequence[View],
+    bundle: ModelBundle,
+    method: Method | None = None,
+    films: Sequence[NDArray[np.floating]] | None = None,
 ) -> Bones:
     """Bones from the bone-only images of one wrist. method: None takes the TL-embedding network, whose figures are in
     docs/results/holdout.md.
@@ -56,7 +60,7 @@ def predict(
     Raises InputError where S is asked of a model that has none.
     """
     chosen: Method = method or "tl"
-    return _from_shape(drrs, views, bundle) if chosen == "shape" else _from_latents(drrs, views, bundle)
+    return _from_shape(drrs, views, bundle, films) if chosen == "shape" else _from_latents(drrs, views, bundle)
 
 
 def _from_latents(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> Bones:
@@ -68,9 +72,14 @@ def _from_latents(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], b
     return Bones(fields, bundle.grid, surfaces, latent)
 
 
-def _from_shape(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> Bones:
-    """S(DRR): surfaces from the shape code; the fields are their voxels on a grid that holds every wrist."""
-    code = read_shape(drrs, views, bundle)
+def _from_shape(
+    drrs: Sequence[NDArray[np.floating]],
+    views: Sequence[View],
+    bundle: ModelBundle,
+    films: Sequence[NDArray[np.floating]] | None,
+) -> Bones:
+    """S(DRR, film): surfaces from the shape code; the fields are their voxels on a grid that holds every wrist."""
+    code = read_shape(drrs, views, bundle, films)
     assert bundle.shape is not None  # read_shape has checked it
     parts = np.split(code, [bundle.shape.radius.length])
     whole = {name: bundle.shape.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}

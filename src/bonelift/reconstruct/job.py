@@ -72,7 +72,7 @@ def reconstruct(
     with clock.step("translate"):
         drrs = tuple(translate(film.film.pixels, view, bundle) for film, view in zip(films, views, strict=True))
     with clock.step("predict"):
-        bones = predict(drrs, views, bundle, method)
+        bones = predict(drrs, views, bundle, method, [film.film.pixels for film in films])
     with clock.step("place"):
         placed = place_on_films(bones, films, drrs) if bones.complete else ()
     with clock.step("measure"):

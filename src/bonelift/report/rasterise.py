@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +36,17 @@ def render_attributes(
 @numba.njit(cache=True)
 def _pixel_box(a, b, c, shape):  # pragma: no cover - compiled
     """First and last column and row, inside the image, of the triangle."""
-    left = max(0, int(np.ceil(max(min(a[0], b[0], c[0]), -1.0))))
-    right = min(shape[1] - 1, int(np.floor(min(max(a[0], b[0], c[0]), shape[1] + 1.0))))
-    top = max(0, int(np.ceil(max(min(a[1], b[1], c[1]), -1.0))))
-    bottom = min(shape[0] - 1, int(np.floor(min(max(a[1], b[1], c[1]), shape[0] + 1.0))))
+    left, right = _pixel_range(a[0], b[0], c[0], shape[1])
+    top, bottom = _pixel_range(a[1], b[1], c[1], shape[0])
     return left, right, top, bottom
+
+
+@numba.njit(cache=True)
+def _pixel_range(a, b, c, size):  # pragma: no cover - compiled
+    # Two by two: numba takes a second over min and max of a tuple.
+    low, high = min(a, min(b, c)), max(a, max(b, c))
+    first, last = math.ceil(min(max(low, 0.0), size * 1.0)), math.floor(max(min(high, size - 1.0), -1.0))
+    return int(first), int(last)
 
 
 @numba.njit(cache=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from bonelift.images.volume import BONES
 from bonelift.networks.film_warp import warp
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices, surface_errors
 from bonelift.networks.tl_embedding import DRR_SCALE
-from bonelift.training.augmentation import AffineRange, random_affines, vary_drr
+from bonelift.training.augmentation import AffineRange, random_affines, vary_drr, vary_film
 from bonelift.training.loop import LoopConfig, Stage, train
 from bonelift.training.precision import clip_and_update, place
 from bonelift.training.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
@@ -28,13 +28,15 @@ Bases = tuple[BoneBasis, BoneBasis]
 @dataclass(frozen=True)
 class ShapeTraining:
     """film_share: part of each batch that comes from films, where given; gan_share: part of those that is the
-    generator's DRR instead of the true one. affine, variation: as in PredictorTraining. rigid_weight: of the error
+    generator's DRR instead of the true one. film_hidden: part of the generator's DRRs that come without their film,
+    where S reads films; true DRRs always do. affine, variation: as in PredictorTraining. rigid_weight: of the error
     after rigid alignment beside that as predicted."""
 
     loop: LoopConfig
     batch: int = 32
     film_share: float = 0.5
     gan_share: float = 0.75
+    film_hidden: float = 0.3
     rigid_weight: float = 1.5
     affine: AffineRange = field(default_factory=lambda: AffineRange(2.0, 2.0, 0.003, 0.005))
     variation: float = 1.0
@@ -58,6 +60,8 @@ class _Coded:
     view: NDArray[np.uint8]
     codes: Tensor
     """(N, outputs) of each DRR's patient."""
+    film: NDArray[np.float16] | None = None
+    """(N, H, W), what the DRRs were translated from."""
 
 
 def build_shape_regressor(config: ShapeConfig, seed: int, device: str = "cpu") -> ShapeRegressor:
@@ -106,14 +110,19 @@ def _load_films(films: FilmDrrs, bases: Bases) -> tuple[_Coded, _Coded]:
     count = min(len(samples.drr), len(films.gan_drr))
     rows = torch.from_numpy(codes[samples.patient[:count]])
     view = samples.view[:count]
-    return _Coded(samples.drr[:count], view, rows), _Coded(films.gan_drr[:count], view, rows)
+    film = samples.radiograph[:count]
+    return _Coded(samples.drr[:count], view, rows), _Coded(films.gan_drr[:count], view, rows, film)
+
+
+def _rows(source: _Coded, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+    """(rows, 2, H, W) of DRR / DRR_SCALE and film (0 where there is none), view, codes."""
+    drr = source.drr[rows].astype(np.float32) / DRR_SCALE
+    film = np.zeros_like(drr) if source.film is None else source.film[rows].astype(np.float32)
+    return torch.from_numpy(np.stack([drr, film], 1)), torch.from_numpy(source.view[rows]), source.codes[rows]
 
 
 def _draw(source: _Coded, count: int, generator: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Picture / DRR_SCALE (count, 1, H, W), view, codes."""
-    chosen = generator.integers(0, len(source.drr), count)
-    picture = torch.from_numpy(source.drr[chosen].astype(np.float32))[:, None] / DRR_SCALE
-    return picture, torch.from_numpy(source.view[chosen]), source.codes[torch.from_numpy(chosen)]
+    return _rows(source, generator.integers(0, len(source.drr), count))
 
 
 def _batch(
@@ -124,13 +133,18 @@ def _batch(
     if films:
         from_gan = round(config.gan_share * from_films)
         parts += [_draw(films[0], from_films - from_gan, generator), _draw(films[1], from_gan, generator)]
-    picture, view, codes = (torch.cat(tensors).to(config.device) for tensors in zip(*parts, strict=True))
-    picture = warp(picture, random_affines(len(picture), config.affine, picture.device))
-    return vary_drr(picture, config.variation), view, codes
+    pictures, view, codes = (torch.cat(tensors).to(config.device) for tensors in zip(*parts, strict=True))
+    hidden = torch.rand(len(pictures), 1, 1, device=pictures.device) < config.film_hidden
+    shown = (pictures[:, 1].amax(dim=(1, 2), keepdim=True) > 0) & ~hidden
+    pictures = warp(pictures, random_affines(len(pictures), config.affine, pictures.device))
+    drr, film = vary_drr(pictures[:, :1], config.variation), vary_film(pictures[:, 1:], config.variation)
+    return torch.cat([drr, film * shown[:, None]], dim=1), view, codes
 
 
 @torch.no_grad()
-def _validate(network: ShapeRegressor, sources: dict[str, _Coded], metrics: Tensor, device: str) -> dict[str, float]:
+def _validate(
+    network: ShapeRegressor, sources: dict[str, _Coded], metrics: Tensor, pictures: int, device: str
+) -> dict[str, float]:
     """Root mean square surface distance (mm, mean over films) by source, bone and alignment; PA films only."""
     network.eval()
     scalars = {}
@@ -139,9 +153,8 @@ def _validate(network: ShapeRegressor, sources: dict[str, _Coded], metrics: Tens
         errors = []
         for start in range(0, len(pa), VALIDATION_BATCH):
             rows = pa[start : start + VALIDATION_BATCH]
-            picture = torch.from_numpy(source.drr[rows].astype(np.float32))[:, None].to(device) / DRR_SCALE
-            codes = network(picture, torch.from_numpy(source.view[rows]).to(device))
-            errors.append(surface_errors(codes, source.codes[torch.from_numpy(rows)].to(device), metrics))
+            seen, view, codes = (tensor.to(device) for tensor in _rows(source, rows))
+            errors.append(surface_errors(network(seen[:, :pictures], view), codes, metrics))
         mean = torch.cat(errors).mean(dim=0)
         for bone, row in zip(BONES, mean, strict=True):
             scalars[f"{name}_{bone}_mm"], scalars[f"{name}_{bone}_rigid_mm"] = (float(value) for value in row)
@@ -159,7 +172,8 @@ def train_shape_regressor(
     films: FilmDrrs | None = None,
     quiet: bool = False,
 ) -> dict[str, float]:
-    """Train S; resumes where ``run`` stands. Returns the last validation: errors in mm from true and generator's DRRs.
+    """Train S; resumes where ``run`` stands. Returns the last validation: errors in mm from true DRRs (drr), from the
+    generator's (gan) and, where S reads films, from those with their films (film).
 
     bones: folder with DrrSamples and SurfaceSamples, which may grow. films: joins ``film_share`` of each batch.
     """
@@ -169,11 +183,14 @@ def train_shape_regressor(
     optimiser = torch.optim.AdamW(parameters, lr=config.loop.learning_rate, weight_decay=1e-3)
     film_sources = _load_films(films, bases) if films else None
     true_drrs, gan_drrs = _load_films(validation, bases)
-    sources = {"drr": true_drrs, "gan": gan_drrs}
+    pictures = 2 if network.reads_film else 1
+    sources = {"drr": true_drrs, "gan": replace(gan_drrs, film=None)}
+    if network.reads_film:
+        sources["film"] = gan_drrs
 
     def step(held: _Held, generator: np.random.Generator, progress: float) -> dict[str, float]:
         picture, view, codes = _batch(held.coded, film_sources, config, generator)
-        errors = surface_errors(network(picture, view), codes, metrics)
+        errors = surface_errors(network(picture[:, :pictures], view), codes, metrics)
         loss = (errors.mean(dim=0) @ weights).sum()
         clip_and_update(loss, optimiser, parameters, config.clip_norm)
         return {"loss": loss.item(), "mm": float(errors[:, :, 1].detach().mean())}
@@ -184,7 +201,7 @@ def train_shape_regressor(
         {"adam": optimiser},
         lambda held: _load_bones(bones, bases, held),
         step,
-        lambda: _validate(network, sources, metrics, config.device),
+        lambda: _validate(network, sources, metrics, pictures, config.device),
         {k: v for k, v in asdict(config).items() if k not in ("loop", "device")},
     )
     network.train()
