@@ -86,7 +86,7 @@ def run_job(
     with clock.step("read"):
         radiographs = read_radiographs(inputs)
     # Imported now: numba and torch take seconds, and a wrong file or option is reported before them.
-    from bonelift.drr.warm_up import kernels_compiling
+    from bonelift.cli.warm_up import kernels_compiling
 
     with kernels_compiling():
         with clock.step("load model"):
