@@ -19,6 +19,7 @@ Evaluation uses 900000 and above.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import subprocess
@@ -35,6 +36,7 @@ from bonelift.anatomy.shape_basis import BoneBasis, basis_arrays, basis_from_arr
 from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
 from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID
+from bonelift.images.film import FILM_SHAPE
 from bonelift.images.volume import BONES
 from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle, save_bundle
 from bonelift.networks.pix2pix import Generator
@@ -173,8 +175,7 @@ def run_shape_stage(work: Path, preset: Preset, minutes: float | None, from_pack
     else:  # no new pix2pix: S learns to read the packaged one
         translators = replace(translators, generator=load_bundle().generator)
     films, validation = (
-        FilmDrrs(folder, translate_films(translators.generator, load_samples(folder, FilmSamples), bfloat16=False))
-        for folder in (work / "films", work / "validation")
+        FilmDrrs(folder, translated(folder, translators.generator)) for folder in (work / "films", work / "validation")
     )
     network = build_shape_regressor(ShapeConfig(bases[0].length + bases[1].length, reads_film=True), SEED)
     if from_packaged:
@@ -182,6 +183,18 @@ def run_shape_stage(work: Path, preset: Preset, minutes: float | None, from_pack
     rate = 5e-4 if from_packaged else 1e-3
     config = ShapeTraining(timed(LoopConfig(10_000, rate, "cosine", 100, validate_every=250), minutes), film_share=0.6)
     return train_shape_regressor(work / "bones", validation, network, bases, config, work / "shape", films)
+
+
+def translated(folder: Path, generator: Generator) -> NDArray[np.float16]:
+    """The generator's DRR of every film in ``folder``, kept beside them so that a stage can be taken up again soon."""
+    weights = hashlib.sha256(b"".join(t.numpy().tobytes() for t in generator.state_dict().values())).hexdigest()
+    path = folder / f"translated-{weights[:12]}.npy"
+    known = np.load(path, allow_pickle=False) if path.exists() else np.empty((0, *FILM_SHAPE), np.float16)
+    new = later_films(load_samples(folder, FilmSamples), len(known))
+    if len(new.drr):
+        known = np.concatenate([known, translate_films(generator, new, bfloat16=False)])
+        np.save(path, known)
+    return known
 
 
 def load_packaged_shape_regressor(network: ShapeRegressor) -> None:
@@ -244,20 +257,20 @@ def trained_shape_reader(work: Path, generator: Generator) -> tuple[ShapeReader,
     load_networks(work / "shape", {"shape_regressor": reader.network})
     reader.network.eval()
     films = load_samples(work / "validation", FilmSamples)
-    films = replace(films, drr=translate_films(generator, films, bfloat16=False))
+    films = replace(films, drr=translated(work / "validation", generator))
     true_codes = encode_surfaces(load_samples(work / "validation", SurfaceSamples), (radius, ulna))
     errors = read_codes(reader.network, films) - true_codes[films.patient]
     error_sd = {
         view: np.sqrt((errors[films.view == code] ** 2).mean(axis=0)).round(4).tolist()
         for view, code in (("pa", PA), ("lateral", LATERAL))
     }
-    training = first_films(load_samples(work / "films", FilmSamples), 2000)
-    training = replace(training, drr=translate_films(generator, training, bfloat16=False))
+    training = load_samples(work / "films", FilmSamples)
+    training = replace(training, drr=translated(work / "films", generator))
     return reader, {"shape_error_sd": error_sd, "shape_code": code_spread(reader.network, training)}
 
 
-def first_films(films: FilmSamples, count: int) -> FilmSamples:
-    return FilmSamples(films.radiograph[:count], films.drr[:count], films.patient[:count], films.view[:count])
+def later_films(films: FilmSamples, first: int) -> FilmSamples:
+    return FilmSamples(films.radiograph[first:], films.drr[first:], films.patient[first:], films.view[first:])
 
 
 @torch.no_grad()

@@ -164,7 +164,7 @@ def ray_fans(
         raise InputError(f"drr: image_from_camera is not an invertible 3x3 matrix, got {intrinsics.tolist()}")
     if volume.is_empty:
         return
-    window = _window(volume.occupied_box(), intrinsics, camera_from_voxel, shape_px)
+    window = _window(volume.occupied_box, intrinsics, camera_from_voxel, shape_px)
     if window[0] >= window[1] or window[2] >= window[3]:
         return
     voxel_from_camera = np.linalg.inv(camera_from_voxel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -36,10 +37,11 @@ class RayVolume:
     _summed: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
     _halfway: dict[int, HalfwayVolume] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def is_empty(self) -> bool:
         return not self.occupied.any()
 
+    @cached_property
     def occupied_box(self) -> Box:
         """The box of blocks that are not zero, in voxels (a few too many at its faces)."""
         corners = []
@@ -69,7 +71,7 @@ class RayVolume:
         Made once for each axis that is marched along; holds a copy of the occupied box.
         """
         if axis not in self._halfway:
-            first, last = self.occupied_box()
+            first, last = self.occupied_box
             crop = self.values[:, *(slice(low, high) for low, high in zip(first, last, strict=True))]
             values = half_slices(crop, axis)
             offset = np.array(first, dtype=np.float64)

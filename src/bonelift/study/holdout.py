@@ -78,7 +78,8 @@ def score_patient(seed: int, bundle: ModelBundle, means: Mapping[Method, Mapping
     for method, name in PREDICTORS.items():
         if method == "shape" and bundle.shape is None:
             continue
-        from_film = predict(result.drrs, ["pa"], bundle, method).surfaces if result.drrs else {}
+        films = [film.film.pixels for film in result.films]
+        from_film = predict(result.drrs, ["pa"], bundle, method, films).surfaces if result.drrs else {}
         film_rows = rows("radiograph", name, from_film, truth)
         if result.bones and result.bones.method == method:  # what reconstruct gives, so its verdict belongs to it
             film_rows = [
