@@ -99,7 +99,7 @@ def run_stage(arguments: argparse.Namespace) -> dict[str, float]:
         )
     elif arguments.stage == "films":
         seeds = range(FILM_SEEDS, FILM_SEEDS + arguments.patients)
-        config = VirtualSampleConfig(films=12, locator_images=0)
+        config = VirtualSampleConfig(films=arguments.films, locator_images=0)
         generate_samples(work / "films", seeds, LAPTOP_GRID, config, workers=arguments.workers)
     elif arguments.stage == "bones":
         generate_bare_samples(work / "bones", range(BARE_SEEDS, BARE_SEEDS + arguments.patients))
@@ -178,10 +178,13 @@ def run_shape_stage(work: Path, preset: Preset, minutes: float | None, from_pack
         FilmDrrs(folder, translated(folder, translators.generator)) for folder in (work / "films", work / "validation")
     )
     network = build_shape_regressor(ShapeConfig(bases[0].length + bases[1].length, reads_film=True), SEED)
-    if from_packaged:
+    share, rate = 0.25, 1e-3
+    if from_packaged:  # a few hundred patients with films would be learned by heart in the last layers: those are kept
         load_packaged_shape_regressor(network)
-    rate = 5e-4 if from_packaged else 1e-3
-    config = ShapeTraining(timed(LoopConfig(10_000, rate, "cosine", 100, validate_every=250), minutes), film_share=0.6)
+        network.to_latent.requires_grad_(False)
+        share, rate = 0.5, 2e-4
+    loop = timed(LoopConfig(10_000, rate, "cosine", 100, validate_every=250), minutes)
+    config = ShapeTraining(loop, film_share=share)
     return train_shape_regressor(work / "bones", validation, network, bases, config, work / "shape", films)
 
 
@@ -319,6 +322,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(DEFAULT_BUNDLE), help="folder written by the bundle stage")
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--films", type=int, default=4, help="films: of each patient")
     parser.add_argument("--from-packaged", action="store_true", help="pix2pix, shape: start from packaged weights")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

@@ -90,6 +90,36 @@ def test_film_and_radiograph_see_the_same_rays(origin: tuple[float, float], angl
 
 
 @PROPERTY
+@given(origins, directions, st.sampled_from(["left", "right"]))
+def test_a_lateral_from_the_other_side_gives_the_same_film_of_turned_bones(
+    origin: tuple[float, float], angle_rad: float, side: Side
+) -> None:
+    usual = _cut(_radiograph(side, "lateral"), origin, angle_rad)
+    radiograph = _radiograph(side, "lateral", mirrored=True)
+    swapped = (WIDTH - 1 - origin[0], origin[1])
+    proximal = (swapped[0] - 100 * np.sin(angle_rad), swapped[1] + 100 * np.cos(angle_rad))
+    film = film_from_landmarks(radiograph, swapped, proximal, from_ulnar=True)
+    np.testing.assert_allclose(film.pixels, usual.pixels, atol=1e-5)
+
+    pose = film.nominal_camera_from_radius()
+    assert is_rigid(pose)  # still right bones in the canonical world, which is mirrored for a left wrist alone
+    assert is_rigid(film.world_from_canonical) == (side == "right")
+    dorsal, distal, ulnar = (apply_transform(pose, point) for point in ([0, -9.0, 0], [0, 0, 9.0], [9.0, 0, 0]))
+    column, row = FILM_ORIGIN_PX["lateral"]
+    assert film.camera.project(dorsal)[0] > column + 15  # 9 mm are 18 px
+    assert film.camera.project(distal)[1] < row - 15
+    assert ulnar[2] < pose[2, 3] - 8  # nearer to the source
+    world = apply_transform(film.world_from_canonical, dorsal)
+    on_image = np.array([*radiograph.camera.project(world), 1.0])
+    np.testing.assert_allclose(film.camera.project(dorsal), (film.film_from_image @ on_image)[:2], atol=1e-7)
+
+
+def test_only_a_lateral_may_come_from_the_ulnar_side() -> None:
+    with pytest.raises(InputError, match="belongs to laterals"):
+        film_from_landmarks(_radiograph(), (200.0, 200.0), (200.0, 300.0), from_ulnar=True)
+
+
+@PROPERTY
 @given(origins, directions, st.sampled_from(["left", "right"]), st.sampled_from(["pa", "lateral"]))
 def test_nominal_pose(origin: tuple[float, float], angle_rad: float, side: Side, view: View) -> None:
     film = _cut(_radiograph(side, view), origin, angle_rad)

@@ -11,16 +11,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
 from bonelift.geometry import apply_transform, default_film_camera, invert_rigid, rotation_about_axis, rotation_angle
 from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, Radiograph, Side, View
 from bonelift.images.film import film_from_landmarks, nominal_camera_from_radius
 from bonelift.images.volume_reading import read_labels
-from bonelift.networks.bundle import ModelBundle, new_bundle
-from bonelift.networks.inference import LocatedWrist
+from bonelift.networks.bundle import ModelBundle, load_bundle, new_bundle
+from bonelift.networks.inference import LocatedWrist, locate
 from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.tl_embedding import TlConfig
+from bonelift.phantom.patient import make_patient
+from bonelift.phantom.xray import draw_settings, expose
+from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, draw_geometry
 from bonelift.reconstruct import bones as bones_module
 from bonelift.reconstruct import job, place, prepare
 from bonelift.reconstruct.bones import BONES, measure_bones
@@ -51,9 +55,10 @@ def bundle() -> ModelBundle:
 class Scene:
     """A wrist before a film: the toy bones at a known pose, and the radiograph of one view of it."""
 
-    def __init__(self, side: Side, view: View) -> None:
+    def __init__(self, side: Side, view: View, from_ulnar: bool = False) -> None:
         self.camera = default_film_camera(560, 640, SPACING_MM)
-        nominal = nominal_camera_from_radius(self.camera, view, SOURCE_TO_OBJECT_MM)
+        self.from_ulnar = from_ulnar
+        nominal = nominal_camera_from_radius(self.camera, view, SOURCE_TO_OBJECT_MM, from_ulnar)
         nominal[:2, 3] = [3.0, -20.0]
         tilt = rotation_about_axis([1, 0.5, 0], 0.05)
         pose = nominal.copy()
@@ -91,8 +96,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, scene: Scene, confidence: float = 
         confidence,
         np.full(3, 0.9),
         0,
+        scene.from_ulnar,
     )
-    film = film_from_landmarks(scene.radiograph, located.origin_px, located.shaft_px)
+    film = film_from_landmarks(scene.radiograph, located.origin_px, located.shaft_px, scene.from_ulnar)
     canonical_from_right = (scene.mirror @ scene.camera_from_own) @ scene.mirror
     drr = scene.projection(film.camera, canonical_from_right).astype(np.float32)
     monkeypatch.setattr(place, "WRIST_SETTINGS", replace(place.WRIST_SETTINGS, starts=2, generations=10))
@@ -101,9 +107,18 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, scene: Scene, confidence: float = 
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: FIELDS)
 
 
-@pytest.mark.parametrize(("side", "view"), [("right", "pa"), ("left", "pa"), ("left", "lateral")])
-def test_bones_are_placed_where_they_are_on_either_side(monkeypatch, tmp_path, bundle, side, view):
-    scene = Scene(side, view)
+@pytest.mark.parametrize(
+    ("side", "view", "from_ulnar"),
+    [
+        ("right", "pa", False),
+        ("left", "pa", False),
+        ("left", "lateral", False),
+        ("left", "lateral", True),
+        ("right", "lateral", True),
+    ],
+)
+def test_bones_are_placed_where_they_are_on_either_side(monkeypatch, tmp_path, bundle, side, view, from_ulnar):
+    scene = Scene(side, view, from_ulnar)
     stand_in(monkeypatch, scene)
     steps: list[str] = []
     result = reconstruct([scene.radiograph], bundle, Stopwatch(steps.append))
@@ -121,6 +136,21 @@ def test_bones_are_placed_where_they_are_on_either_side(monkeypatch, tmp_path, b
         assert np.rad2deg(rotation_angle(step)) < 3
     check_quality_is_good(result)
     check_files(result, tmp_path, side)
+
+
+def test_the_packaged_locator_sees_to_which_side_the_palm_points():
+    patient, rng = make_patient(700_031, load_shape_model()), np.random.default_rng(3)
+    geometry = draw_geometry(rng, "lateral", (400, 300), 0.4, replace(LOCATOR_SPREAD, shift_mm=10.0))
+    pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, draw_settings(rng))
+    model = load_bundle()
+    found = {}
+    for swapped in (False, True):
+        image = np.ascontiguousarray(pixels[:, ::-1]) if swapped else pixels
+        radiograph = Radiograph(image, geometry.camera, "right", "lateral", geometry.source_to_object_mm)
+        found[swapped] = locate(radiograph, model)
+        assert found[swapped].from_ulnar == swapped
+    np.testing.assert_allclose(found[True].origin_px, [299, 0] + [-1, 1] * found[False].origin_px, atol=1e-3)
+    assert np.linalg.norm(found[False].origin_px - geometry.origin_px) * 0.4 < 8  # median error 1.3 mm
 
 
 def check_quality_is_good(result: Reconstruction) -> None:

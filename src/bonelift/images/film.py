@@ -2,6 +2,10 @@
 
 A film is a crop of a radiograph, rotated upright and, for a left wrist, mirrored. Its camera looks at the *canonical
 world*: the camera frame of the X-ray, mirrored for a left wrist, so that the bones in it are always right bones.
+
+A lateral may be taken from either side. Films show the palm to the left, as a right wrist's lateral with the source on
+the radial side does; one with the source on the ulnar side is mirrored as a picture only: its bones and its canonical
+world stay as they are, and the nominal pose is turned by half a turn.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ _CAMERA_FROM_RADIUS_AXES: dict[View, Float] = {
     # Lateral, source on the radial side: dorsal, proximal, ulnar.
     "lateral": np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]),
 }
+_FROM_ULNAR_AXES = np.array([[0.0, 1, 0], [0, 0, -1], [-1, 0, 0]])
+"""The same of a lateral with the source on the ulnar side; its film shows image right on the left."""
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
@@ -43,6 +49,7 @@ class Film:
     film_from_image: (3, 3) homography of (column, row) px from the radiograph to the film.
     world_from_canonical: (4, 4) from the canonical world to the radiograph's world; determinant -1 if ``mirrored``.
     coverage: fraction of the film that lies inside the recorded image.
+    from_ulnar: a lateral with the source on the ulnar side.
     """
 
     pixels: NDArray[np.float32]
@@ -53,13 +60,16 @@ class Film:
     view: View
     source_to_object_mm: float
     coverage: float
+    from_ulnar: bool = False
 
     def nominal_camera_from_radius(self) -> Float:
         """(4, 4) pose of an exactly positioned wrist: origin at FILM_ORIGIN_PX and the nominal depth."""
-        return nominal_camera_from_radius(self.camera, self.view, self.source_to_object_mm)
+        return nominal_camera_from_radius(self.camera, self.view, self.source_to_object_mm, self.from_ulnar)
 
 
-def nominal_camera_from_radius(camera: XrayCamera, view: View, source_to_object_mm: float) -> Float:
+def nominal_camera_from_radius(
+    camera: XrayCamera, view: View, source_to_object_mm: float, from_ulnar: bool = False
+) -> Float:
     """(4, 4) pose of a wrist that lies straight in the beam, with its origin on FILM_ORIGIN_PX of ``camera``."""
     camera_from_image = np.linalg.inv(camera.image_from_camera)
     column, row = FILM_ORIGIN_PX[view]
@@ -75,17 +85,22 @@ def nominal_camera_from_radius(camera: XrayCamera, view: View, source_to_object_
     down /= np.linalg.norm(down)
     camera_from_view = np.column_stack([np.cross(down, forward), down, forward])
     pose = np.eye(4)
-    pose[:3, :3] = camera_from_view @ _CAMERA_FROM_RADIUS_AXES[view]
+    pose[:3, :3] = camera_from_view @ (_FROM_ULNAR_AXES if from_ulnar else _CAMERA_FROM_RADIUS_AXES[view])
     pose[:3, 3] = ray * source_to_object_mm
     return pose
 
 
-def film_from_landmarks(radiograph: Radiograph, origin_px: ArrayLike, proximal_px: ArrayLike) -> Film:
+def film_from_landmarks(
+    radiograph: Radiograph, origin_px: ArrayLike, proximal_px: ArrayLike, from_ulnar: bool = False
+) -> Film:
     """Cut the standard film out of a radiograph.
 
     origin_px: (column, row) of the origin of the radius frame (shaft axis meets distal articular surface).
     proximal_px: (column, row) of a point of the radial shaft axis further up the forearm; only its direction counts.
+    from_ulnar: a lateral with the source on the ulnar side.
     """
+    if from_ulnar and radiograph.view != "lateral":
+        raise InputError(f"film: from_ulnar belongs to laterals, and this is a {radiograph.view} view")
     origin = np.asarray(origin_px, dtype=np.float64)
     down = np.asarray(proximal_px, dtype=np.float64) - origin
     length = np.linalg.norm(down)
@@ -93,7 +108,7 @@ def film_from_landmarks(radiograph: Radiograph, origin_px: ArrayLike, proximal_p
         raise InputError("film: origin and proximal point coincide; expected two points along the radial shaft")
     down /= length
     mirrored = radiograph.side == "left"
-    right = np.array([down[1], -down[0]]) * (-1.0 if mirrored else 1.0)
+    right = np.array([down[1], -down[0]]) * (-1.0 if mirrored != from_ulnar else 1.0)
     scale = radiograph.spacing_at_wrist_mm / FILM_SPACING_MM
     film_from_image = np.eye(3)
     film_from_image[:2, :2] = scale * np.stack([right, down])
@@ -120,6 +135,7 @@ def film_from_landmarks(radiograph: Radiograph, origin_px: ArrayLike, proximal_p
         radiograph.view,
         radiograph.source_to_object_mm,
         float(inside.mean()),
+        from_ulnar,
     )
 
 

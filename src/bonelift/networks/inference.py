@@ -28,6 +28,7 @@ class LocatedWrist:
     confidence: 0 to 1, that an upright wrist was seen; under 0.5 the landmarks mean nothing.
     peak_share: (3,) 0 to 1, share of each heatmap within 20 mm of its peak; low where the answer is ambiguous.
     quarter_turns: by how many times 90 degrees clockwise the radiograph had to be turned for the fingers to point up.
+    from_ulnar: a lateral whose palm points right (once a left wrist is mirrored): the source was on the ulnar side.
     """
 
     origin_px: NDArray[np.float64]
@@ -36,25 +37,34 @@ class LocatedWrist:
     confidence: float
     peak_share: NDArray[np.float64]
     quarter_turns: int
+    from_ulnar: bool = False
 
 
 @torch.no_grad()
 def locate(radiograph: Radiograph, bundle: ModelBundle, turns: Sequence[int] = (0, 1, 2, 3)) -> LocatedWrist:
-    """Find the wrist in a whole radiograph; every quarter turn of ``turns`` is tried and the most wrist-like one taken.
+    """Find the wrist in a whole radiograph; every quarter turn of ``turns`` is tried and the most wrist-like one taken,
+    and of a lateral both ways in which the palm may point.
 
     Upright is kept unless another turn is much more wrist-like: films mostly are upright.
     """
-    prepared = [locator_input(radiograph, turn) for turn in turns]
+    tried = [(turn, flip) for flip in ((False, True) if radiograph.view == "lateral" else (False,)) for turn in turns]
+    prepared = [locator_input(radiograph, turn, flip) for turn, flip in tried]
     image = torch.from_numpy(np.stack([picture for picture, _ in prepared]))[:, None].to(bundle.device)
     heatmaps, presence = bundle.locator(image)
     points, share = (tensor.cpu().double().numpy() for tensor in soft_argmax_px(heatmaps))
     confidence = torch.sigmoid(presence.double()).cpu().numpy()
-    score = confidence * share.mean(axis=1) * np.where(np.asarray(turns) % 4 == 0, 1.5, 1.0)
+    score = confidence * share.mean(axis=1) * np.where([turn % 4 == 0 for turn, _ in tried], 1.5, 1.0)
     best = int(score.argmax())
     matrix = prepared[best][1]
     landmarks = points[best] @ matrix[:2, :2].T + matrix[:2, 2]
     return LocatedWrist(
-        landmarks[0], landmarks[1], landmarks[2], float(confidence[best]), share[best], int(turns[best]) % 4
+        landmarks[0],
+        landmarks[1],
+        landmarks[2],
+        float(confidence[best]),
+        share[best],
+        int(tried[best][0]) % 4,
+        tried[best][1],
     )
 
 

@@ -17,17 +17,17 @@ LOCATOR_SPACING_MM = 2.0
 """Pixel side at the wrist."""
 
 
-def image_from_locator(radiograph: Radiograph, quarter_turns: int = 0) -> Float:
+def image_from_locator(radiograph: Radiograph, quarter_turns: int = 0, from_ulnar: bool = False) -> Float:
     """(3, 3): (column, row) px of the locator's picture to px of the radiograph.
 
-    The middle of the picture is the middle of the radiograph. Left wrists are mirrored. The picture shows the
-    radiograph turned by ``quarter_turns`` x 90 degrees clockwise.
+    The middle of the picture is the middle of the radiograph. Left wrists are mirrored, and laterals ``from_ulnar``
+    (once more). The picture shows the radiograph turned by ``quarter_turns`` x 90 degrees clockwise.
     """
     scale = LOCATOR_SPACING_MM / radiograph.spacing_at_wrist_mm
     turn = quarter_turns % 4
     cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[turn]
     linear = np.array([[cosine, sine], [-sine, cosine]])
-    if radiograph.side == "left":
+    if (radiograph.side == "left") != from_ulnar:
         linear = np.diag([-1.0, 1.0]) @ linear
     matrix = np.eye(3)
     matrix[:2, :2] = scale * linear
@@ -37,13 +37,15 @@ def image_from_locator(radiograph: Radiograph, quarter_turns: int = 0) -> Float:
     return matrix
 
 
-def locator_input(radiograph: Radiograph, quarter_turns: int = 0) -> tuple[NDArray[np.float32], Float]:
-    """The whole radiograph at 2 mm a pixel, as a right wrist.
+def locator_input(
+    radiograph: Radiograph, quarter_turns: int = 0, from_ulnar: bool = False
+) -> tuple[NDArray[np.float32], Float]:
+    """The whole radiograph at 2 mm a pixel, as a right wrist; a lateral with its palm to the left.
 
     Returns LOCATOR_SHAPE float32 in [0, 1.2], bone bright, 0 outside the radiograph (percentiles 1 and 99.5 of what is
     inside go to 0 and 1), and image_from_locator.
     """
-    matrix = image_from_locator(radiograph, quarter_turns)
+    matrix = image_from_locator(radiograph, quarter_turns, from_ulnar)
     shrink = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     smooth = np.asarray(radiograph.pixels, dtype=np.float32)
     if shrink > 1:

@@ -33,7 +33,8 @@ class PreparedFilm:
 
 
 def prepare(radiograph: Radiograph, bundle: ModelBundle) -> PreparedFilm:
-    """Locate the wrist, in whichever of four quarter turns it lies, and cut the film along its landmarks."""
+    """Locate the wrist, in whichever of four quarter turns it lies and to whichever side the palm of a lateral points,
+    and cut the film along its landmarks."""
     located = locate(radiograph, bundle)
     spacing_mm = radiograph.spacing_at_wrist_mm
     length_mm = float(np.linalg.norm(located.shaft_px - located.origin_px)) * spacing_mm
@@ -42,7 +43,7 @@ def prepare(radiograph: Radiograph, bundle: ModelBundle) -> PreparedFilm:
         rows, columns = radiograph.pixels.shape
         origin, presence = np.array([columns / 2, rows / 2]), 0.0
         shaft = origin + np.array([0.0, 40.0 / spacing_mm])
-    film = film_from_landmarks(radiograph, origin, shaft)
+    film = film_from_landmarks(radiograph, origin, shaft, located.from_ulnar)
     return PreparedFilm(radiograph, located, presence, film, recorded_part(film, radiograph.pixels.shape))
 
 

@@ -67,6 +67,7 @@ def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:
             "shaft_px": located.shaft_px.tolist(),
             "ulnar_head_px": located.ulnar_head_px.tolist(),
             "quarter_turns_clockwise": located.quarter_turns,
+            "source_on_ulnar_side": located.from_ulnar,
         },
         "film": {"film_from_image": _matrix(film.film.film_from_image), "coverage": film.film.coverage},
         "pose": None if placed is None else _poses(placed),
