@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ from bonelift.images.output_folder import output_folder
 from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
 from bonelift.networks.bundle import ModelBundle, load_bundle
+from bonelift.reconstruct.bones import Method
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.job import reconstruct
 from bonelift.reconstruct.save import save
@@ -61,11 +63,11 @@ def films(data: Path) -> list[tuple[str, str, ImageInput]]:
     return found
 
 
-def run_film(image: ImageInput, bundle: ModelBundle, out: Path) -> str:
+def run_film(images: list[ImageInput], bundle: ModelBundle, method: Method | None, out: Path) -> str:
     """Table cells: answer, score, flags, seconds."""
     started = time.perf_counter()
     try:
-        result = reconstruct(read_radiographs([image]), bundle)
+        result = reconstruct(read_radiographs(images), bundle, method=method)
     except InputError as error:
         return f"refused | | {error} | {time.perf_counter() - started:.1f}"
     seconds = time.perf_counter() - started
@@ -80,15 +82,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", required=True, help="folder for the results, outside the repository")
     parser.add_argument("--model", help="model folder; default: the packaged one")
+    parser.add_argument("--method", choices=get_args(Method), help="default: that of bonelift reconstruct")
     arguments = parser.parse_args()
     if not os.environ.get("BONELIFT_DATA"):
         print("BONELIFT_DATA is not set; expected the folder with radiographs/ and specimen/", file=sys.stderr)
         return 2
     bundle = load_bundle(arguments.model)
     print("| film | shows | answer | score | flags | s |\n|---|---|---|---|---|---|")
-    for name, shown, image in tqdm(films(Path(os.environ["BONELIFT_DATA"])), desc="films"):
+    single = films(Path(os.environ["BONELIFT_DATA"]))
+    pair = [image for name, _, image in single if name.startswith("specimen")]
+    runs = [(name, shown, [image]) for name, shown, image in single]
+    for name, shown, images in tqdm([*runs, ("specimen both", "the two cameras together", pair)], desc="films"):
         out = Path(arguments.pictures) / name.replace(" ", "-")
-        print(f"| {name} | {shown} | {run_film(image, bundle, out)} |", flush=True)
+        print(f"| {name} | {shown} | {run_film(images, bundle, arguments.method, out)} |", flush=True)
     return 0
 
 
