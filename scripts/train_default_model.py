@@ -178,12 +178,13 @@ def run_shape_stage(work: Path, preset: Preset, minutes: float | None, from_pack
     films, validation = (
         FilmDrrs(folder, translated(folder, translators.generator)) for folder in (work / "films", work / "validation")
     )
+    if from_packaged:
+        films = replace(films, read_codes=packaged_readings(load_samples(work / "films", FilmSamples)))
     network = build_shape_regressor(ShapeConfig(bases[0].length + bases[1].length, reads_film=True), SEED)
     share, rate = 0.25, 1e-3
-    if from_packaged:  # a few hundred patients with films would be learned by heart in the last layers: those are kept
+    if from_packaged:
         load_packaged_shape_regressor(network)
-        network.to_latent.requires_grad_(False)
-        share, rate = 0.5, 2e-4
+        share, rate = 0.5, 3e-4
     loop = timed(LoopConfig(10_000, rate, "cosine", 100, validate_every=250), minutes)
     config = ShapeTraining(loop, film_share=share)
     return train_shape_regressor(work / "bones", validation, network, bases, config, work / "shape", films)
@@ -199,6 +200,14 @@ def translated(folder: Path, generator: Generator) -> NDArray[np.float16]:
         known = np.concatenate([known, translate_films(generator, new, bfloat16=False)])
         np.save(path, known)
     return known
+
+
+def packaged_readings(films: FilmSamples) -> NDArray[np.float32]:
+    """(N, outputs): what the packaged S reads from the true DRR of each film."""
+    packaged = load_bundle().shape
+    if packaged is None:
+        raise InputError("the packaged model has no shape regressor to read the DRRs with")
+    return read_codes(packaged.network, replace(films, radiograph=np.zeros_like(films.radiograph)))
 
 
 def load_packaged_shape_regressor(network: ShapeRegressor) -> None:

@@ -46,10 +46,16 @@ class ShapeTraining:
 
 @dataclass(frozen=True, eq=False)
 class FilmDrrs:
-    """Films that S may learn from. folder: FilmSamples and SurfaceSamples; gan_drr: (N, H, W) float16 of its films."""
+    """Films that S may learn from.
+
+    folder: FilmSamples and SurfaceSamples. gan_drr: (N, H, W) float16 of its films. read_codes: (N, outputs) that S is
+    to read from the generator's DRRs: what an S trained on true DRRs reads from theirs, which only what the generator
+    lost keeps it from, so that the patients are not learned by heart; None: the true codes.
+    """
 
     folder: Path
     gan_drr: NDArray[np.float16]
+    read_codes: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +117,8 @@ def _load_films(films: FilmDrrs, bases: Bases) -> tuple[_Coded, _Coded]:
     rows = torch.from_numpy(codes[samples.patient[:count]])
     view = samples.view[:count]
     film = samples.radiograph[:count]
-    return _Coded(samples.drr[:count], view, rows), _Coded(films.gan_drr[:count], view, rows, film)
+    gan_rows = rows if films.read_codes is None else torch.from_numpy(films.read_codes[:count])
+    return _Coded(samples.drr[:count], view, rows), _Coded(films.gan_drr[:count], view, gan_rows, film)
 
 
 def _rows(source: _Coded, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
