@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("bonelift.cli.reconstruct", "one or two wrist radiographs in, radius and ulna in 3D out"),
     "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
     "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
+    "register": ("bonelift.cli.register", "register CT bones to radiographs, on a study, a case or loose files"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }
