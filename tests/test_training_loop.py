@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import signal
+import socket
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,9 @@ from torch import nn
 
 from bonelift.errors import InputError
 from bonelift.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_networks
+from bonelift.training.distributed import process_group
 from bonelift.training.loop import CURVE_NAME, LoopConfig, Stage, learning_rate, train
+from bonelift.training.precision import clip_and_update, part_of_update
 
 CONFIG = LoopConfig(12, 1e-2, "cosine", warmup_updates=3, log_every=2, validate_every=4)
 
@@ -46,6 +50,12 @@ def _line_stage(facts=None, at_update=None):
     return stage, network
 
 
+def _curve(run):
+    """Rows of the learning curve without the clock."""
+    rows = [json.loads(line) for line in (run / CURVE_NAME).read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "minutes"} for row in rows]
+
+
 def _weights(network):
     return [tensor.clone() for tensor in network.state_dict().values()]
 
@@ -61,10 +71,9 @@ def test_resuming_equals_not_stopping_bit_by_bit(tmp_path, pauses):
         train(stage, CONFIG, tmp_path / "parts", quiet=True, pause_after_updates=pause)
     for ours, theirs in zip(_weights(network), expected, strict=True):
         assert torch.equal(ours, theirs)
-    curves = [(tmp_path / run / CURVE_NAME).read_text().splitlines() for run in ("whole", "parts")]
-    updates = [[json.loads(line)["update"] for line in lines] for lines in curves]
-    assert updates[0] == [2, 4, 4, 6, 8, 8, 10, 12, 12]
-    assert sorted(set(updates[1])) == sorted(set(updates[0]))
+    whole, parts = (_curve(tmp_path / run) for run in ("whole", "parts"))
+    assert [row["update"] for row in whole] == [2, 4, 4, 6, 8, 8, 10, 12, 12]
+    assert parts == whole
 
 
 def test_a_finished_run_is_not_run_again(tmp_path):
@@ -140,3 +149,109 @@ def test_missing_checkpoint(tmp_path):
 def test_impossible_lengths_are_refused():
     with pytest.raises(InputError, match="expected positive"):
         LoopConfig(0, 1e-3)
+
+
+@pytest.mark.parametrize("dies_at", [1, 3, 8, 11])
+def test_kill_9_and_going_on_gives_the_same_curve(tmp_path, dies_at):
+    """A child process is killed in the middle of an update; between checkpoints its curve was cut off mid-line."""
+    config = replace(CONFIG, checkpoint_minutes=1e-9)  # at every update
+    stage, network = _line_stage()
+    train(stage, config, tmp_path / "whole", quiet=True)
+    child = os.fork()
+    if child == 0:
+        kill = lambda update: os.kill(os.getpid(), signal.SIGKILL) if update == dies_at else None  # noqa: E731
+        train(_line_stage(at_update=kill)[0], config, tmp_path / "killed", quiet=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    with (tmp_path / "killed" / CURVE_NAME).open("a") as curve:
+        curve.write('{"update": 99, "lo')
+    stage, resumed = _line_stage()
+    train(stage, config, tmp_path / "killed", quiet=True)
+    assert _curve(tmp_path / "killed") == _curve(tmp_path / "whole")
+    for ours, theirs in zip(_weights(resumed), _weights(network), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    """RLIMIT_FSIZE makes the operating system refuse to write on, as a full disk does."""
+    stage, _ = _line_stage()
+    train(stage, CONFIG, tmp_path, quiet=True, pause_after_updates=3)
+    before = (tmp_path / CHECKPOINT_NAME).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    stage, _ = _line_stage()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            train(stage, CONFIG, tmp_path, quiet=True, pause_after_updates=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
+    assert not list(tmp_path.glob(".*partial"))
+    stage, network = _line_stage()
+    train(stage, CONFIG, tmp_path, quiet=True)
+    stage, expected = _line_stage()
+    train(stage, CONFIG, tmp_path / "whole", quiet=True)
+    for ours, theirs in zip(_weights(network), _weights(expected), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def _sum_stage(batch):
+    """Least squares without dropout or batch normalisation: gradients of parts add up exactly."""
+    torch.manual_seed(7)
+    network = nn.Linear(3, 1)
+    optimiser = torch.optim.Adam(network.parameters())
+    points = np.random.default_rng(1).normal(size=(200, 3)).astype(np.float32)
+
+    def step(samples, generator, progress):
+        chosen = torch.from_numpy(samples[generator.integers(0, 200, batch)])
+        loss = (network(chosen) - chosen.sum(1, keepdim=True) ** 2).square().mean()
+        clip_and_update(loss, optimiser, list(network.parameters()), 1e9)
+        return {"loss": loss.item()}
+
+    return Stage("sum", {"n": network}, {"adam": optimiser}, lambda held: points, step, dict, {}), network
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path):
+    config = LoopConfig(10, 1e-2)
+    stage, whole = _sum_stage(8)
+    train(stage, config, tmp_path / "whole", quiet=True)
+    stage, parts = _sum_stage(2)
+    train(stage, replace(config, accumulate=4), tmp_path / "parts", quiet=True)
+    # The same points in the same order; float32 sums in another order, through ten steps of Adam.
+    assert torch.allclose(whole.weight, parts.weight, atol=1e-5)
+    stage, small = _sum_stage(2)
+    train(stage, config, tmp_path / "small", quiet=True)
+    assert not torch.allclose(whole.weight, small.weight, atol=1e-4)
+
+
+def _train_in_two_processes(number, port, folder):
+    os.environ.update(
+        RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    torch.set_num_threads(1)
+    with process_group("cpu"):
+        for pause in (4, None):
+            stage, network = _sum_stage(4)
+            train(stage, LoopConfig(10, 1e-2, log_every=2), folder, quiet=True, pause_after_updates=pause)
+        torch.save(network.state_dict(), folder / f"weights-{number}.pt")
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """Two gloo processes, stopped and resumed once: both end with the weights of the averaged gradients."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(_train_in_two_processes, (port, tmp_path), nprocs=2)
+    weights = [torch.load(tmp_path / f"weights-{number}.pt", weights_only=True)["weight"] for number in range(2)]
+    assert torch.equal(*weights)
+    assert [row["update"] for row in _curve(tmp_path) if "loss" in row] == [2, 4, 6, 8, 10]
+    # The same by hand: each process draws from its own generator, both gradients count half.
+    stage, network = _sum_stage(4)
+    generators = [np.random.default_rng(0), np.random.default_rng([0, 1])]
+    points = stage.load(None)
+    for _ in range(10):
+        for part, generator in enumerate(generators):
+            with part_of_update(part, 2):
+                stage.optimisers["adam"].param_groups[0]["lr"] = 1e-2
+                stage.step(points, generator, 0.0)
+    assert torch.allclose(network.weight, weights[0], atol=1e-5)

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bonelift.networks.film_warp import warp
 from bonelift.networks.pix2pix import Discriminator, Generator, Pix2pixConfig
 from bonelift.networks.tl_embedding import DRR_SCALE
 from bonelift.training import losses
-from bonelift.training.augmentation import AffineRange, random_affines, vary_film, warp
+from bonelift.training.augmentation import AffineRange, random_affines, vary_film
 from bonelift.training.loop import LoopConfig, Stage, train
-from bonelift.training.precision import half_precision, place
+from bonelift.training.precision import backward, half_precision, place
 from bonelift.training.samples import FilmSamples, load_growing, load_samples
 from bonelift.training.tl import VALIDATION_BATCH
 
@@ -71,16 +72,14 @@ def pix2pix_step(
         real = discriminator(film, view, drr)
         fake = discriminator(film, view, translated.detach())
     judge_loss = losses.discriminator_loss(real, fake)
-    optimisers["discriminator"].zero_grad(set_to_none=True)
-    judge_loss.backward()
-    optimisers["discriminator"].step()
+    if backward(judge_loss, optimisers["discriminator"]):
+        optimisers["discriminator"].step()
     discriminator.requires_grad_(False)
     with half_precision(config.bfloat16, config.device):
         fake = discriminator(film, view, translated)
     loss, absolute = losses.generator_loss(fake, translated, drr, config.l1_weight)
-    optimisers["generator"].zero_grad(set_to_none=True)
-    loss.backward()
-    optimisers["generator"].step()
+    if backward(loss, optimisers["generator"]):
+        optimisers["generator"].step()
     discriminator.requires_grad_(True)
     return {"generator": loss.item(), "discriminator": judge_loss.item(), "drr_mae": DRR_SCALE * absolute.item()}
 
