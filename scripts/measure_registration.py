@@ -3,9 +3,9 @@
     bonelift simulate --patients 32 --seed 4207 --views pa lateral --out study
     python scripts/measure_registration.py study --csv docs/results/registration.csv
 
-Each patient is registered from random starts within 10 degrees, 10 mm in the plane and 30 mm in depth (PA, lateral, both
-views; both bones as one, radius, ulna), from starts further and further away (capture range), without masks, and with
-every similarity. ``scripts/report_registration.py`` makes the page.
+Each patient is registered from random starts within 10 degrees, 10 mm in the plane and 30 mm in depth (PA, lateral,
+both views; both bones as one, radius, ulna), from starts further and further away (capture range), without masks, with
+every similarity, and with the mirrored bone.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         raise InputError(f"{path.name}: the mask is empty; draw the bones or leave the mask away")
     if np.isin(values, (0, RADIUS, ULNA)).all():
         return values.astype(np.uint8)
-    return np.where(values > 0, np.uint8(EITHER), np.uint8(0))
+    return np.where(values != 0, np.uint8(EITHER), np.uint8(0))
 
 
 def mask_of(mask: NDArray[np.uint8], labels: tuple[int, ...]) -> NDArray[np.bool_] | None:

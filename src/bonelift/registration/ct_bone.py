@@ -6,7 +6,6 @@ tissue throughout, and bone is what is added to it. Marrow, which is fat, then a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bonelift.drr.attenuation import MU_WATER_PER_MM
+from bonelift.drr.subject import check_same_grid
 from bonelift.errors import InputError
-from bonelift.images import RADIUS, ULNA, LabelMap, Volume
+from bonelift.images import LABEL_NAMES, RADIUS, ULNA, LabelMap, Volume
+from bonelift.images.volume import occupied_box
 from bonelift.registration.views import MovingBone, moving_bone
 
 Float = NDArray[np.float64]
@@ -66,12 +67,13 @@ def ct_bone(ct: Volume, labels: LabelMap, part: Part = "both") -> CtBone:
     """
     check_ct(ct, labels, part)
     mask = np.isin(labels.labels, PART_LABELS[part])
-    box = tuple(slice(max(low - 2, 0), high + 3) for low, high in _bounds(mask))
+    first, last = occupied_box(mask)
+    box = tuple(slice(max(low - 2, 0), high + 2) for low, high in zip(first, last, strict=True))
     mask, others = mask[box], (labels.labels[box] != 0) & ~mask[box]
     # One voxel more than the label: half of an edge's blur lies outside it. There soft tissue counts as nothing.
     around = ndimage.binary_dilation(mask) & ~others
     excess_hu = np.where(around, np.asarray(ct.values[box], dtype=np.float32) - SOFT_TISSUE_HU, 0)
-    values = np.maximum(excess_hu, 0) * (MU_WATER_PER_MM / 1000)
+    values = (np.maximum(excess_hu, 0) * (MU_WATER_PER_MM / 1000)).astype(np.float32)
     world_from_voxel = ct.world_from_voxel.copy()
     world_from_voxel[:3, 3] += ct.world_from_voxel[:3, :3] @ [axis.start for axis in box]
     cuts = tuple(cut for label in PART_LABELS[part] for cut in _cuts(labels.labels == label, labels))
@@ -82,28 +84,15 @@ def ct_bone(ct: Volume, labels: LabelMap, part: Part = "both") -> CtBone:
 
 def check_ct(ct: Volume, labels: LabelMap, part: Part = "both") -> None:
     """Raises InputError, one line, for what cannot be registered."""
-    same = ct.values.shape == labels.labels.shape
-    if not same or not np.allclose(ct.world_from_voxel, labels.world_from_voxel, atol=1e-3):
-        raise InputError(
-            f"labels lie on another grid ({labels.labels.shape}) than the CT ({ct.values.shape}), or elsewhere; "
-            "resample the labels onto the CT"
-        )
+    check_same_grid(ct, labels)
     if ct.values.dtype.kind == "f" and not np.isfinite(ct.values).all():
         raise InputError("the CT holds NaN or infinite voxels; replace them (air is -1000 HU)")
     for label in PART_LABELS[part]:
         count = int((labels.labels == label).sum())
         if count < _LEAST_VOXELS:
-            name = {RADIUS: "radius", ULNA: "ulna"}[label]
-            raise InputError(f"labels hold {count} voxels of the {name}; expected it segmented as label {label}")
-
-
-def _bounds(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and last index of what is set, along each axis."""
-    bounds = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        bounds.append((int(hit[0]), int(hit[-1])))
-    return bounds
+            raise InputError(
+                f"labels hold {count} voxels of the {LABEL_NAMES[label]}; expected it segmented as label {label}"
+            )
 
 
 def _halved(values: NDArray[np.float32], world_from_voxel: Float) -> MovingBone:
@@ -138,5 +127,3 @@ def _cuts(mask: NDArray[np.bool_], labels: LabelMap) -> list[CutEnd]:
                 along = (points - centre) @ (inward / distance)
                 found.append(CutEnd(centre, inward / distance, float(along.max())))
     return found
-
-

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
-from bonelift.images import RADIUS, ULNA, LabelMap, Side
+from bonelift.images import LABEL_NAMES, RADIUS, ULNA, LabelMap, Side
 
 Float = NDArray[np.float64]
 
@@ -55,8 +55,9 @@ def _points(labels: LabelMap, label: int) -> Float:
     """(N, 3) voxel centres of a label, world mm."""
     indices = np.argwhere(labels.labels == label)
     if len(indices) < 200:
-        name = {RADIUS: "radius", ULNA: "ulna"}[label]
-        raise InputError(f"labels hold {len(indices)} voxels of the {name}; expected it segmented as label {label}")
+        raise InputError(
+            f"labels hold {len(indices)} voxels of the {LABEL_NAMES[label]}; expected it segmented as label {label}"
+        )
     indices = indices[:: max(1, len(indices) // 20000)]
     return indices @ labels.world_from_voxel[:3, :3].T + labels.world_from_voxel[:3, 3]
 

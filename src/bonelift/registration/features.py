@@ -56,7 +56,7 @@ def channels_with_derivative(
 
 
 def _strength(gradient: Float, weights: Float) -> Float:
-    """(..., rows, columns): local strength of the edges of (..., 2, rows, columns), never below FLOOR of the overall."""
+    """(..., rows, columns): local strength of edges (..., 2, rows, columns), never below FLOOR of the overall."""
     energy = (gradient**2).sum(axis=-3)
     overall = (energy * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()
     return np.sqrt(smooth(energy, NEIGHBOURHOOD_PX) + FLOOR**2 * overall + 1e-30)

@@ -95,8 +95,8 @@ RELATIVE = FilmSettings(
 
 @dataclass(frozen=True)
 class FilmPose:
-    """pose: where the bone lies, and the record. overlap: Dice of its shadow and the drawn mask, least of the views, NaN
-    where none was drawn."""
+    """pose: where the bone lies, and the record. overlap: Dice of its shadow and the drawn mask, least of the views;
+    NaN where none was drawn."""
 
     pose: PoseResult
     overlap: float

@@ -114,7 +114,8 @@ def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[F
     view = problem.views[index]
     weights = view.pixel_weights
     projection, derivatives = _pose_derivatives(problem.bone, view.camera, chart)
-    image, image_change = smooth(projection + problem.still[index], problem.sigma_px), smooth(derivatives, problem.sigma_px)
+    image = smooth(projection + problem.still[index], problem.sigma_px)
+    image_change = smooth(derivatives, problem.sigma_px)
     moving, change = channels_with_derivative(problem.kind, image, image_change, weights)  # change: (6, F, H, W)
     fixed_unit, moving_unit = problem.fixed_channels(index, problem.kind), standardise(moving, weights)
 

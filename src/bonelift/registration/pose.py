@@ -164,9 +164,7 @@ def solve(stages: Stages, chart: PoseChart, settings: PoseSettings, seed: int = 
     return _record(candidates, last, prior, chart, settings)
 
 
-def _search(
-    coarse: Objective, chart: PoseChart, prior: PosePrior, settings: PoseSettings, seed: int
-) -> _Candidates:
+def _search(coarse: Objective, chart: PoseChart, prior: PosePrior, settings: PoseSettings, seed: int) -> _Candidates:
     """One search and one coarse refinement from each start."""
     scale = np.asarray(settings.start_sigma)
 

@@ -29,9 +29,7 @@ _COVERED = 0.3
 """What a covered part of the drawn outline counts beside the part of the shadow that lies on it."""
 
 
-def start_from_points(
-    radiograph: Radiograph, origin_px: ArrayLike, shaft_px: ArrayLike, right_from_ct: Float
-) -> Float:
+def start_from_points(radiograph: Radiograph, origin_px: ArrayLike, shaft_px: ArrayLike, right_from_ct: Float) -> Float:
     """(4, 4) camera_from_ct of a wrist that lies straight in the beam, with its radius where two points say.
 
     origin_px, shaft_px: (column, row) of the origin of the radius frame and of a point further up the radial shaft.
@@ -54,7 +52,8 @@ def start_from_outline(
     film = FilmView(np.asarray(radiograph.pixels, dtype=np.float64), camera, mask, pixel_mm)
     middle = np.argwhere(mask).mean(axis=0)[::-1]
     upright = replace(radiograph, camera=camera)
-    straight = start_from_points(upright, middle, middle + [0.0, SHAFT_LENGTH_MM / pixel_mm], right_from_ct)
+    below = middle + np.array([0.0, SHAFT_LENGTH_MM / pixel_mm])
+    straight = start_from_points(upright, middle, below, right_from_ct)
     return laid_on_outline(bone, film, straight, ALL_TURNS_DEG)
 
 
@@ -93,8 +92,8 @@ def _best_shift(shadow: NDArray[np.bool_], mask: Float) -> tuple[float, Float]:
     if area == 0:
         return -np.inf, np.zeros(2)
     shape = [fft.next_fast_len(2 * n, real=True) for n in mask.shape]
-    spectrum = fft.rfft2(mask, shape) * np.conj(fft.rfft2(shadow.astype(np.float64), shape))
-    overlap = fft.irfft2(spectrum, shape)
+    spectrum = np.asarray(fft.rfft2(mask, shape)) * np.conj(np.asarray(fft.rfft2(shadow.astype(np.float64), shape)))
+    overlap = np.asarray(fft.irfft2(spectrum, shape))
     score = overlap * (1 / area + _COVERED / float(mask.sum()))
     row, column = np.unravel_index(int(score.argmax()), score.shape)
     shift = np.array([column, row], dtype=np.float64)
@@ -108,4 +107,3 @@ def pixel_mm_at(camera: XrayCamera, camera_from_ct: Float, points_mm: Float) -> 
     if depth_mm <= 0:
         raise InputError("the start lies behind the X-ray source; check the camera and the start")
     return camera.detector_spacing_mm * depth_mm / camera.sdd_mm
-

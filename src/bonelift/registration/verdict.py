@@ -38,3 +38,9 @@ def record_of(found: FilmPose) -> dict[str, float]:
         "seen": pose.seen,
         "evaluations": float(pose.evaluations),
     }
+
+
+def judge(found: FilmPose) -> Verdict:
+    """Placeholder until fitted."""
+    ok = found.pose.converged
+    return Verdict(float(ok), ok, found.pose.reason)

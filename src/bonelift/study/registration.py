@@ -124,7 +124,7 @@ def register_case(
     """Register the bones to each film, or to all together. Films that fail carry their reason."""
     right_from_ct = rough_right_from_world(labels, side)
     parts: tuple[Part, ...] = ("both", "radius", "ulna") if options.bones == "each" else (options.bones,)
-    bones = {part: ct_bone(ct, labels, part) for part in parts}
+    bones: dict[Part, CtBone] = {part: ct_bone(ct, labels, part) for part in parts}
     groups = [list(films)] if options.together else [[film] for film in films]
     results = []
     for group in groups:

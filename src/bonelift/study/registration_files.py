@@ -1,4 +1,4 @@
-"""What a registered film leaves behind: its pose in the study's own format, its registration-DRR, an overlay, a record."""
+"""What a registered film leaves behind: its pose in the study's format, its registration-DRR, an overlay, a record."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def write_films(
             numbers = {"trust": bone.verdict.trust} | record_of(bone.found)
             verdict = "ok" if bone.verdict.ok else "failed"
             rows.append(
-                RecordRow(case, name, view, bone.part, verdict, bone.verdict.reason, film.start, pose_file, scale, numbers)
+                RecordRow(
+                    case, name, view, bone.part, verdict, bone.verdict.reason, film.start, pose_file, scale, numbers
+                )
             )
     return rows
 

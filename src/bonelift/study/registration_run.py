@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bonelift.errors import InputError
+from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.study.folder import Study, StudyCase, read_study, write_study
 from bonelift.study.registration import (
     FilmInput,
@@ -43,15 +44,18 @@ def register_study(
 ) -> list[RecordRow]:
     """Register the named cases (all where none is named) into ``out``; returns the rows of its whole table.
 
+    on_case: called with each case's name when it is done.
     Raises InputError for a study that cannot be read, a case that is not in it, or an ``out`` of other settings.
     """
     study = read_study(study_folder)
     chosen = chosen_cases(study, cases)
-    _claim(out, options)
+    if out.resolve().is_relative_to(study_folder.resolve()):
+        raise InputError(f"{out}: lies inside the study; pass another --out, so that the study stays as it is")
+    claim_folder(out, SETTINGS_FILE, asdict(options), "registrations of a study")
     for case in chosen:
-        on_case(case.case)
         if not _is_done(out / case.case):
             register_one(study_folder, case, out, options, locate_points)
+        on_case(case.case)
     rows = [row for case in study.cases for row in read_rows(out / case.case)]
     write_table(out, rows)
     return rows
@@ -68,24 +72,17 @@ def chosen_cases(study: Study, names: Sequence[str]) -> list[StudyCase]:
 
 def register_one(
     study_folder: Path, case: StudyCase, out: Path, options: RegistrationOptions, locate_points: LocatePoints
-) -> list[RecordRow]:
+) -> None:
     """Register one case; its folder appears whole. What cannot be read or found becomes a row with its reason."""
-    staging = out / f".{case.case}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
-        rows = _registered(study_folder, case, staging, options, locate_points)
-    except InputError as error:
-        rows = [failed_row(case.case, Path(r.file).stem, r.view, str(error)) for r in case.radiographs]
-        rows = rows or [failed_row(case.case, "", "", str(error))]
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    content = {"rows": [asdict(row) for row in rows]}
-    (staging / RECORD_FILE).write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(out / case.case, ignore_errors=True)
-    os.replace(staging, out / case.case)
-    return rows
+    with whole_folder(out / case.case) as staging:
+        try:
+            rows = _registered(study_folder, case, staging, options, locate_points)
+        except InputError as error:
+            names = [(Path(r.file).stem, r.view) for r in case.radiographs] or [("", "")]
+            rows = [failed_row(case.case, name, view, str(error)) for name, view in names]
+        content = {"rows": [asdict(row) for row in rows]}
+        (staging / RECORD_FILE).write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
 
 
 def _registered(
@@ -105,25 +102,6 @@ def _registered(
     if films:
         found = register_case(ct, labels, case.side, films, options, locate_points)
     return write_films(folder, case.case, ct, labels, found) + unread
-
-
-def _claim(out: Path, options: RegistrationOptions) -> None:
-    """``out`` is new, empty, or holds a run of the same options."""
-    content: dict[str, Any] = asdict(options)
-    known = out / SETTINGS_FILE
-    try:
-        if known.is_file():
-            if json.loads(known.read_text(encoding="utf-8")) != content:
-                raise InputError(f"{out}: holds a registration of other options ({SETTINGS_FILE}); pass another --out")
-            return
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: is not empty and no earlier registration; pass a new folder as --out")
-        out.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); pass another --out") from error
-    except ValueError as error:
-        raise InputError(f"{known.name}: is damaged; pass another --out") from error
 
 
 def _is_done(folder: Path) -> bool:
@@ -158,7 +136,9 @@ def write_table(out: Path, rows: Sequence[RecordRow]) -> None:
         writer = csv.DictWriter(file, list(flat[0]) if flat else ["case"], lineterminator="\n")
         writer.writeheader()
         for row in flat:
-            writer.writerow({k: ("" if math.isnan(v) else f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()})
+            writer.writerow(
+                {k: ("" if math.isnan(v) else f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+            )
     os.replace(partial, out / f"{TABLE}.csv")
     partial.write_text(json.dumps({"rows": without_nan(flat)}, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, out / f"{TABLE}.json")
