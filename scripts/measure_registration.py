@@ -26,11 +26,11 @@ from bonelift.registration.films import FilmSettings
 from bonelift.registration.similarity import Similarity
 from bonelift.registration.verdict import record_of
 from bonelift.study.folder import read_study
-from bonelift.study.registration_trials import TrialPatient, draw_start, read_trial_patient, run_trial
+from bonelift.study.registration_trials import Mirror, TrialPatient, draw_start, read_trial_patient, run_trial
 
 NEAR = (10.0, 10.0, 30.0)
 """Degrees, mm in the plane, mm in depth."""
-CAPTURE = ((20.0, 20.0, 60.0), (30.0, 30.0, 90.0), (45.0, 45.0, 100.0), (60.0, 60.0, 100.0))
+CAPTURE = tuple((far, far, min(3 * far, 100.0)) for far in (10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0))
 SIMILARITIES: tuple[Similarity, ...] = (
     "gradient_correlation",
     "multiscale_gradient_correlation",
@@ -47,6 +47,8 @@ class Trial:
     reach: tuple[float, float, float] = NEAR
     similarity: Similarity = "local_gradient_correlation"
     masks: bool = True
+    mirror: Mirror = "none"
+    farthest: bool = False
 
 
 TRIALS = {
@@ -58,26 +60,34 @@ TRIALS = {
         Trial("near", "radius", ("pa", "lateral")),
         Trial("near", "both", ("pa", "lateral")),
     ],
-    "capture": [Trial("capture", "radius", ("pa",), reach) for reach in CAPTURE],
+    "capture": [
+        Trial("capture", part, ("pa",), reach, farthest=True) for part in ("radius", "both") for reach in CAPTURE
+    ],
     "similarity": [Trial("similarity", "radius", ("pa",), similarity=kind) for kind in SIMILARITIES],
-    "no mask": [Trial("no mask", "both", ("pa",), masks=False)],
+    "no mask": [Trial("no mask", "both", ("pa",), masks=False), Trial("no mask", "radius", ("pa",), masks=False)],
+    "mirror": [
+        Trial("mirror", "radius", ("pa",), mirror="side"),
+        Trial("mirror", "radius", ("pa",), mirror="depth"),
+        Trial("mirror", "radius", ("pa", "lateral"), mirror="depth"),
+    ],
 }
 
 
 def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[dict[str, object]]:
     rows = []
-    for number, trial in enumerate(trials):
-        # Trials that differ in the similarity alone start from the same pose.
+    for trial in trials:
+        # Trials that differ in the similarity, the mask or the mirror alone start from the same pose.
         key = [seed, *patient.case.encode(), len(trial.views), int(trial.reach[0]), len(trial.part)]
-        offset = draw_start(np.random.default_rng(key), *trial.reach)
+        offset = draw_start(np.random.default_rng(key), *trial.reach, trial.farthest)
         settings = FilmSettings()
         settings = replace(settings, pose=replace(settings.pose, similarity=trial.similarity))
         found, errors, wall_s, cpu_s = run_trial(
-            patient, trial.part, trial.views, offset, settings, trial.masks, seed=number
+            patient, trial.part, trial.views, offset, settings, trial.masks, trial.mirror, seed=seed
         )
         row: dict[str, object] = {
             "case": patient.case, "group": trial.group, "bones": trial.part, "views": "+".join(trial.views),
-            "similarity_kind": trial.similarity, "reach_deg": trial.reach[0],
+            "similarity_kind": trial.similarity,
+            "masks": int(trial.masks), "mirror": trial.mirror, "reach_deg": trial.reach[0],
             "start_deg": np.rad2deg(np.linalg.norm(offset[:3])), "start_mm": np.linalg.norm(offset[3:5]),
             "start_depth_mm": abs(offset[5]), "angle_deg": errors.angle_deg, "in_plane_mm": errors.in_plane_mm,
             "depth_mm": errors.depth_mm, "target_mm": errors.target_mm, "good": int(errors.good),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ Float = NDArray[np.float64]
 
 CUT_RANGE_MM = (8.0, 30.0)
 """The CT is made to end so much further distal than the radiograph's bones, which all virtual CTs share with it."""
+Mirror = Literal["none", "side", "depth"]
 _BONE_LABELS = {"radius": RADIUS, "ulna": ULNA}
 
 
@@ -106,14 +108,35 @@ def _shortened(ct: Volume, labels: LabelMap, cut_mm: float) -> tuple[Volume, Lab
     )
 
 
-def draw_start(rng: np.random.Generator, angle_deg: float, in_plane_mm: float, depth_mm: float) -> Float:
+def mirrored(bone: CtBone, normal: Float) -> CtBone:
+    """The mirror image of a bone in the plane through its centre across ``normal`` (3,), a unit vector of its world."""
+    mirror = np.eye(4)
+    mirror[:3, :3] -= 2 * np.outer(normal, normal)
+    mirror[:3, 3] = 2 * normal * (normal @ bone.fine.centre_mm)
+    cuts = tuple(
+        replace(cut, centre_mm=apply_transform(mirror, cut.centre_mm), inward=mirror[:3, :3] @ cut.inward)
+        for cut in bone.cuts
+    )
+    fine, coarse = (
+        replace(
+            level, bone_from_voxel=mirror @ level.bone_from_voxel, centre_mm=apply_transform(mirror, level.centre_mm)
+        )
+        for level in (bone.fine, bone.coarse)
+    )
+    return replace(bone, fine=fine, coarse=coarse, cuts=cuts, points_mm=apply_transform(mirror, bone.points_mm))
+
+
+def draw_start(
+    rng: np.random.Generator, angle_deg: float, in_plane_mm: float, depth_mm: float, farthest: bool = False
+) -> Float:
     """(6,) chart parameters of a start: a random axis and an angle up to ``angle_deg``, a point of the disc of
-    ``in_plane_mm``, a depth within +- ``depth_mm``; each uniform."""
+    ``in_plane_mm``, a depth within +- ``depth_mm``; each uniform. farthest: all three at their ends instead."""
+    share = np.ones(3) if farthest else rng.uniform(size=3)
     axis = rng.standard_normal(3)
-    turn = axis / np.linalg.norm(axis) * np.deg2rad(angle_deg) * rng.uniform()
-    direction, distance = rng.uniform(0, 2 * np.pi), in_plane_mm * np.sqrt(rng.uniform())
+    turn = axis / np.linalg.norm(axis) * np.deg2rad(angle_deg) * share[0]
+    direction, distance = rng.uniform(0, 2 * np.pi), in_plane_mm * np.sqrt(share[1])
     shift = [distance * np.cos(direction), distance * np.sin(direction)]
-    return np.array([*turn, *shift, depth_mm * rng.uniform(-1, 1)])
+    return np.array([*turn, *shift, depth_mm * share[2] * rng.choice([-1.0, 1.0])])
 
 
 def run_trial(
@@ -123,13 +146,20 @@ def run_trial(
     offset: Float,
     settings: FilmSettings | None = None,
     masks: bool = True,
+    mirror: Mirror = "none",
     seed: int = 0,
 ) -> tuple[FilmPose, TrialErrors, float, float]:
     """Register one bone from the truth moved by ``offset`` (6,). Returns what was found, its errors, and the seconds
-    that it took: on the clock, and of processor time."""
+    that it took: on the clock, and of processor time.
+
+    mirror: register its mirror image instead, left and right or front and back exchanged as the first film sees it.
+    """
     bone, films = patient.bones[part], [patient.films[view] for view in views]
     # The cameras' shared world is the CT's, so that the true pose is the identity.
     posed = [replace(film.camera, camera_from_world=film.camera_from_ct) for film in films]
+    if mirror != "none":
+        axes = pose_chart(posed[0], np.eye(4), bone.fine.centre_mm).world_from_view
+        bone = mirrored(bone, axes[:3, 0 if mirror == "side" else 2])
     shown = [
         FilmView(film.image, camera, film.mask(part) if masks else None, _pixel_mm(camera, bone))
         for film, camera in zip(films, posed, strict=True)
