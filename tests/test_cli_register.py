@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from toy_wrist import DEPTH_MM, film_camera, toy_ct, toy_radiograph
 
 from bonelift.cli import main
 from bonelift.drr.joseph import project
@@ -25,14 +24,15 @@ from bonelift.geometry import (
     translation,
     write_camera_json,
 )
-from bonelift.images import LabelMap, Volume, write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.images import RADIUS, ULNA, LabelMap, Volume, write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.film import nominal_camera_from_radius
 from bonelift.images.raster import write_png
-from bonelift.registration.ct_bone import ct_bone
+from bonelift.registration.ct_bone import Part, ct_bone
 from bonelift.registration.film_views import bone_shadow
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, read_pose, read_study, write_pose, write_study
 from bonelift.study.registration import RegistrationOptions
 from bonelift.study.registration_run import register_study
+from toy_wrist import DEPTH_MM, film_camera, toy_ct, toy_radiograph
 
 Float = NDArray[np.float64]
 TRUE_POSE = nominal_camera_from_radius(film_camera(), "pa", DEPTH_MM)
@@ -41,7 +41,7 @@ BROKEN = {
     "other-grid": "differ in shape or position",
     "nan": "NaN",
     "empty-mask": "empty",
-    "other-size": "px",
+    "other-size": "pixels",
     "mask-size": "the mask has",
 }
 
@@ -53,8 +53,8 @@ def write_film(folder: Path, stem: str, camera: XrayCamera, world_from_ct: Float
     write_png(folder / f"{stem}.png", np.rint(levels * 65535).astype(np.uint16))
     write_camera_json(folder / f"{stem}.json", camera, DEPTH_MM)
     mask = np.zeros(camera.shape_px, dtype=np.uint8)
-    for value, part in ((2, "ulna"), (1, "radius")):
-        mask[bone_shadow(ct_bone(*toy_ct(), part).fine, camera, world_from_ct)] = value
+    mask[bone_shadow(ct_bone(*toy_ct(), "ulna").fine, camera, world_from_ct)] = ULNA
+    mask[bone_shadow(ct_bone(*toy_ct(), "radius").fine, camera, world_from_ct)] = RADIUS
     write_png(folder / f"{stem}-mask.png", mask)
 
 
@@ -232,9 +232,10 @@ def test_each_bone_is_registered_from_a_pose_file(loose):
     assert {row["start"] for row in rows} == {"pose file"}
     assert_found(read_pose(loose / "out" / "pa-pose.json"))
     # The bones did not move against each other: each by itself lies where both did, within what one alone can tell.
-    for bone in ("radius", "ulna"):
-        pose = read_pose(loose / "out" / f"pa-{bone}-pose.json")
-        centre = ct_bone(*toy_ct(), bone).fine.centre_mm
+    parts: tuple[Part, ...] = ("radius", "ulna")
+    for part in parts:
+        pose = read_pose(loose / "out" / f"pa-{part}-pose.json")
+        centre = ct_bone(*toy_ct(), part).fine.centre_mm
         assert np.linalg.norm((apply_transform(pose, centre) - apply_transform(TRUE_POSE, centre))[:2]) < 0.5
 
 
@@ -247,7 +248,7 @@ def test_two_calibrated_films_are_registered_together(loose):
     first, second = (read_pose(loose / "out" / f"{stem}-pose.json") for stem in ("pa", "side"))
     assert np.allclose(second, orbit @ first)
     # All three axes are seen.
-    assert np.linalg.norm((apply_transform(first, [0, 0, 0]) - apply_transform(TRUE_POSE, [0, 0, 0]))) < 0.5
+    assert np.linalg.norm(apply_transform(first, [0, 0, 0]) - apply_transform(TRUE_POSE, [0, 0, 0])) < 0.5
 
 
 def test_loose_files_that_cannot_be_used_leave_nothing_and_say_one_line(loose, capsys):

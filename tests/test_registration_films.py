@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
 
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera, invert_rigid, rotation_about_axis, translation
@@ -23,6 +22,7 @@ from bonelift.registration.films import FilmPose, FilmSettings, register_to_film
 from bonelift.registration.starts import start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
 from bonelift.study.registration_trials import draw_start, mirrored
+from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
 
 Float = NDArray[np.float64]
 SETTINGS = replace(FilmSettings(), pose=replace(FilmSettings().pose, starts=2, population=10, generations=10))
@@ -156,7 +156,7 @@ def test_an_outline_gives_a_start_however_the_film_lies(bones, true_pose, turn_d
     right_from_ct = rough_right_from_world(labels, "right")
     start = start_from_outline(toy_film(pose), mask, bone, right_from_ct, FILM_SPACING_MM)
     step = pose_chart(camera, pose, bone.fine.centre_mm).parameters(start)
-    # Turns are tried in steps of 10 degrees and pixels of 3 mm; the shaft axis found in the toy is good to some degrees.
+    # Turns are tried in steps of 10 degrees, pixels have 3 mm, and the shaft axis of the toy is good to some degrees.
     assert abs(np.rad2deg(step[2])) < 8
     assert np.linalg.norm(step[3:5]) < 5
 
@@ -164,7 +164,8 @@ def test_an_outline_gives_a_start_however_the_film_lies(bones, true_pose, turn_d
 def test_two_points_give_the_pose_of_a_wrist_straight_in_the_beam(true_pose):
     camera = film_camera()
     points = np.array([[0.0, 0, 0], [0, 0, -40.0]]) @ true_pose[:3, :3].T + true_pose[:3, 3]
-    start = start_from_points(toy_film(true_pose), *camera.project(points), np.eye(4))
+    origin_px, shaft_px = camera.project(points)
+    start = start_from_points(toy_film(true_pose), origin_px, shaft_px, np.eye(4))
     # The nominal pose is this pose, and the points lie where it puts them.
     assert np.allclose(camera.project(start[:3, 3]), camera.project(true_pose[:3, 3]), atol=0.1)
     assert np.allclose(start[:3, :3], true_pose[:3, :3], atol=0.01)
