@@ -30,7 +30,7 @@ from bonelift.study.registration_trials import Mirror, TrialPatient, draw_start,
 
 NEAR = (10.0, 10.0, 30.0)
 """Degrees, mm in the plane, mm in depth."""
-CAPTURE = tuple((far, far, min(3 * far, 100.0)) for far in (10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0))
+CAPTURE = tuple((far, far, min(3 * far, 100.0)) for far in (20.0, 30.0, 45.0, 60.0, 90.0))
 SIMILARITIES: tuple[Similarity, ...] = (
     "gradient_correlation",
     "multiscale_gradient_correlation",
@@ -60,9 +60,7 @@ TRIALS = {
         Trial("near", "radius", ("pa", "lateral")),
         Trial("near", "both", ("pa", "lateral")),
     ],
-    "capture": [
-        Trial("capture", part, ("pa",), reach, farthest=True) for part in ("radius", "both") for reach in CAPTURE
-    ],
+    "capture": [Trial("capture", "both", ("pa",), reach, farthest=True) for reach in CAPTURE],
     "similarity": [Trial("similarity", "radius", ("pa",), similarity=kind) for kind in SIMILARITIES],
     "no mask": [Trial("no mask", "both", ("pa",), masks=False), Trial("no mask", "radius", ("pa",), masks=False)],
     "mirror": [
