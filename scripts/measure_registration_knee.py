@@ -3,8 +3,9 @@
     BONELIFT_DATA=... python scripts/measure_registration_knee.py --starts 4
 
 The files are those of JointTrack Machine Learning (ajensen1234/JTML, BSD-3): one film a pose, camera 1198 mm from the
-detector, 0.373 mm pixels, y up, looking along -z; poses as Euler angles, R = Rz Rx Ry. The implants are solid metal: the
-silhouettes that come with the films serve as drawn masks. Prints one line a registration and the summary; writes nothing.
+detector, 0.373 mm pixels, y up, looking along -z; poses as Euler angles, R = Rz Rx Ry. The implants are solid metal;
+the silhouettes that come with the films serve as drawn masks. Prints one line a registration and a summary; writes
+nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone
 from bonelift.registration.film_views import FilmView, bone_shadow
-from bonelift.registration.films import FilmSettings, register_to_films
+from bonelift.registration.films import register_to_films
 from bonelift.registration.verdict import judge
 from bonelift.registration.views import moving_bone
 from bonelift.study.registration_trials import draw_start
@@ -83,8 +83,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     folder = Path(os.environ["BONELIFT_DATA"]) / "knee_implant"
-    # Thick metal is one grey: what counts is where its edge lies, and an edge as sharp as on the film.
-    settings = FilmSettings()
     offsets = []
     for implant, mesh in IMPLANTS.items():
         bone = implant_bone(folder / mesh)
@@ -100,7 +98,7 @@ def main() -> int:
                 rng = np.random.default_rng([arguments.seed, index, len(mesh), trial])
                 start = chart.poses(draw_start(rng, 10, 10, 30)[None])[0]
                 clock = time.process_time()
-                found = register_to_films(bone, [view], start, replace(settings), seed=trial)
+                found = register_to_films(bone, [view], start, seed=trial)
                 step = chart.parameters(found.pose.world_from_bone)
                 step[:3] = np.rad2deg(step[:3])
                 offsets.append(step)

@@ -51,12 +51,17 @@ def record_of(found: FilmPose) -> dict[str, float]:
     }
 
 
+def trust_from(similarity: float, agreeing: float, slack_deg: float) -> float:
+    """How likely the pose is good, in [0, 1], from three numbers of :func:`record_of`."""
+    logit = _CONSTANT + _SIMILARITY * similarity + _AGREEING * agreeing + _SLACK_DEG * slack_deg
+    return float(1 / (1 + np.exp(-logit)))
+
+
 def judge(found: FilmPose) -> Verdict:
     """The verdict on a registration."""
     record = record_of(found)
     similarity, agreeing, slack_deg = record["similarity"], record["agreeing"], record["slack_deg"]
-    logit = _CONSTANT + _SIMILARITY * similarity + _AGREEING * agreeing + _SLACK_DEG * slack_deg
-    trust = float(1 / (1 + np.exp(-logit)))
+    trust = trust_from(similarity, agreeing, slack_deg)
     if record["seen"] < _LEAST_SEEN:
         return Verdict(0.0, False, f"only {record['seen']:.0%} of the bone's projection lies inside the image")
     if trust > TRUSTED_ABOVE:
