@@ -19,6 +19,7 @@ from bonelift.registration.ct_frame import rough_right_from_world
 from bonelift.registration.features import ResidualSimilarity, channels, channels_with_derivative
 from bonelift.registration.film_views import FilmView, away_from_cuts, bone_alone, bone_shadow, dilated
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
+from bonelift.registration.pose import PoseResult
 from bonelift.registration.starts import start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
 from bonelift.study.registration_trials import draw_start, mirrored
@@ -311,3 +312,24 @@ def test_chart_and_mirror_agree_on_the_plane(bones, true_pose):
     assert np.allclose(twice.points_mm, bone.points_mm)
     assert np.allclose(twice.fine.bone_from_voxel, bone.fine.bone_from_voxel)
     assert np.linalg.det(mirrored(bone, normal).fine.bone_from_voxel[:3, :3]) < 0
+
+
+# --- verdict ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"similarity": 0.4}, "do not match"),
+        ({"similarity": 0.68, "agreeing_starts": 1}, "1 of 4 starts"),
+        ({"slack": (0.25, 0.05, 0.02, 0.3, 0.3, 10.0)}, "can turn by 14.3 degrees"),
+        ({"seen": 0.3}, "30% of the bone"),
+    ],
+)
+def test_the_verdict_names_what_speaks_against_a_pose(change, said):
+    slack = (0.03, 0.03, 0.01, 0.3, 0.3, 10.0)
+    good = PoseResult(np.eye(4), 0.82, (0.82,), 4, 4, (0.0,) * 6, slack, (0.5,) * 6, 0.93, 600, True, "")
+    assert judge(FilmPose(good, 0.97)).ok
+    verdict = judge(FilmPose(replace(good, **change), 0.97))
+    assert not verdict.ok
+    assert said in verdict.reason

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bonelift.drr.attenuation import MU_WATER_PER_MM
 from bonelift.drr.joseph import project
 from bonelift.geometry import XrayCamera
 from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, LabelMap, Volume
 from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM
+from bonelift.registration.ct_bone import SOFT_TISSUE_HU
 
 Float = NDArray[np.float64]
 DEPTH_MM = 950.0
-BONE_HU = 600.0
+BONE_EXCESS_HU = 550.0
 NOISE = 0.005
 """SD of the radiograph's noise (line integral): of 1 to 2 % of what the bones add."""
 
@@ -51,11 +53,18 @@ def toy_ulna() -> NDArray[np.float32]:
     return np.maximum.reduce(parts)
 
 
+def bone_excess_hu() -> NDArray[np.float32]:
+    """(I, J, K) what the bones add to the muscle they replace: uneven inside, so that a turn about the shaft shows."""
+    grain = ndimage.gaussian_filter(np.random.default_rng(11).standard_normal(LAPTOP_GRID.shape), 2.0)
+    uneven = np.clip(1 + 0.6 * grain / grain.std(), 0, None)
+    return (BONE_EXCESS_HU * uneven * np.maximum(toy_radius(), toy_ulna())).astype(np.float32)
+
+
 def toy_ct() -> tuple[Volume, LabelMap]:
-    """Both bones in muscle, in the radius frame: soft tissue of 50 HU throughout, BONE_HU within the bones."""
+    """Both bones in muscle, in the radius frame."""
     radius, ulna = toy_radius(), toy_ulna()
     labels = np.where(radius > 0.5, RADIUS, np.where(ulna > 0.5, ULNA, 0)).astype(np.uint8)
-    values = 50 + (BONE_HU - 50) * np.maximum(radius, ulna)
+    values = SOFT_TISSUE_HU + bone_excess_hu()
     return (
         Volume(values.astype(np.int16), LAPTOP_GRID.radius_from_voxel),
         LabelMap(labels, LAPTOP_GRID.radius_from_voxel),
@@ -71,7 +80,7 @@ def soft_parts() -> NDArray[np.float32]:
 
 def toy_radiograph(camera_from_radius: Float, camera: XrayCamera, seed: int = 0, tissue: bool = True) -> Float:
     """(rows, columns) line integrals of the toy wrist at a pose (4, 4), with noise."""
-    bones = np.maximum(toy_radius(), toy_ulna()) * np.float32(MU_WATER_PER_MM * (BONE_HU - 50) / 1000)
+    bones = bone_excess_hu() * np.float32(MU_WATER_PER_MM / 1000)
     values = bones + soft_parts() if tissue else bones
     camera_from_voxel = camera_from_radius @ LAPTOP_GRID.radius_from_voxel
     image = project(values[None], camera.image_from_camera, camera_from_voxel, camera.shape_px)[0].astype(np.float64)
