@@ -334,7 +334,7 @@ def _write_radiograph(
         camera=camera.camera if camera else None,
         frame=film.frame,
         invert=film.invert,
-        roi=None if mask is None else (0, 0, mask.shape[1], mask.shape[0]),  # nothing is trimmed off a drawn image
+        trim=mask is None,
     )
     radiograph = read_radiograph(film.file, options)
     view: View = radiograph.view

@@ -87,19 +87,15 @@ def read_film(folder: Path, entry: StudyRadiograph, side: Side) -> FilmInput:
     """Read a radiograph of a study with what belongs to it. Raises InputError."""
     camera = None if entry.camera_file is None else camera_from_file(folder / entry.camera_file)
     mask = None if entry.mask_file is None else read_mask(folder / entry.mask_file)
-    shape = None if mask is None else (mask.shape[0], mask.shape[1])
     options = RadiographOptions(
         side=side,
         view=entry.view,
         camera=camera.camera if camera else None,
         source_to_object_mm=camera.source_to_object_mm if camera else None,
         invert=entry.invert,
-        # Nothing is trimmed off an image on which a mask was drawn.
-        roi=None if shape is None else (0, 0, shape[1], shape[0]),
+        trim=mask is None,
     )
     radiograph = read_radiograph(folder / entry.file, options)
-    if mask is not None and camera is not None and mask.shape != camera.camera.shape_px:
-        raise InputError(f"the mask has {mask.shape} (rows, columns), the image {camera.camera.shape_px}")
     if mask is not None and radiograph.pixels.shape != mask.shape:
         raise InputError(f"the mask has {mask.shape} (rows, columns), the image {radiograph.pixels.shape}")
     pose = None if entry.pose_file is None else read_pose(folder / entry.pose_file)
