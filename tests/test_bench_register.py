@@ -11,7 +11,7 @@ from bonelift.cli import main
 from bonelift.study.folder import Study, StudyCase, write_study
 
 FACTS = {"command": "bonelift bench register", "commit": "abc", "date": "today", "machine": "one", "load": "0",
-         "python": "3", "study": "a test"}  # fmt: skip
+         "python": "3", "study": "a test", "seed": "1"}  # fmt: skip
 
 
 def row(group: str = "near", good: int = 1, similarity: float = 0.8, **changes: str) -> dict[str, str]:

@@ -162,5 +162,6 @@ def run_bench(options: Namespace) -> tuple[dict[str, Any], str]:
     from bonelift.bench.register_report import summary, write_register_report
 
     rows = run_register_bench(options.study, options.out, options.groups, options.patients, options.seed)
-    write_register_report(rows, options.out, provenance() | {"study": read_study(options.study).origin})
+    facts = provenance() | {"study": read_study(options.study).origin, "seed": str(options.seed)}
+    write_register_report(rows, options.out, facts)
     return summary(rows), f"{options.out}: registration.md, registration.csv, registration.png"

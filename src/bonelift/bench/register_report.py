@@ -68,8 +68,8 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         "# Registration of CT bones to radiographs: virtual patients",
         "",
         f"`{facts['command']}` at commit {facts['commit']}, {facts['date']}; {facts['machine']}, load {facts['load']}, "
-        f"Python {facts['python']}. Study: `{facts['study']}`, {patients} patients, none of whom was used to set "
-        "anything.",
+        f"Python {facts['python']}. Study: `{facts['study']}`, {patients} patients; starts and masks of seed "
+        f"{facts['seed']}.",
         "",
         "The radiograph shows soft tissue, carpals, noise and a vendor's processing; the CT is cut off 8 to 30 mm "
         "further distal than the film; masks are the true outline moved by 2 px (SD). Errors are of the bone's centre "
