@@ -4,7 +4,7 @@ Trust is a logistic function of three numbers of the record: how similar the ima
 and how far the bone can turn before that changes. Its weights come from a regularised logistic regression on 74
 registrations of virtual patients (``bonelift simulate --seed 3101``; 14 of them had failed), rounded; no similarity
 between 0.42 and 0.65 occurred in them, and the middle was taken for the boundary. How well it tells good from bad on
-other patients: docs/results/registration.md.
+other patients: docs/results/registration/registration.md.
 """
 
 from __future__ import annotations
