@@ -91,7 +91,7 @@ def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[d
         row: dict[str, Any] = {
             "case": patient.case, "group": trial.group, "bones": trial.part, "views": "+".join(trial.views),
             "similarity_kind": trial.similarity,
-            "masks": int(trial.masks), "mirror": trial.mirror, "reach_deg": trial.reach[0],
+            "masks": int(trial.masks), "mirror": trial.mirror, "reach_deg": int(trial.reach[0]),
             "start_deg": np.rad2deg(np.linalg.norm(offset[:3])), "start_mm": np.linalg.norm(offset[3:5]),
             "start_depth_mm": abs(offset[5]), "angle_deg": errors.angle_deg, "in_plane_mm": errors.in_plane_mm,
             "depth_mm": errors.depth_mm, "target_mm": errors.target_mm, "good": int(errors.good),

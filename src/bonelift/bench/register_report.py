@@ -94,7 +94,11 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         *_lines(rows, "near"),
     ]
     lines += _section(
-        rows, "capture", "Capture range", "Starts that far away in all three at once: reach_deg", "reach_deg"
+        rows,
+        "capture",
+        "Capture range",
+        "Starts that many degrees, as many mm in the plane and 3 times as many in depth (100 at most) away.",
+        "reach_deg",
     )
     lines += _section(rows, "no mask", "Without a mask", "The same starts as above, nothing drawn.", "masks")
     lines += _section(
@@ -114,16 +118,15 @@ def _section(rows: Sequence[Row], group: str, title: str, text: str, by: str) ->
         return []
     lines = ["", f"## {title}", "", text, ""]
     lines += [
-        f"| {by} | bones | views | n | within 1 mm and 2 deg | similarity | overlap | trusted |",
-        "|---|---|---|---:|---:|---:|---:|---:|",
+        f"| {by} | bones | views | n | within 1 mm and 2 deg | angle, deg | in plane, mm | similarity | trusted |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for key in dict.fromkeys((row[by], row["bones"], row["views"]) for row in chosen):
         part = [row for row in chosen if (row[by], row["bones"], row["views"]) == key]
         trusted = 100 * np.mean([trust_of(row) > TRUSTED_ABOVE for row in part])
-        similarity, overlap = _median(part, "similarity"), _median(part, "overlap")
+        medians = " | ".join(f"{_median(part, column):.2f}" for column in ("angle_deg", "in_plane_mm", "similarity"))
         lines.append(
-            f"| {' | '.join(key)} | {len(part)} | {100 * _mean(part, 'good'):.0f} % | {similarity:.2f} | "
-            f"{overlap:.2f} | {trusted:.0f} % |"
+            f"| {' | '.join(key)} | {len(part)} | {100 * _mean(part, 'good'):.0f} % | {medians} | {trusted:.0f} % |"
         )
     return lines
 

@@ -2,8 +2,8 @@
 
 The search runs on what the drawn outline leaves of the image, at about 1.6 mm a pixel, where the outline itself guides
 from far away. The refinement looks at the image as it is, just around the outline, at 0.8 and then 0.4 mm: a pose is
-then no worse than the outline was drawn. Edges are compared evened out in strength (``local_gradient_correlation``):
-of all variants measured it was the truest on simulated radiographs by far (docs/results/registration/registration.md).
+then no worse than the outline was drawn. Edges are compared evened out in strength (``local_gradient_correlation``): of
+all variants measured it was the truest in angle and in the plane (docs/results/registration/registration.md).
 """
 
 from __future__ import annotations
