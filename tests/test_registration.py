@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera, invert_rigid, rigid_from_vector, rotation_about_axis, rotation_angle
 from bonelift.images import LAPTOP_GRID
-from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
+from bonelift.images.film import FILM_SHAPE, nominal_camera_from_radius
 from bonelift.registration.chart import pose_chart, twist_in_camera
 from bonelift.registration.objective import objective
 from bonelift.registration.pose import PoseResult, PoseSettings, register
@@ -21,43 +21,10 @@ from bonelift.registration.similarity import (
     patch_gradient_correlation,
 )
 from bonelift.registration.views import FixedView, MovingBone, coarser, moving_bone, project_bone
+from toy_wrist import DEPTH_MM, film_camera, toy_radius, toy_ulna
 
 Float = NDArray[np.float64]
-DEPTH_MM = 950.0
 SETTINGS = PoseSettings(starts=3, generations=12)
-
-
-def film_camera() -> XrayCamera:
-    focal_px = DEPTH_MM / FILM_SPACING_MM
-    rows, columns = FILM_SHAPE
-    intrinsics = np.array([[focal_px, 0, (columns - 1) / 2], [0, focal_px, (rows - 1) / 2], [0, 0, 1.0]])
-    return XrayCamera(intrinsics, np.eye(4), columns, rows, 1000.0)
-
-
-def ellipsoid(centre: tuple[float, float, float], half_axes: tuple[float, float, float]) -> NDArray[np.float32]:
-    offset = (LAPTOP_GRID.centres_mm() - centre) / half_axes
-    inside_mm = (1 - np.linalg.norm(offset, axis=-1)) * min(half_axes)
-    return np.clip(inside_mm / LAPTOP_GRID.spacing_mm + 0.5, 0, 1).astype(np.float32)
-
-
-def toy_radius() -> NDArray[np.float32]:
-    """A shaft, a head, a styloid on the radial side and a tubercle on the back: no symmetry."""
-    parts = [
-        ellipsoid((0, 1, -30), (7, 6, 34)),
-        ellipsoid((-1, 0, -4), (14, 9, 9)),
-        ellipsoid((-12, -1, 5), (4, 4, 7)),
-        ellipsoid((3, -10, -8), (3, 4, 8)),
-    ]
-    return np.maximum.reduce(parts)
-
-
-def toy_ulna() -> NDArray[np.float32]:
-    parts = [
-        ellipsoid((20, -2, -30), (6, 5, 30)),
-        ellipsoid((21, -3, -3), (8, 7, 7)),
-        ellipsoid((26, -7, 3), (2.5, 2.5, 5)),
-    ]
-    return np.maximum.reduce(parts)
 
 
 def wrist() -> MovingBone:

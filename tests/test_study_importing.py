@@ -16,6 +16,8 @@ from bonelift.geometry import rotation_angle
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import LabelMap, read_labels, read_landmarks, read_volume
 from bonelift.images.nifti_files import write_labels_nifti
+from bonelift.images.raster import write_png
+from bonelift.images.reading import RadiographOptions, read_radiograph
 from bonelift.study.folder import Study, read_study, write_study
 from bonelift.study.training_run import read_study_case
 from bonelift.training.study_samples import film_sample
@@ -126,6 +128,28 @@ def test_films_keep_geometry_and_grey_levels(study_folder, wrists):
         assert not image.info  # no text, no profile, no dates
         assert film.invert == "no"
         assert camera.source_to_object_mm is not None
+
+
+def test_a_drawn_mask_comes_along_and_its_film_is_not_trimmed(wrists, tmp_path, capsys):
+    film = wrists[0].folder / "film-pa.dcm"
+    whole = read_radiograph(film, RadiographOptions(side="right", view="pa")).camera.shape_px
+    drawn = np.zeros(whole, dtype=np.uint8)
+    drawn[whole[0] // 2 :, 60:90], drawn[whole[0] // 2 :, 95:110] = 1, 2
+    write_png(wrists[0].folder / "film-mask.png", drawn)
+    table = wrists[0].folder / "masked.csv"
+    table.write_text(
+        "case,patient,side,ct,labels,landmarks,radiograph,view,mask\n"
+        "w01,p01,right,ct,bones.seg.nrrd,points.mrk.json,film-pa.dcm,pa,film-mask.png\n"
+    )
+    assert main(["import", "--table", str(table), "--out", str(tmp_path / "study"), "--quiet"]) == 0
+    listed = read_study(tmp_path / "study").cases[0].radiographs[0]
+    assert listed.mask_file == "w01/radiograph-1-pa-mask.png"
+    kept = np.asarray(Image.open(tmp_path / "study" / listed.mask_file))
+    np.testing.assert_array_equal(kept, drawn)
+    assert np.asarray(Image.open(tmp_path / "study" / listed.file)).shape == drawn.shape
+    write_png(wrists[0].folder / "film-mask.png", drawn[:-20])
+    assert main(["import", "--table", str(table), "--out", str(tmp_path / "other"), "--quiet"]) == 2
+    assert "the mask has" in capsys.readouterr().err
 
 
 def test_nothing_of_the_identity_enters_the_study(study_folder):

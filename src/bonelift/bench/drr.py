@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from numpy.typing import NDArray
 
 from bonelift.bench.drr_accuracy import TiltRow, tilt_errors
 from bonelift.bench.peers import PEERS, Peer, Render, timed
+from bonelift.bench.provenance import provenance
 from bonelift.bench.scenes import Content, Scene, disagreement_percent, make_scene, reference_sample
 from bonelift.drr import back_project, prepare, project, project_with_pose_gradient
 from bonelift.errors import InputError
@@ -127,7 +124,7 @@ def run_drr_bench(settings: DrrBenchSettings, say: Callable[[str], None] = lambd
     curves = _curves(settings, [peer for peer in peers if peer.fraction == 1.0]) if settings.curves else {}
     say("errors at turned poses")
     tilts = tilt_errors(settings.voxels, settings.rays // 2, settings.seed, settings.threads) if settings.tilts else []
-    return BenchResult(settings, rows, curves, _provenance(), absent, tilts)
+    return BenchResult(settings, rows, curves, provenance(), absent, tilts)
 
 
 def our_renders(scene: Scene, threads: int) -> dict[str, Render]:
@@ -247,22 +244,6 @@ def _curve(scenes: list[Scene], settings: DrrBenchSettings, peers: list[Peer]) -
     return times
 
 
-def _provenance() -> dict[str, str]:
-    """Command, commit, date and machine: what a reader needs to judge the numbers and repeat them."""
-    here = Path(__file__).parent
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return {
-        "command": " ".join(["bonelift", *sys.argv[1:]]),
-        "commit": commit or "not a checkout",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load": f"{os.getloadavg()[0]:.1f} (runnable processes, one minute, at the end)",
-        "python": platform.python_version(),
-    }
-
-
 def result_as_json(result: BenchResult) -> dict[str, Any]:
     """Everything in plain numbers and text."""
     return asdict(result)
@@ -284,8 +265,8 @@ def add_bench_parser(subparsers: Any) -> ArgumentParser:
     return parser
 
 
-def run_bench(options: Namespace) -> BenchResult:
-    """What ``bonelift bench drr`` does with its parsed options: measure, and write the folder."""
+def run_bench(options: Namespace) -> tuple[dict[str, Any], str]:
+    """Measure, write the folder; the result in plain values and in a line."""
     from bonelift.bench.drr_report import write_drr_report
     from bonelift.images.output_folder import output_folder
 
@@ -301,4 +282,4 @@ def run_bench(options: Namespace) -> BenchResult:
     with output_folder(options.out) as folder:
         result = run_drr_bench(settings)
         write_drr_report(result, folder)
-    return result
+    return result_as_json(result), f"{options.out}: bench-drr.md, bench-drr.json, bench-drr.png"

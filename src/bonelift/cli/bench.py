@@ -1,23 +1,24 @@
-"""``bonelift bench``: the speed tables, peers included where they are installed."""
+"""``bonelift bench``: speed and accuracy, measured; peers included where they are installed."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict
 
-from bonelift.bench.drr import add_bench_parser, run_bench
+from bonelift.bench import drr, register
 from bonelift.cli.arguments import add_common_options
 from bonelift.cli.console import console_for
 
-EPILOG = "  bonelift bench drr --out bench"
+EPILOG = """\
+  bonelift bench drr --out bench
+  bonelift bench register study --out bench-register"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    subparsers = parser.add_subparsers(dest="subject", metavar="drr", required=True, help="what to measure")
-    add_common_options(add_bench_parser(subparsers))
+    subparsers = parser.add_subparsers(dest="subject", metavar="drr|register", required=True, help="what to measure")
+    for subject in (drr, register):
+        add_common_options(subject.add_bench_parser(subparsers))
 
 
 def run(options: Namespace) -> int:
-    result = run_bench(options)
-    console_for(options).result(asdict(result), f"{options.out}: bench-drr.md, bench-drr.json, bench-drr.png")
+    console_for(options).result(*options.run_bench(options))
     return 0

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("bonelift.cli.import_", "bring a lab's CTs, labels, landmarks and radiographs into a study folder"),
     "check": ("bonelift.cli.check", "look over every case of a study folder"),
     "normalize": ("bonelift.cli.normalize", "bring the cases of a study into the radius frame, with overlays"),
+    "register": ("bonelift.cli.register", "register CT bones to radiographs, on a study, a case or loose files"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }

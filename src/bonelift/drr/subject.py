@@ -60,7 +60,7 @@ def check_same_grid(ct: Volume, labels: LabelMap) -> None:
     same_shape = ct.values.shape == labels.labels.shape
     if not same_shape or not np.allclose(ct.world_from_voxel, labels.world_from_voxel, atol=1e-3):
         raise InputError(
-            f"drr: CT grid {ct.values.shape} and label grid {labels.labels.shape} differ in shape or position; "
+            f"CT grid {ct.values.shape} and label grid {labels.labels.shape} differ in shape or position; "
             "resample the labels onto the CT"
         )
 

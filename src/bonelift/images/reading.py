@@ -40,6 +40,8 @@ class RadiographOptions:
     source_to_object_mm: distance from the source to the wrist; overrides the header; sdd_mm - 30 where nothing says.
     camera: calibrated camera of the whole image as recorded; overrides spacing and sdd_mm.
     roi: (x0, y0, x1, y1) px of the image as recorded, half open; only this part is kept.
+    trim: without a roi, cut off what the collimator's blades cover; False keeps the image as recorded, as a mask that
+        was drawn on it needs.
     frame: which image of a multi-frame file, counted from 1.
     invert: "yes": bones are dark as displayed; "no": bones are bright; "auto": by the header, else by the pixels.
     """
@@ -51,6 +53,7 @@ class RadiographOptions:
     source_to_object_mm: float | None = None
     camera: XrayCamera | None = None
     roi: tuple[int, int, int, int] | None = None
+    trim: bool = True
     frame: int | None = None
     invert: Invert = "auto"
 
@@ -239,7 +242,7 @@ def _bone_bright_pixels(
     if options.roi is not None:
         box = _checked_roi(name, options.roi, recorded.pixels.shape)
         facts["trim"] = "option --roi"
-    elif min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE_PX:
+    elif not options.trim or min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE_PX:
         box = (0, 0, recorded.pixels.shape[1], recorded.pixels.shape[0])
     if facts.get("trim") is None and box != (0, 0, recorded.pixels.shape[1], recorded.pixels.shape[0]):
         facts["trim"] = f"inferred from the pixels: kept columns {box[0]} to {box[2]}, rows {box[1]} to {box[3]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bonelift.drr.gradients import project_with_pose_gradient
 from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import PoseChart, twist_in_camera
-from bonelift.registration.similarity import Similarity, gradients, score, smooth, standardise
+from bonelift.registration.features import ResidualSimilarity, channels, channels_with_derivative
+from bonelift.registration.similarity import Similarity, patch_gradient_correlation, smooth, standardise
 from bonelift.registration.views import FixedView, MovingBone, background, coarser, project_bone
 
 Float = NDArray[np.float64]
@@ -48,13 +49,15 @@ class Objective:
     """One bone against all views at one resolution.
 
     views: already coarser and smoothed. still: (rows, columns) for each view, what other bones add to the projection.
-    sigma_px: smoothing of the moving image, the same as the fixed one got.
+    sigma_px: smoothing of the moving image, the same as the fixed one got. kind: the similarity of the residuals.
     """
 
     bone: MovingBone
     views: tuple[FixedView, ...]
     still: tuple[Float, ...]
     sigma_px: float
+    kind: ResidualSimilarity = "gradient_correlation"
+    _fixed: dict[tuple[int, str], Float] = field(default_factory=dict, repr=False, compare=False)
 
     def moving(self, index: int, world_from_bone: Float) -> Float:
         """(N, rows, columns) in view ``index`` for poses (N, 4, 4)."""
@@ -63,17 +66,29 @@ class Objective:
 
     def similarity(self, world_from_bone: Float, kind: Similarity) -> Float:
         """(V, N) similarity of each view for poses (N, 4, 4)."""
-        return np.stack(
-            [
-                score(kind, view.image, self.moving(index, world_from_bone), view.weights)
-                for index, view in enumerate(self.views)
-            ]
-        )
+        scores = []
+        for index, view in enumerate(self.views):
+            moving = self.moving(index, world_from_bone)
+            if kind == "patch_gradient_correlation":
+                scores.append(patch_gradient_correlation(view.image, moving, view.weights))
+                continue
+            weights, fixed = view.pixel_weights, self.fixed_channels(index, kind)
+            products = fixed * standardise(channels(kind, moving, weights), weights)
+            scores.append(products.sum(axis=(-3, -2, -1)) / len(fixed))
+        return np.stack(scores)
+
+    def fixed_channels(self, index: int, kind: ResidualSimilarity) -> Float:
+        """(F, rows, columns) standardised channels of the image of view ``index``, computed once."""
+        if (index, kind) not in self._fixed:
+            view = self.views[index]
+            fixed = channels(kind, view.image, view.pixel_weights)
+            self._fixed[index, kind] = standardise(fixed, view.pixel_weights)
+        return self._fixed[index, kind]
 
     def residuals(self, chart: PoseChart) -> tuple[Float, Float]:
-        """(M,) and (M, 6): at parameters 0 the squares sum to 1 - gradient correlation (mean over views)."""
+        """(M,) and (M, 6): at parameters 0 the squares sum to 1 - similarity of ``kind`` (mean over views)."""
         parts = [_view_residuals(self, index, chart) for index in range(len(self.views))]
-        share = 1 / np.sqrt(4 * len(self.views))
+        share = 1 / np.sqrt(2 * len(self.views))
         return share * np.concatenate([r for r, _ in parts]), share * np.concatenate([j for _, j in parts])
 
 
@@ -83,19 +98,26 @@ def objective(
     factor: int,
     sigma_px: float,
     others: Sequence[tuple[MovingBone, Float]] = (),
+    kind: Similarity = "gradient_correlation",
 ) -> Objective:
-    """``views`` at 1 / ``factor`` of their resolution; ``others`` (bone, world_from_bone) are held still."""
+    """``views`` at 1 / ``factor`` of their resolution; ``others`` (bone, world_from_bone) are held still.
+
+    kind: of the residuals; the patch variant has none, plain gradient correlation stands in for it.
+    """
     pyramid = tuple(coarser(view, factor, sigma_px) for view in views)
-    return Objective(bone, pyramid, tuple(background(others, view.camera) for view in pyramid), sigma_px)
+    still = tuple(background(others, view.camera) for view in pyramid)
+    residual_kind = "gradient_correlation" if kind == "patch_gradient_correlation" else kind
+    return Objective(bone, pyramid, still, sigma_px, residual_kind)
 
 
 def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[Float, Float]:
     view = problem.views[index]
-    weights = np.ones(view.image.shape) if view.weights is None else np.asarray(view.weights, dtype=np.float64)
+    weights = view.pixel_weights
     projection, derivatives = _pose_derivatives(problem.bone, view.camera, chart)
-    moving = gradients(smooth(projection + problem.still[index], problem.sigma_px))
-    change = gradients(smooth(derivatives, problem.sigma_px))  # (6, 2, H, W)
-    fixed_unit, moving_unit = standardise(gradients(view.image), weights), standardise(moving, weights)
+    image = smooth(projection + problem.still[index], problem.sigma_px)
+    image_change = smooth(derivatives, problem.sigma_px)
+    moving, change = channels_with_derivative(problem.kind, image, image_change, weights)  # change: (6, F, H, W)
+    fixed_unit, moving_unit = problem.fixed_channels(index, problem.kind), standardise(moving, weights)
 
     root = np.sqrt(weights)
     mean = (moving * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()
@@ -104,7 +126,8 @@ def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[F
     # Derivative of a vector divided by its own length: what is parallel to the vector drops out.
     change = change - moving_unit * (change * moving_unit).sum(axis=(-2, -1), keepdims=True)
     change = np.where(length > 0, change / np.maximum(length, 1e-12), 0.0)
-    return (fixed_unit - moving_unit).ravel(), -change.reshape(6, -1).T
+    share = 1 / np.sqrt(len(moving))
+    return share * (fixed_unit - moving_unit).ravel(), -share * change.reshape(6, -1).T
 
 
 def _pose_derivatives(bone: MovingBone, camera: XrayCamera, chart: PoseChart) -> tuple[Float, Float]:

@@ -9,13 +9,14 @@ Otake et al. 2013, doi:10.1088/0031-9155/58/23/8535 (multi-start).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
+from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import PoseChart, pose_chart
 from bonelift.registration.objective import Objective, PosePrior, objective
 from bonelift.registration.refine import Refined, refine
@@ -26,6 +27,10 @@ from bonelift.registration.views import FixedView, MovingBone
 Float = NDArray[np.float64]
 
 
+CLOSE_COST = 0.05
+"""A start that ended so much worse than the best one is out of the running."""
+
+
 @dataclass(frozen=True)
 class PoseSettings:
     """How to search. Six-vectors are (tilt, tilt, turn in the plane; rad), (right, down, depth; mm).
@@ -34,7 +39,9 @@ class PoseSettings:
     prior_sigma, cost_of_sigma: the weak prior about the given start (:class:`PosePrior`).
     coarse_factor, fine_factor: images are shrunk so much for the search, and for the refinement of every start.
     last_iterations: steps that the best start then takes on the full image.
+    finalists: so many of the best starts take them, where they ended apart and nearly as well (CLOSE_COST).
     smoothing_px: Gaussian on both images, in px of the shrunk image.
+    similarity: what is maximised; its patch variant only in the search, where gradient correlation refines.
     population, generations: of each start's search; 0 generations refines the starts as they are.
     """
 
@@ -47,6 +54,7 @@ class PoseSettings:
     coarse_factor: int = 4
     fine_factor: int = 2
     last_iterations: int = 8
+    finalists: int = 1
     smoothing_px: float = 0.7
     similarity: Similarity = "gradient_correlation"
     minimum_similarity: float = 0.35
@@ -57,7 +65,7 @@ class PoseResult:
     """Where the bone lies, and what is known about how well that was found.
 
     world_from_bone: (4, 4), in the world of the cameras, mm.
-    similarity, similarity_per_view: gradient correlation on the full image, in [-1, 1].
+    similarity, similarity_per_view: on the last, largest image, in [-1, 1]; of the kind that was refined.
     agreeing_starts, starts: how many searches ended within 2 degrees and 1 mm in the plane of the best.
     spread: (6,) SD over the starts that reached a similarity within 0.02 of the best (rad, mm; chart directions).
     slack: (6,) how far the pose can drift, everything else following, before the similarity falls by 0.01.
@@ -82,13 +90,29 @@ class PoseResult:
 
 
 @dataclass(frozen=True)
+class Stages:
+    """What is compared: on small images in the search, then for each start's end, then for the best on large images.
+
+    The last two are made at the pose found so far (4, 4), which may decide where the images are looked at.
+    """
+
+    search: Objective
+    refine: Callable[[Float], Objective]
+    last: Callable[[Float], Objective]
+
+
+@dataclass(frozen=True)
 class _Candidates:
+    """refined: one end a start. moved: (6,) for each, where the last refinement took it; final: the best of those."""
+
     refined: list[Refined] = field(default_factory=list)
     evaluations: int = 0
+    moved: list[Float] = field(default_factory=list)
+    final: Refined | None = None
 
     @property
     def best(self) -> Refined:
-        return min(self.refined, key=lambda r: r.cost)
+        return self.final or min(self.refined, key=lambda r: r.cost)
 
 
 def register(
@@ -109,29 +133,39 @@ def register(
     settings = settings or PoseSettings()
     if not views:
         raise InputError("registration: no image given; expected at least one view")
-    chart = pose_chart(views[0].camera, world_from_start, bone.centre_mm)
+    chart = start_chart(views[0].camera, world_from_start, bone.centre_mm)
+
+    def level(factor: int) -> Objective:
+        return objective(bone, views, factor, settings.smoothing_px, others, settings.similarity)
+
+    stages = Stages(level(settings.coarse_factor), lambda _: level(settings.fine_factor), lambda _: level(1))
+    return solve(stages, chart, settings, seed)
+
+
+def start_chart(camera: XrayCamera, world_from_start: Float, centre_mm: Float) -> PoseChart:
+    """The chart about a start; InputError where it lies behind the source."""
+    chart = pose_chart(camera, world_from_start, centre_mm)
     if not np.isfinite(chart.world_from_view).all():
         raise InputError("registration: the start lies behind the X-ray source; check the camera and the start")
+    return chart
+
+
+def solve(stages: Stages, chart: PoseChart, settings: PoseSettings, seed: int = 0) -> PoseResult:
+    """Search, refine every start's end, refine the best again, and keep the record. Poses are sought near chart's 0."""
     prior = PosePrior(np.asarray(settings.prior_sigma), settings.cost_of_sigma)
-    fine = objective(bone, views, settings.fine_factor, settings.smoothing_px, others)
-    candidates = _search(bone, views, chart, prior, settings, others, seed)
-    candidates = _refine_all(candidates, fine, prior, chart)
-    full = objective(bone, views, 1, settings.smoothing_px, others)
-    last = refine(full, prior, chart, candidates.best.parameters, settings.last_iterations)
-    return _record(candidates, last, full, prior, chart, settings)
+
+    def pose_of(candidate: Refined) -> Float:
+        return chart.poses(candidate.parameters[None])[0]
+
+    candidates = _search(stages.search, chart, prior, settings, seed)
+    candidates = _refine_all(candidates, stages.refine(pose_of(candidates.best)), prior, chart)
+    last = stages.last(pose_of(candidates.best))
+    candidates = _finals(candidates, last, prior, chart, settings)
+    return _record(candidates, last, prior, chart, settings)
 
 
-def _search(
-    bone: MovingBone,
-    views: Sequence[FixedView],
-    chart: PoseChart,
-    prior: PosePrior,
-    settings: PoseSettings,
-    others: Sequence[tuple[MovingBone, Float]],
-    seed: int,
-) -> _Candidates:
+def _search(coarse: Objective, chart: PoseChart, prior: PosePrior, settings: PoseSettings, seed: int) -> _Candidates:
     """One search and one coarse refinement from each start."""
-    coarse = objective(bone, views, settings.coarse_factor, settings.smoothing_px, others)
     scale = np.asarray(settings.start_sigma)
 
     def cost(parameters: Float) -> Float:
@@ -155,20 +189,44 @@ def _refine_all(candidates: _Candidates, fine: Objective, prior: PosePrior, char
     return _Candidates(refined, candidates.evaluations + sum(r.evaluations for r in refined))
 
 
+def _finals(
+    candidates: _Candidates, last: Objective, prior: PosePrior, chart: PoseChart, settings: PoseSettings
+) -> _Candidates:
+    """The best starts refined on the largest image, and where that took every start's end."""
+    ranked = sorted(candidates.refined, key=lambda r: r.cost)
+    chosen: list[Refined] = []
+    for candidate in ranked:
+        apart = all(not _agree(candidate.parameters, other.parameters, 0.1) for other in chosen)
+        if len(chosen) < settings.finalists and candidate.cost < ranked[0].cost + CLOSE_COST and apart:
+            chosen.append(candidate)
+    finals = [refine(last, prior, chart, r.parameters, settings.last_iterations) for r in chosen]
+    moved = []
+    for candidate in candidates.refined:  # an end that coincides with a finalist's moves along with it
+        twins = [n for n, other in enumerate(chosen) if _agree(candidate.parameters, other.parameters, 0.1)]
+        moved.append(finals[twins[0]].parameters if twins else candidate.parameters)
+    evaluations = candidates.evaluations + sum(final.evaluations for final in finals)
+    return _Candidates(candidates.refined, evaluations, moved, min(finals, key=lambda r: r.cost))
+
+
+def _agree(first: Float, second: Float, share: float = 1.0) -> bool:
+    """Whether two poses (6,) lie within ``share`` of 2 degrees an axis and 1 mm in the plane."""
+    offset = np.abs(first - second)
+    return bool((offset[:3] < share * np.deg2rad(2)).all() and (offset[3:5] < share * 1.0).all())
+
+
 def _record(
     candidates: _Candidates,
-    best: Refined,
     full: Objective,
     prior: PosePrior,
     chart: PoseChart,
     settings: PoseSettings,
 ) -> PoseResult:
+    best = candidates.best
     pose = chart.poses(best.parameters[None])
-    per_view = full.similarity(pose, "gradient_correlation")[:, 0]
-    ends = np.array([r.parameters for r in candidates.refined])
+    per_view = full.similarity(pose, full.kind)[:, 0]
+    ends = np.array(candidates.moved)
     costs = np.array([r.cost for r in candidates.refined])
-    offsets = np.abs(ends - candidates.best.parameters)
-    agreeing = int(((offsets[:, :3] < np.deg2rad(2)).all(axis=1) & (offsets[:, 3:5] < 1.0).all(axis=1)).sum())
+    agreeing = sum(_agree(end, best.parameters) for end in ends)
     spread = ends[costs < costs.min() + 0.02].std(axis=0)
     # The prior's own curvature stands in where the image says nothing, so that the inverse exists.
     slack = np.sqrt(0.01 * np.diag(np.linalg.inv(best.curvature + prior.jacobian.T @ prior.jacobian)))
@@ -178,7 +236,7 @@ def _record(
     reason = _reason(similarity, agreeing, slack, sigmas, seen, best, settings)
     return PoseResult(
         pose[0], similarity, tuple(map(float, per_view)), agreeing, settings.starts, tuple(map(float, spread)),
-        tuple(map(float, slack)), tuple(map(float, sigmas)), seen, candidates.evaluations + best.evaluations,
+        tuple(map(float, slack)), tuple(map(float, sigmas)), seen, candidates.evaluations,
         not reason, reason,
     )  # fmt: skip
 

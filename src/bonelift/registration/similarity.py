@@ -15,7 +15,13 @@ from scipy import ndimage
 from bonelift.errors import InputError
 
 Float = NDArray[np.float64]
-Similarity = Literal["gradient_correlation", "patch_gradient_correlation", "intensity_correlation"]
+Similarity = Literal[
+    "gradient_correlation",
+    "local_gradient_correlation",
+    "multiscale_gradient_correlation",
+    "patch_gradient_correlation",
+    "intensity_correlation",
+]
 
 _FLAT = 1e-12
 
@@ -91,15 +97,6 @@ def patch_gradient_correlation(
     )
     importance = importance * (weights > 0)
     return (correlation * importance).sum(axis=(-2, -1)) / np.maximum(importance.sum(axis=(-2, -1)), _FLAT)
-
-
-def score(kind: Similarity, fixed: Float, moving: Float, weights: Float | None = None) -> Float:
-    """The similarity named ``kind``."""
-    if kind == "gradient_correlation":
-        return gradient_correlation(fixed, moving, weights)
-    if kind == "patch_gradient_correlation":
-        return patch_gradient_correlation(fixed, moving, weights)
-    return intensity_correlation(fixed, moving, weights)
 
 
 def _checked_weights(fixed: Float, moving: Float, weights: Float | None) -> Float:

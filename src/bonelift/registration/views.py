@@ -56,6 +56,11 @@ class FixedView:
                 f"registration: mask of {self.weights.shape} px, empty or negative, for an image of {self.image.shape}"
             )
 
+    @property
+    def pixel_weights(self) -> Float:
+        """(rows, columns): the weights, 1 everywhere where none were given."""
+        return np.ones(self.image.shape) if self.weights is None else np.asarray(self.weights, dtype=np.float64)
+
 
 def moving_bone(values: NDArray[np.floating], bone_from_voxel: Float) -> MovingBone:
     """values: (I, J, K), >= 0, not all zero. Errors: InputError for NaN or an empty volume."""

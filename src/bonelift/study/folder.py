@@ -32,6 +32,7 @@ class StudyRadiograph:
     pose_file: JSON with ``camera_from_world``, the pose of the CT's world in this camera's frame (known for virtual
         patients, found by registration for real ones), or None.
     invert: "yes" where bones are dark in the file, "no" where they are bright, "auto" to go by header and pixels.
+    mask_file: radius and ulna drawn on the image as recorded (images.masks), or None.
     """
 
     file: str
@@ -39,6 +40,7 @@ class StudyRadiograph:
     camera_file: str | None = None
     pose_file: str | None = None
     invert: Invert = "auto"
+    mask_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def case_from_entry(entry: dict[str, Any]) -> StudyCase:
             "expected left or right, and pa or lateral"
         )
     named = [case.ct, case.labels, case.landmarks, case.truth_file, *case.truth_meshes.values()]
-    named += [name for r in radiographs for name in (r.file, r.camera_file, r.pose_file)]
+    named += [name for r in radiographs for name in (r.file, r.camera_file, r.pose_file, r.mask_file)]
     for name in named:
         if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
             raise InputError(

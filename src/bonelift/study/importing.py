@@ -25,6 +25,7 @@ from bonelift.images import RADIUS, ULNA, LabelMap, Volume
 from bonelift.images.bone_labels import read_bone_labels
 from bonelift.images.dicom_identity import identifying_element
 from bonelift.images.markups import read_landmarks, write_landmarks
+from bonelift.images.masks import read_mask
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.output_folder import whole_folder
 from bonelift.images.radiograph import View
@@ -219,13 +220,13 @@ def source_digest(source: CaseSource, settings: ImportSettings) -> str:
     """SHA-256 over the content of the case's files and options; file names do not count (they may name a patient)."""
     digest = hashlib.sha256()
     paths = [source.ct, source.labels, source.landmarks]
-    paths += [path for film in source.radiographs for path in (film.file, film.camera, film.pose)]
+    paths += [path for film in source.radiographs for path in (film.file, film.camera, film.pose, film.mask)]
     for path in paths:
         files = [path] if path is None or not path.is_dir() else sorted(p for p in path.iterdir() if p.is_file())
         for file in files:
             digest.update(b"-" if file is None else _content_digest(file))
     plain = replace(source, ct=Path(), labels=Path(), landmarks=None, radiographs=())
-    films = [replace(film, file=Path(), camera=None, pose=None) for film in source.radiographs]
+    films = [replace(film, file=Path(), camera=None, pose=None, mask=None) for film in source.radiographs]
     digest.update(repr((plain, films, settings)).encode())
     return digest.hexdigest()
 
@@ -320,9 +321,10 @@ def _found_landmarks(source: CaseSource, labels: LabelMap) -> tuple[dict[str, ND
 def _write_radiograph(
     staging: Path, source: CaseSource, film: RadiographSource, number: int
 ) -> tuple[StudyRadiograph, dict[str, Any]]:
-    """PNG (16 bit, bone bright), camera file and, where given, pose file of one X-ray."""
+    """PNG (16 bit, bone bright), camera file and, where given, pose file and mask of one X-ray."""
     camera = None if film.camera is None else camera_from_file(film.camera, film.pixel_spacing_mm)
     distance = film.source_to_object_mm
+    mask = None if film.mask is None else read_mask(film.mask)
     options = RadiographOptions(
         side=source.side,
         view=film.view,
@@ -332,6 +334,7 @@ def _write_radiograph(
         camera=camera.camera if camera else None,
         frame=film.frame,
         invert=film.invert,
+        trim=mask is None,
     )
     radiograph = read_radiograph(film.file, options)
     view: View = radiograph.view
@@ -342,7 +345,16 @@ def _write_radiograph(
     if film.pose is not None:
         write_pose(staging / f"{stem}-pose.json", read_pose(film.pose))
         pose_file = f"{source.case}/{stem}-pose.json"
-    listed = StudyRadiograph(f"{source.case}/{stem}.png", view, f"{source.case}/{stem}.json", pose_file, "no")
+    mask_file = None
+    if mask is not None:
+        if mask.shape != radiograph.pixels.shape:
+            raise InputError(
+                f"the mask has {mask.shape} (rows, columns), the image {radiograph.pixels.shape}; draw it on the image"
+            )
+        write_png(staging / f"{stem}-mask.png", mask)
+        mask_file = f"{source.case}/{stem}-mask.png"
+    place = f"{source.case}/{stem}"
+    listed = StudyRadiograph(f"{place}.png", view, f"{place}.json", pose_file, "no", mask_file)
     return listed, {"view": view, "provenance": radiograph.provenance}
 
 

@@ -31,6 +31,7 @@ COLUMNS: dict[str, str] = {
     "source_to_object_mm": "source to wrist",
     "camera": "camera file (JSON or XMALab)",
     "pose": "pose file: camera_from_world",
+    "mask": "bones drawn on the radiograph: PNG, TIFF or one-slice NRRD of its size",
     "frame": "of a multi-frame file, from 1",
     "invert": "auto, yes (bones dark) or no",
 }
@@ -52,6 +53,7 @@ class RadiographSource:
     pose: Path | None = None
     frame: int | None = None
     invert: Invert = "auto"
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ def _radiograph(row: Mapping[str, str], folder: Path, where: str) -> RadiographS
         _path(row, "pose", folder),
         _whole(row, "frame", where),
         invert,
+        _path(row, "mask", folder),
     )
 
 

@@ -1,0 +1,167 @@
+"""``bonelift bench register``: registration put to the test on a virtual study, a row for each trial.
+
+Each patient is registered from random starts within 10 degrees, 10 mm in the plane and 30 mm in depth (PA, lateral,
+both views; both bones as one, radius, ulna), from starts further and further away (capture range), without masks, with
+every similarity, and with the mirrored bone. No peer stands beside it: none registers a bone of a CT to a radiograph
+with soft tissue in one call that runs without a GPU.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonelift.bench.provenance import provenance
+from bonelift.images import View
+from bonelift.images.output_folder import claim_folder
+from bonelift.registration.ct_bone import Part
+from bonelift.registration.films import FilmSettings
+from bonelift.registration.similarity import Similarity
+from bonelift.registration.verdict import record_of
+from bonelift.study.folder import read_study
+from bonelift.study.registration_trials import Mirror, TrialPatient, draw_start, read_trial_patient, run_trial
+
+TABLE_FILE = "registration.csv"
+SETTINGS_FILE = "bench-register.json"
+NEAR = (10.0, 10.0, 30.0)
+"""Degrees, mm in the plane, mm in depth."""
+CAPTURE = tuple((far, far, min(3 * far, 100.0)) for far in (20.0, 30.0, 45.0, 60.0, 90.0))
+SIMILARITIES: tuple[Similarity, ...] = (
+    "gradient_correlation",
+    "multiscale_gradient_correlation",
+    "patch_gradient_correlation",
+    "intensity_correlation",
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One registration of each patient. reach: how far off it starts (degrees, mm in the plane, mm in depth): at random
+    up to there, or (farthest) there."""
+
+    group: str
+    part: Part
+    views: tuple[View, ...]
+    reach: tuple[float, float, float] = NEAR
+    similarity: Similarity = "local_gradient_correlation"
+    masks: bool = True
+    mirror: Mirror = "none"
+    farthest: bool = False
+
+
+TRIALS: dict[str, list[Trial]] = {
+    "near": [
+        Trial("near", "both", ("pa",)),
+        Trial("near", "radius", ("pa",)),
+        Trial("near", "ulna", ("pa",)),
+        Trial("near", "both", ("lateral",)),
+        Trial("near", "radius", ("pa", "lateral")),
+        Trial("near", "both", ("pa", "lateral")),
+    ],
+    "capture": [Trial("capture", "both", ("pa",), reach, farthest=True) for reach in CAPTURE],
+    "similarity": [Trial("similarity", "radius", ("pa",), similarity=kind) for kind in SIMILARITIES],
+    "no mask": [Trial("no mask", "both", ("pa",), masks=False), Trial("no mask", "radius", ("pa",), masks=False)],
+    "mirror": [
+        Trial("mirror", "radius", ("pa",), mirror="side"),
+        Trial("mirror", "radius", ("pa",), mirror="depth"),
+        Trial("mirror", "radius", ("pa", "lateral"), mirror="depth"),
+    ],
+}
+
+
+def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[dict[str, Any]]:
+    """A row of plain columns for each trial."""
+    rows = []
+    for trial in trials:
+        # Trials that differ in the similarity, the mask or the mirror alone start from the same pose.
+        key = [seed, *patient.case.encode(), len(trial.views), int(trial.reach[0]), len(trial.part)]
+        offset = draw_start(np.random.default_rng(key), *trial.reach, trial.farthest)
+        settings = FilmSettings()
+        settings = replace(settings, pose=replace(settings.pose, similarity=trial.similarity))
+        found, errors, wall_s, cpu_s = run_trial(
+            patient, trial.part, trial.views, offset, settings, trial.masks, trial.mirror, seed=seed
+        )
+        row: dict[str, Any] = {
+            "case": patient.case, "group": trial.group, "bones": trial.part, "views": "+".join(trial.views),
+            "similarity_kind": trial.similarity,
+            "masks": int(trial.masks), "mirror": trial.mirror, "reach_deg": int(trial.reach[0]),
+            "start_deg": np.rad2deg(np.linalg.norm(offset[:3])), "start_mm": np.linalg.norm(offset[3:5]),
+            "start_depth_mm": abs(offset[5]), "angle_deg": errors.angle_deg, "in_plane_mm": errors.in_plane_mm,
+            "depth_mm": errors.depth_mm, "target_mm": errors.target_mm, "good": int(errors.good),
+            "wall_s": wall_s, "cpu_s": cpu_s,
+        } | record_of(found)  # fmt: skip
+        rows.append({key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()})
+    return rows
+
+
+def run_register_bench(
+    study_folder: Path,
+    out: Path,
+    groups: Sequence[str],
+    patients: int | None = None,
+    seed: int = 1,
+    on_patient: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, str]]:
+    """Run the trials that ``out`` does not hold yet, patient by patient; returns all rows of its table.
+
+    seed: of starts and drawn masks. Raises InputError for a study that cannot be read, or an ``out`` of another study.
+    """
+    study = read_study(study_folder)
+    claim_folder(out, SETTINGS_FILE, {"study": study.origin, "seed": seed}, "a bench of registration")
+    table = out / TABLE_FILE
+    known = {(row["case"], row["group"]) for row in read_rows(table)}
+    for case in study.cases[:patients]:
+        trials = [trial for group in groups for trial in TRIALS[group] if (case.case, group) not in known]
+        if trials:
+            _append(table, run_patient(read_trial_patient(study_folder, case, seed), trials, seed))
+        on_patient(case.case)
+    return read_rows(table)
+
+
+def read_rows(table: Path) -> list[dict[str, str]]:
+    """The rows of a table; none where there is none."""
+    if not table.is_file():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _append(table: Path, rows: list[dict[str, Any]]) -> None:
+    """Add a patient's rows, so that an interrupted bench goes on after them."""
+    new = not table.exists()
+    with table.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def add_bench_parser(subparsers: Any) -> ArgumentParser:
+    """Add ``register`` to the sub-parsers of ``bonelift bench``."""
+    parser = subparsers.add_parser("register", help="registration of virtual patients with known poses; resumable")
+    parser.add_argument("study", metavar="STUDY", type=Path, help="simulated with --views pa lateral")
+    parser.add_argument("--out", type=Path, required=True, help="folder for registration.md, .csv and .png")
+    parser.add_argument("--patients", type=int, help="only the first so many")
+    parser.add_argument("--groups", nargs="+", choices=list(TRIALS), default=list(TRIALS), help="default: all")
+    parser.add_argument("--seed", type=int, default=1, help="of starts and drawn masks (default: %(default)s)")
+    parser.set_defaults(run_bench=run_bench)
+    return parser
+
+
+def run_bench(options: Namespace) -> tuple[dict[str, Any], str]:
+    """Measure, write the page; the result in plain values and in a line."""
+    from bonelift.bench.register_report import summary, write_register_report
+
+    rows = run_register_bench(options.study, options.out, options.groups, options.patients, options.seed)
+    facts = provenance() | {"study": read_study(options.study).origin, "seed": str(options.seed)}
+    write_register_report(rows, options.out, facts)
+    return summary(rows), f"{options.out}: registration.md, registration.csv, registration.png"

@@ -1,0 +1,83 @@
+"""``bonelift register`` on files that stand in no study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bonelift.errors import InputError
+from bonelift.images import Side, View
+from bonelift.images.output_folder import output_folder
+from bonelift.images.reading import Invert
+from bonelift.study.folder import StudyCase, StudyRadiograph, read_pose
+from bonelift.study.registration import (
+    FilmInput,
+    LocatePoints,
+    RegistrationOptions,
+    read_ct,
+    read_film,
+    register_case,
+)
+from bonelift.study.registration_files import RecordRow, write_films
+from bonelift.study.registration_run import without_nan, write_table
+
+
+@dataclass(frozen=True)
+class LooseFiles:
+    """radiographs, cameras, masks, views: one for each radiograph, in order; masks may be left away, and cameras where
+    the images' headers hold the geometry. start: a pose file for the first radiograph, or None."""
+
+    ct: Path | None
+    labels: Path | None
+    radiographs: tuple[Path, ...]
+    cameras: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    side: Side | None
+    views: tuple[View, ...]
+    invert: Invert = "auto"
+    start: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.ct is None or self.labels is None or not self.radiographs or self.side is None:
+            raise InputError("loose files: --ct, --labels, --radiograph, --view and --side are all needed")
+        for option, given in (("--camera", self.cameras), ("--mask", self.masks), ("--view", self.views)):
+            if len(given) != len(self.radiographs) and (given or option == "--view"):
+                raise InputError(
+                    f"{option} was given {len(given)} times for {len(self.radiographs)} radiographs; expected it once "
+                    "for each, in order"
+                )
+
+
+def register_files(
+    files: LooseFiles, out: Path, options: RegistrationOptions, locate_points: LocatePoints
+) -> list[RecordRow]:
+    """Register and write ``out``, whole or not at all. Raises InputError where a file cannot be used."""
+    here = Path()
+    entries = _entries(files)
+    case = StudyCase("files", "", files.side or "right", str(files.ct), str(files.labels), "", tuple(entries))
+    ct, labels = read_ct(here, case)
+    films = [read_film(here, entry, case.side) for entry in entries]
+    if files.start is not None:
+        first = films[0]
+        films[0] = FilmInput(first.name, first.radiograph, first.mask, read_pose(files.start))
+    with output_folder(out) as folder:
+        found = register_case(ct, labels, case.side, films, options, locate_points)
+        for film in found:
+            if not film.bones:
+                raise InputError(f"{film.film.name}: {film.reason}")
+        rows = write_films(folder, case.case, ct, labels, found)
+        content = {"rows": [asdict(row) for row in rows]}
+        (folder / "record.json").write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
+        write_table(folder, rows)
+    return rows
+
+
+def _entries(files: LooseFiles) -> Sequence[StudyRadiograph]:
+    cameras = [str(path) for path in files.cameras] or [None] * len(files.radiographs)
+    masks = [str(path) for path in files.masks] or [None] * len(files.radiographs)
+    return [
+        StudyRadiograph(str(path), view, camera, None, files.invert, mask)
+        for path, view, camera, mask in zip(files.radiographs, files.views, cameras, masks, strict=True)
+    ]
