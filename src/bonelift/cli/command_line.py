@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
     "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
+    "evaluate": ("bonelift.cli.evaluate", "experiments 1 to 3 on a study folder; resumable"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }
 """Name -> (module, summary). A module is imported when its command is called, so that --help answers at once."""
