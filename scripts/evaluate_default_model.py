@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from bonelift.images import LAPTOP_GRID
 from bonelift.networks.bundle import load_bundle
-from bonelift.study.holdout import ScoreRow, no_skill_surfaces, score_patient, summary
+from bonelift.study.holdout import PREDICTORS, ScoreRow, no_skill_surfaces, score_patient, summary
 
 FIRST_SEED = 910_000
 """Below lie the seeds of training (100000.., 200000..), validation (800000..) and of the X-ray settings (900000..)."""
@@ -51,12 +51,13 @@ def table(lines: list[dict[str, float | str | int]]) -> str:
     ]
     for line in lines:
         skill = 1 - float(line["asd_surface_mm"]) / no_skill[line["bone"], line["alignment"]]
+        shown = f"{skill:.0%}" if line["method"] in PREDICTORS.values() else ""
         rows.append(
             f"| {line['source']} | {line['method']} | {line['bone']} | {line['alignment']} "
             f"| {line['asd_paper_mm']:.2f} +- {line['asd_paper_mm_sd']:.2f} "
             f"| {line['asd_surface_mm']:.2f} +- {line['asd_surface_mm_sd']:.2f} "
             f"| {line['hd95_mm']:.2f} +- {line['hd95_mm_sd']:.2f} "
-            f"| {f'{skill:.0%}' if line['method'] == 'model' else ''} | {line['failed']} of {line['cases']} |"
+            f"| {shown} | {line['failed']} of {line['cases']} |"
         )
     return "\n".join(rows)
 
@@ -93,7 +94,8 @@ Input *CT-DRR*: the DRR of the virtual CT, cut along the true landmarks with the
 *As predicted*: in the radius frame, nothing moved. *Rigid*: after rigid alignment of the bone by itself; never a scale.
 No skill: the mean of {len(MEAN_SEEDS)} training wrists, as *mean bone* (corresponding points, laid on each other) and
 as *mean field* (half level of the mean labels). *Skill* is 1 - ASD / ASD of the better of the two, by the
-surface-to-surface ASD. *Grid floor*: the true labels on the model's 1.25 mm grid. Surfaces are compared for
+surface-to-surface ASD. *TL-embedding*: what `reconstruct` gives. *Shape regressor*: on the same images
+(`--method shape`). *Grid floor*: the true labels on the TL network's 1.25 mm grid. Surfaces are compared for
 z >= -40 mm; the paper's ASD is between points at most 0.625 mm apart. Mean +- SD over patients.
 
 {table(summary(rows))}

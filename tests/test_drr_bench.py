@@ -5,8 +5,18 @@ import argparse
 import numpy as np
 import pytest
 
-from bonelift.bench.drr import GRADIENT, OURS, PREPARED, DrrBenchSettings, add_bench_parser, run_drr_bench
-from bonelift.bench.drr_report import markdown
+from bonelift.bench.drr import (
+    ADJOINT,
+    BATCH,
+    GRADIENT,
+    OURS,
+    PREPARED,
+    SIMPSON,
+    DrrBenchSettings,
+    add_bench_parser,
+    run_drr_bench,
+)
+from bonelift.bench.drr_report import bars, markdown
 from bonelift.bench.scenes import disagreement_percent, make_scene, reference_sample
 from bonelift.drr.reference import line_integrals
 from bonelift.errors import InputError
@@ -17,12 +27,20 @@ def test_the_bench_reports_every_way_of_this_engine():
         DrrBenchSettings(repeats=1, threads=1, voxels=32, rows=40, columns=32, rays=40, peers=False, curves=False)
     )
     assert len({row.task for row in result.rows}) == 3
-    assert [row.engine for row in result.rows[:3]] == [OURS, PREPARED, GRADIENT]
+    assert [row.engine for row in result.rows[:6]] == [OURS, PREPARED, GRADIENT, SIMPSON, ADJOINT, BATCH]
     for row in result.rows:
         assert row.median_ms > 0
         assert row.ratio == 1 or row.engine != OURS
         # Voxels of 7.8 mm: the bones are one or two voxels wide, far from the accuracy of a real scene.
-        assert row.error_mean < 3
+        assert row.error_mean < 3 or row.engine == ADJOINT
+    assert {tilt.content for tilt in result.tilts} == {"bone only", "no empty space"}
+    for tilt in result.tilts:
+        assert tilt.simpson[0] < tilt.joseph[0]
+        assert 0 < tilt.slope <= 1
+    # A peer that is absent is no bar met.
+    met = {what: met for what, value, _, met in bars(result) if np.isnan(value)}
+    assert len(met) == 3
+    assert not any(met.values())
     page = markdown(result)
     assert all(f"## {row.task}" in page for row in result.rows)
 
@@ -58,6 +76,7 @@ def test_the_command_writes_its_folder(tmp_path):
             "16",
             "--no-peers",
             "--no-curves",
+            "--no-tilts",
         ]
     )
     options.run_bench(options)

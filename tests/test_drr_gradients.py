@@ -15,19 +15,22 @@ CAMERA = film(*SHAPE_PX, 2.0)
 ROTATIONS = [(0.1, 0.2, 0.3), (1.4, 0.3, 0.1), (0.2, 1.5, 0.0), (2.8, 0.3, -0.4)]
 
 
+@pytest.mark.parametrize("rule", ["joseph", "simpson"])
 @pytest.mark.parametrize("rotation", ROTATIONS)
-def test_pose_gradient_agrees_with_finite_differences(rotation):
+def test_pose_gradient_agrees_with_finite_differences(rotation, rule):
     rng = np.random.default_rng(3)
     values = smooth_volume(rng, (34, 30, 38), sigma_voxels=3.0, channels=2)
     pose = centred_pose(values.shape[1:], (1.1, 1.3, 0.9), rotation)
-    image, gradient = project_with_pose_gradient(values, CAMERA, pose, SHAPE_PX)
-    np.testing.assert_allclose(image, project(values, CAMERA, pose, SHAPE_PX), atol=1e-5 * np.abs(image).max())
+    image, gradient = project_with_pose_gradient(values, CAMERA, pose, SHAPE_PX, rule=rule)
+    np.testing.assert_allclose(
+        image, project(values, CAMERA, pose, SHAPE_PX, rule=rule), atol=1e-5 * np.abs(image).max()
+    )
     # Steps of about a tenth of a voxel at the volume: long enough to average over the kinks of linear interpolation.
     for axis, step in enumerate([1e-4, 1e-4, 2e-3, 0.1, 0.1, 0.1]):
         twist = np.zeros(6)
         twist[axis] = step
         moved = np.stack([rigid_from_vector(sign * twist) @ pose for sign in (1, -1)])
-        ahead, behind = project(values, CAMERA, moved, SHAPE_PX)
+        ahead, behind = project(values, CAMERA, moved, SHAPE_PX, rule=rule)
         difference = (ahead - behind) / (2 * step)
         error = np.abs(gradient[..., axis] - difference)
         # Linear interpolation has a piecewise constant slope; within a step of a tenth of a voxel one sample in ten
@@ -71,19 +74,39 @@ def test_pullback_is_the_gradient_summed_with_the_weights():
 
 
 @given(
-    rotation=st.tuples(*[st.floats(-3, 3)] * 3), shape=st.tuples(*[st.integers(1, 12)] * 3), seed=st.integers(0, 2**31)
+    rotation=st.tuples(*[st.floats(-3, 3)] * 3),
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    seed=st.integers(0, 2**31),
+    rule=st.sampled_from(["joseph", "simpson"]),
 )
-@settings(max_examples=30, deadline=None, derandomize=True)
-def test_back_projection_is_the_transpose(rotation, shape, seed):
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_back_projection_is_the_transpose(rotation, shape, seed, rule):
     rng = np.random.default_rng(seed)
     values = rng.standard_normal((2, *shape)).astype(np.float32)
     poses = np.stack([centred_pose(shape, (2.0, 3.0, 2.5), rotation, depth) for depth in (950.0, 5.0)])
     weights = rng.standard_normal((2, 2, *SHAPE_PX)).astype(np.float32)
-    images = project(values, CAMERA, poses, SHAPE_PX)
-    voxels = back_project(weights, CAMERA, poses, shape)
-    # Both sums run in float32 (6e-8) over at most 12 slices and some hundred rays a voxel.
+    images = project(values, CAMERA, poses, SHAPE_PX, rule=rule)
+    voxels = back_project(weights, CAMERA, poses, shape, rule=rule)
+    # Both sums run in float32 (6e-8) over at most 25 planes and some hundred rays a voxel.
     scale = np.abs(weights * images).sum() + 1e-6
     assert abs(float((images * weights).sum(dtype=float) - (values * voxels).sum(dtype=float))) < 2e-6 * scale
+
+
+@pytest.mark.parametrize("rotation", [*ROTATIONS, (0.6, -0.6, 0.2)])
+def test_the_fast_loop_is_the_transpose_too_on_any_number_of_threads(rotation):
+    """A grid larger than tiles and chunks, wholly behind the image, so that the loop without checks runs."""
+    rng = np.random.default_rng(6)
+    shape = (44, 40, 48)
+    pose = centred_pose(shape, (1.0, 1.3, 0.9), rotation, depth_mm=300.0)
+    camera, shape_px = film(40, 36, 0.9, sdd_mm=320.0), (40, 36)
+    values = rng.standard_normal((1, *shape)).astype(np.float32)
+    weights = rng.standard_normal((1, *shape_px)).astype(np.float32)
+    weights[:, :9] = 0.0  # rows without weight are passed over
+    voxels = back_project(weights, camera, pose, shape)
+    images = project(values, camera, pose, shape_px)
+    scale = np.abs(weights * images).sum()
+    assert abs(float((images * weights).sum(dtype=float) - (values * voxels).sum(dtype=float))) < 2e-6 * scale
+    np.testing.assert_array_equal(back_project(weights, camera, pose, shape, threads=3), voxels)
 
 
 def test_a_gradient_of_another_size_is_refused():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bonelift.drr import project
-from bonelift.drr.torch_drr import project_by_sampling, project_torch
+from bonelift.drr import project, torch_drr
+from bonelift.drr.torch_drr import project_torch
 from bonelift.errors import InputError
 from bonelift.geometry import rigid_from_vector
 from drr_scenes import centred_pose, film, smooth_volume
@@ -23,31 +23,56 @@ def scene(device="cpu"):
     return values, camera, torch.from_numpy(poses).to(device)
 
 
-def test_sampling_agrees_with_the_compiled_kernels():
+RULES = pytest.mark.parametrize("rule", ["joseph", "simpson"])
+
+
+@RULES
+def test_sampling_agrees_with_the_compiled_kernels(rule):
+    """The path that runs on a GPU, here on the CPU."""
     values, camera, poses = scene()
-    images = project_by_sampling(values, camera, poses, SHAPE_PX)
-    expected = project(values.numpy(), camera.numpy(), poses.numpy(), SHAPE_PX)
+    images = project_torch(values, camera, poses, SHAPE_PX, rule=rule, path="sampling")
+    expected = project(values.numpy(), camera.numpy(), poses.numpy(), SHAPE_PX, rule=rule)
     # float32 coordinates on a grid of 22 voxels: 1e-6 of a voxel.
     np.testing.assert_allclose(images.numpy(), expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_derivatives_of_both_paths_agree():
+@RULES
+def test_derivatives_of_both_paths_agree(rule):
     values, camera, poses = scene()
     weights = torch.from_numpy(np.random.default_rng(1).standard_normal((4, 2, *SHAPE_PX)).astype(np.float32))
     found = []
     for path in ("compiled", "sampling"):
         leaf, twist = values.clone().requires_grad_(), torch.zeros(4, 6, requires_grad=True)
-        if path == "compiled":
-            images = project_torch(leaf, camera, poses, SHAPE_PX, twist)
-        else:
-            from bonelift.drr.torch_drr import _matrix_from_twist
-
-            images = project_by_sampling(leaf, camera, _matrix_from_twist(twist).double() @ poses, SHAPE_PX)
+        images = project_torch(leaf, camera, poses, SHAPE_PX, twist, rule, path)
         (images * weights).sum().backward()
         found.append((leaf.grad, twist.grad))
     for compiled, sampled in zip(*found, strict=True):
         assert compiled is not None and sampled is not None  # noqa: PT018
         np.testing.assert_allclose(compiled.numpy(), sampled.numpy(), atol=2e-4 * float(sampled.abs().max()))
+
+
+def test_only_the_occupied_box_is_sampled_and_slices_come_in_batches(monkeypatch):
+    values, camera, poses = scene()
+    sparse = torch.zeros_like(values)
+    sparse[:, 6:13, 5:9, 8:17] = values[:, 6:13, 5:9, 8:17]
+    expected = project(sparse.numpy(), camera.numpy(), poses.numpy(), SHAPE_PX)
+    monkeypatch.setattr(torch_drr, "SAMPLES_AT_ONCE", 3 * SHAPE_PX[0] * SHAPE_PX[1])
+    for needs_gradient in (False, True):
+        leaf = sparse.clone().requires_grad_(needs_gradient)
+        images = project_torch(leaf, camera, poses, SHAPE_PX, path="sampling").detach()
+        np.testing.assert_allclose(images.numpy(), expected, atol=1e-5 * np.abs(expected).max())
+    empty = project_torch(torch.zeros_like(values), camera, poses, SHAPE_PX, path="sampling")
+    assert (empty == 0).all()
+
+
+def test_sampling_takes_any_twist():
+    values, camera, poses = scene()
+    twist = torch.tensor([[0.02, -0.03, 0.01, 2.0, -1.0, 5.0]]).expand(4, 6)
+    images = project_torch(values, camera, poses, SHAPE_PX, twist, path="sampling")
+    moved = rigid_from_vector(twist[0].double().numpy()) @ poses.numpy()
+    expected = project(values.numpy(), camera.numpy(), moved, SHAPE_PX)
+    # The twist is float32: 1e-7 of rotation at 950 mm is 1e-4 mm.
+    np.testing.assert_allclose(images.numpy(), expected, atol=5e-4 * np.abs(expected).max())
 
 
 def test_gradient_descent_on_the_twist_finds_the_pose_back():
@@ -74,7 +99,16 @@ def test_wrong_calls_are_refused():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_the_gpu_agrees_with_the_cpu():
-    on_gpu = project_torch(*scene("cuda"), SHAPE_PX).cpu().numpy()
-    on_cpu = project_torch(*scene(), SHAPE_PX).numpy()
-    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4 * np.abs(on_cpu).max())
+@RULES
+def test_the_gpu_agrees_with_the_cpu(rule):
+    found = []
+    for device in ("cuda", "cpu"):
+        values, camera, poses = scene(device)
+        leaf, twist = values.clone().requires_grad_(), torch.zeros(4, 6, device=device, requires_grad=True)
+        images = project_torch(leaf, camera, poses, SHAPE_PX, twist, rule)
+        images.square().sum().backward()
+        assert leaf.grad is not None
+        assert twist.grad is not None
+        found.append([part.detach().cpu().numpy() for part in (images, leaf.grad, twist.grad)])
+    for on_gpu, on_cpu in zip(*found, strict=True):
+        np.testing.assert_allclose(on_gpu, on_cpu, atol=5e-4 * np.abs(on_cpu).max())

@@ -152,6 +152,7 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
         # Labels run to z = -44, meshes to -40; both bones are shafts, so only z differs by some mm.
         assert np.allclose(points.mean(axis=0)[:2], mesh.vertices.mean(axis=0)[:2], atol=2.0)
     assert facts["side"] == side
+    assert facts["model"]["method"] == "tl"
     assert facts["quality"]["score"] == pytest.approx(result.quality.score)
     assert all(entry["value"] is not None or entry["reason"] for entry in facts["measurements"])
     text = (folder / "report.html").read_text() + json.dumps(facts)
@@ -208,7 +209,7 @@ def test_bones_that_do_not_fit_the_image_are_flagged(monkeypatch, bundle):
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)
     shrunken = np.zeros_like(FIELDS)
-    shrunken[:, 12:36, 10:30, 12:36] = FIELDS[:, ::2, ::2, ::2]
+    shrunken[:, 12:40, 10:30, 12:36] = FIELDS[:, ::2, ::2, ::2]
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: shrunken)
     result = reconstruct([scene.radiograph], bundle)
     assert result.quality.score < 0.1

@@ -20,7 +20,7 @@ def cohort(patients: int, films: int, registered: int, twice: int = 0) -> Study:
             cases.append(
                 StudyCase(
                     f"c{n}-{number}", f"p{n:03d}", "left", "ct.nrrd", "l.nrrd", "m.json", shown if n < films else ()
-                )  # fmt: skip
+                )
             )
     return Study(tuple(cases), "test")
 

@@ -7,7 +7,7 @@ and the wrist is expressed in the radius frame of its own landmarks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from bonelift.anatomy.forearm import UlnaPlacing, place_ulna
 from bonelift.anatomy.frame import radius_from_mesh
 from bonelift.anatomy.landmarks import find_landmarks
 from bonelift.anatomy.statistical_shape import BoneModel, Sex, ShapeModel, WristShape
-from bonelift.geometry import apply_transform, translation
+from bonelift.geometry import apply_transform, rigid_between, translation
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
@@ -101,6 +101,31 @@ def _attempt(model: ShapeModel, rng: np.random.Generator, sex: Sex, spread: Spre
         sex,
         float(np.clip(rng.normal(45, 16), 18, 85)),
         facts,
+    )
+
+
+def turned_wrist(wrist: WristShape, change_deg: float) -> WristShape | None:
+    """The same bones in another forearm rotation: ``change_deg`` further towards supination; None where they collide.
+
+    The radius and its landmarks stay exactly; the ulna moves rigidly and slides in the notch as it does between wrists.
+    """
+    head = wrist.landmarks["ulnar_head_centre"]
+    gap_mm = wrist.description["joint_gap_mm"]
+    placing = UlnaPlacing(change_deg, SLIDE_MM_PER_DEG * change_deg, 0.0, (0.0, 0.0), gap_mm)
+    ulna = place_ulna(wrist.radius, wrist.ulna, head, placing)
+    if ulna is None:
+        return None
+    new_from_old = rigid_between(wrist.ulna.vertices, ulna.vertices)
+    landmarks = {
+        name: apply_transform(new_from_old, point) if name.startswith("ulnar") else point
+        for name, point in wrist.landmarks.items()
+    }
+    rotation_deg = wrist.description["forearm_rotation_deg"] + change_deg
+    return replace(
+        wrist,
+        ulna=ulna,
+        landmarks=landmarks,
+        description=wrist.description | {"forearm_rotation_deg": rotation_deg},
     )
 
 

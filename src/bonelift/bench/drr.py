@@ -17,12 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.bench.drr_accuracy import TiltRow, tilt_errors
 from bonelift.bench.peers import PEERS, Peer, Render, timed
 from bonelift.bench.scenes import Content, Scene, disagreement_percent, make_scene, reference_sample
-from bonelift.drr import prepare, project, project_with_pose_gradient
+from bonelift.drr import back_project, prepare, project, project_with_pose_gradient
 from bonelift.errors import InputError
 
 OURS, PREPARED, GRADIENT = "bonelift", "bonelift, prepared", "bonelift, with pose gradient"
+SIMPSON, ADJOINT, BATCH = "bonelift, Simpson", "bonelift, adjoint", "bonelift, batch of 16"
+BATCH_POSES = 16
+BATCH_VOXELS = 160
+"""Up to this size the batch is timed too; above it, one image fills every core."""
 CURVE_REPEATS = 3
 CURVE_VOXELS = (64, 96, 128, 192, 256, 320, 400)
 CURVE_ROWS = (80, 160, 320, 640, 960)
@@ -47,6 +52,7 @@ class DrrBenchSettings:
     rays: int = 1500
     peers: bool = True
     curves: bool = True
+    tilts: bool = True
 
     def __post_init__(self) -> None:
         if min(self.repeats, self.threads, self.voxels, self.rows, self.columns, self.rays) < 1 or self.pixel_mm <= 0:
@@ -59,8 +65,8 @@ class BenchRow:
 
     median_ms: for one image. cpu_ms: processor time of all threads, which a busy machine disturbs less.
     ratio: median over rounds of this engine's time over bonelift's in the same round.
-    error_mean, error_max: against the float64 reference, % of its maximum; NaN where only some rows were rendered.
-    fraction: part of the image that was rendered; the time is scaled up by it.
+    error_mean, error_max: against the float64 reference, % of its maximum; NaN where there is no whole image to check.
+    images: how many were rendered at a time (a part of one below 1); times are for one.
     """
 
     task: str
@@ -72,18 +78,28 @@ class BenchRow:
     ratio: float
     error_mean: float
     error_max: float
-    fraction: float = 1.0
+    images: float = 1.0
 
 
 @dataclass(frozen=True)
 class BenchResult:
-    """rows: the table. curves: name -> {"x": [...], engine: [ms, ...]}. provenance: how to repeat it."""
+    """rows: the table. curves: name -> {"x": [...], engine: [ms, ...]}. tilts: errors at turned poses. provenance: how
+    to repeat it."""
 
     settings: DrrBenchSettings
     rows: list[BenchRow]
     curves: dict[str, dict[str, list[float]]]
     provenance: dict[str, str]
     absent: list[str] = field(default_factory=list)
+    tilts: list[TiltRow] = field(default_factory=list)
+
+    def median_ms(self, task: str, engine: str) -> float:
+        """Of one row; NaN where it is not there."""
+        return next((row.median_ms for row in self.rows if (row.task, row.engine) == (task, engine)), float("nan"))
+
+    def ratio(self, task: str, engine: str) -> float:
+        """Of one row; NaN where it is not there."""
+        return next((row.ratio for row in self.rows if (row.task, row.engine) == (task, engine)), float("nan"))
 
 
 def run_drr_bench(settings: DrrBenchSettings, say: Callable[[str], None] = lambda _: None) -> BenchResult:
@@ -109,11 +125,14 @@ def run_drr_bench(settings: DrrBenchSettings, say: Callable[[str], None] = lambd
         rows += _measure(task, scene, settings, peers, versions, absent)
     say("curves")
     curves = _curves(settings, [peer for peer in peers if peer.fraction == 1.0]) if settings.curves else {}
-    return BenchResult(settings, rows, curves, _provenance(), absent)
+    say("errors at turned poses")
+    tilts = tilt_errors(settings.voxels, settings.rays // 2, settings.seed, settings.threads) if settings.tilts else []
+    return BenchResult(settings, rows, curves, _provenance(), absent, tilts)
 
 
 def our_renders(scene: Scene, threads: int) -> dict[str, Render]:
-    """This engine three ways: from the bare array, from a prepared volume, and with the pose gradient."""
+    """This engine from the bare array, then with a prepared volume: forward, forward with gradient, more exact, and
+    back; many poses at once where the volume is small."""
     camera, pose = scene.camera.image_from_camera, scene.camera_from_voxel
     shape_px, stack = scene.camera.shape_px, scene.values[None]
     volume = prepare(stack, threads=threads)
@@ -127,7 +146,21 @@ def our_renders(scene: Scene, threads: int) -> dict[str, Render]:
     def gradient() -> NDArray[np.floating]:
         return project_with_pose_gradient(volume, camera, pose, shape_px, threads=threads)[0][0]
 
-    return {OURS: lambda: timed(bare), PREPARED: lambda: timed(prepared), GRADIENT: lambda: timed(gradient)}
+    def simpson() -> NDArray[np.floating]:
+        return project(volume, camera, pose, shape_px, threads=threads, rule="simpson")[0]
+
+    weights = np.ones((1, *shape_px), dtype=np.float32)
+
+    def adjoint() -> NDArray[np.floating]:
+        return back_project(weights, camera, pose, stack.shape[1:], threads=threads)[0]
+
+    def batch() -> NDArray[np.floating]:
+        return project(volume, camera, np.repeat(pose[None], BATCH_POSES, axis=0), shape_px, threads=threads)[0, 0]
+
+    ways = {OURS: bare, PREPARED: prepared, GRADIENT: gradient, SIMPSON: simpson, ADJOINT: adjoint}
+    if max(scene.values.shape) <= BATCH_VOXELS:
+        ways[BATCH] = batch
+    return {name: partial(timed, way) for name, way in ways.items()}
 
 
 def _measure(
@@ -141,6 +174,8 @@ def _measure(
     """One row for each engine: every round renders once with each of them, in turn."""
     renders, height = our_renders(scene, settings.threads), scene.camera.height_px
     facts: dict[str, tuple[str, str, float]] = dict.fromkeys(renders, ("", "Joseph, bilinear", 1.0))
+    facts[SIMPSON] = ("", "Joseph, Simpson along the ray", 1.0)
+    facts[BATCH] = ("", "Joseph, bilinear", float(BATCH_POSES))
     for peer in peers:
         count = max(1, round(peer.fraction * height))
         part = scene if count == height else scene.rows((height - count) // 2, count)
@@ -162,13 +197,13 @@ def _measure(
     base = np.array(seconds[OURS])[:, 0]
     rows = []
     for name, times in seconds.items():
-        version, model, fraction = facts[name]
+        version, model, images_at_once = facts[name]
         error = (float("nan"), float("nan"))
-        if fraction == 1.0:
+        if images_at_once >= 1 and name != ADJOINT:
             error = disagreement_percent(np.asarray(images[name]), *sample)
         wall_ms, cpu_ms = (1e3 * float(median) for median in np.median(times, axis=0))
         ratio = float(np.median(np.array(times)[:, 0] / base))
-        rows.append(BenchRow(task, name, version, model, wall_ms, cpu_ms, ratio, error[0], error[1], fraction))
+        rows.append(BenchRow(task, name, version, model, wall_ms, cpu_ms, ratio, error[0], error[1], images_at_once))
     return rows
 
 
@@ -204,6 +239,7 @@ def _curve(scenes: list[Scene], settings: DrrBenchSettings, peers: list[Peer]) -
     times: dict[str, list[float]] = {}
     for scene in scenes:
         renders = our_renders(scene, settings.threads)
+        renders.pop(BATCH, None)
         renders |= {peer.name: peer.build(scene, settings.threads) for peer in peers}
         seconds = [{name: render()[1] for name, render in renders.items()} for _ in range(CURVE_REPEATS + 1)][1:]
         for name in renders:
@@ -218,22 +254,13 @@ def _provenance() -> dict[str, str]:
         ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
     ).stdout.strip()
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["bonelift", *sys.argv[1:]]),
         "commit": commit or "not a checkout",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load": f"{os.getloadavg()[0]:.1f} (runnable processes, one minute, at the end)",
         "python": platform.python_version(),
     }
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def result_as_json(result: BenchResult) -> dict[str, Any]:
@@ -252,6 +279,7 @@ def add_bench_parser(subparsers: Any) -> ArgumentParser:
     parser.add_argument("--voxels", type=int, default=defaults.voxels, help="side of the cube (default: %(default)s)")
     parser.add_argument("--no-peers", action="store_true", help="measure bonelift alone")
     parser.add_argument("--no-curves", action="store_true", help="leave out cost against size and batch")
+    parser.add_argument("--no-tilts", action="store_true", help="leave out errors at turned poses")
     parser.set_defaults(run_bench=run_bench)
     return parser
 
@@ -268,6 +296,7 @@ def run_bench(options: Namespace) -> BenchResult:
         voxels=options.voxels,
         peers=not options.no_peers,
         curves=not options.no_curves,
+        tilts=not options.no_tilts,
     )
     with output_folder(options.out) as folder:
         result = run_drr_bench(settings)

@@ -34,6 +34,17 @@ def positive_float(text: str) -> float:
     return value
 
 
+def zero_or_more(text: str) -> float:
+    """An option's value as a finite number of 0 or above."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text} is not a number of 0 or above")
+    return value
+
+
 def positive_int(text: str) -> int:
     """An option's value as a whole number above 0."""
     value = whole_number(text)

@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("bonelift.cli.reconstruct", "one or two wrist radiographs in, radius and ulna in 3D out"),
     "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
     "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
+    "drr": ("bonelift.cli.drr", "line-integral images of a CT, or of every CT of a study"),
+    "import": ("bonelift.cli.import_", "bring a lab's CTs, labels, landmarks and radiographs into a study folder"),
+    "check": ("bonelift.cli.check", "look over every case of a study folder"),
+    "normalize": ("bonelift.cli.normalize", "bring the cases of a study into the radius frame, with overlays"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
     "evaluate": ("bonelift.cli.evaluate", "experiments 1 to 3 on a study folder; resumable"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
@@ -61,14 +65,20 @@ def _run(arguments: list[str]) -> int:
     command = importlib.import_module(module_name)
     parser = OneLineParser(
         prog=f"bonelift {name}",
+        usage=getattr(command, "USAGE", None),
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=getattr(command, "EPILOG", None),
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_wide,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
     add_common_options(parser)
     return command.run(parser.parse_args(rest))
+
+
+def _wide(prog: str) -> RawDescriptionHelpFormatter:
+    """An option and what it means on one line, as far as that goes."""
+    return RawDescriptionHelpFormatter(prog, max_help_position=36, width=112)
 
 
 def _without_command(arguments: list[str]) -> int:

@@ -20,6 +20,7 @@ from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from bonelift.reconstruct.bones import Method
     from bonelift.reconstruct.job import Reconstruction
 
 T = TypeVar("T")
@@ -51,6 +52,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--frame", metavar="N", type=positive_int, help="image of a multi-frame file, from 1")
     parser.add_argument("--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark")
     parser.add_argument("--model", metavar="DIR", type=Path, help="trained model (else the packaged one)")
+    parser.add_argument(
+        "--method",
+        choices=["shape", "tl"],
+        help="shape: shape regressor; tl: the paper's network (default)",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a warning is raised")
 
@@ -59,7 +65,7 @@ def run(options: Namespace) -> int:
     console = console_for(options)
     inputs = image_inputs(options)
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "reconstruct") as bar:
-        result = run_job(inputs, options.model, options.device, bar)
+        result = run_job(inputs, options.model, options.device, bar, options.method)
         from bonelift.reconstruct.save import save
 
         save(result, folder)
@@ -67,7 +73,9 @@ def run(options: Namespace) -> int:
     return FLAGGED if options.strict and any(flag.severity != "info" for flag in result.quality.flags) else 0
 
 
-def run_job(inputs: Sequence[ImageInput], model: Path | None, device: str, bar: tqdm) -> Reconstruction:
+def run_job(
+    inputs: Sequence[ImageInput], model: Path | None, device: str, bar: tqdm, method: Method | None = None
+) -> Reconstruction:
     """Read, load, reconstruct; ``bar`` moves with each step."""
 
     def on_step(name: str) -> None:
@@ -83,7 +91,7 @@ def run_job(inputs: Sequence[ImageInput], model: Path | None, device: str, bar: 
         from bonelift.reconstruct.job import reconstruct
 
         bundle = load_bundle(model, device)
-    return reconstruct(radiographs, bundle, clock)
+    return reconstruct(radiographs, bundle, clock, method)
 
 
 def image_inputs(options: Namespace) -> list[ImageInput]:

@@ -7,20 +7,16 @@ xi = (rotation vector in rad, translation in mm). All derivatives are taken at x
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bonelift.drr.gradient_kernels import march_gradient, scatter
-from bonelift.drr.joseph import (
-    checked_poses,
-    checked_shape,
-    kernel_arguments,
-    ray_fans,
-    ray_volume,
-)
-from bonelift.drr.ray_volume import Box, RayVolume, prepare, run_parts
+from bonelift.drr.joseph import Rule, checked_poses, checked_shape, kernel_arguments, marches, ray_fans, ray_volume
+from bonelift.drr.joseph_kernels import BLOCK
+from bonelift.drr.ray_volume import Box, RayVolume, from_half_slices, run_parts
 from bonelift.errors import InputError
 
 Float32 = NDArray[np.float32]
@@ -36,6 +32,7 @@ def project_with_pose_gradient(
     shape_px: tuple[int, int],
     box: Box | None = None,
     threads: int = 1,
+    rule: Rule = "joseph",
 ) -> tuple[Float32, Float32]:
     """Line integrals, and their derivative with respect to the pose twist, in one march.
 
@@ -49,9 +46,9 @@ def project_with_pose_gradient(
     images = np.zeros((len(poses), volume.values.shape[0], rows, columns), dtype=np.float32)
     gradients = np.zeros((*images.shape, 6), dtype=np.float32)
     jobs = [
-        (*kernel_arguments(volume, fan), fan.voxel_from_camera, image, gradient)
+        (*kernel_arguments(marched, fan), fan.voxel_from_camera, image, gradient)
         for pose, image, gradient in zip(poses, images, gradients, strict=True)
-        for fan in ray_fans(volume, image_from_camera, pose, (rows, columns))
+        for marched, fan in marches(volume, image_from_camera, pose, (rows, columns), rule)
     ]
 
     def run(part: int) -> None:
@@ -71,6 +68,7 @@ def project_with_pose_pullback(
     image_gradient: ArrayLike,
     box: Box | None = None,
     threads: int = 1,
+    rule: Rule = "joseph",
 ) -> tuple[Float32, NDArray[np.float64]]:
     """Line integrals, and the derivative of a loss with respect to the pose twist, without an image-sized Jacobian.
 
@@ -84,9 +82,9 @@ def project_with_pose_pullback(
     images = np.zeros_like(weights)
     totals = np.zeros((max(threads, 1), len(poses), 6))
     jobs = [
-        (*kernel_arguments(volume, fan), fan.voxel_from_camera, index)
+        (*kernel_arguments(marched, fan), fan.voxel_from_camera, index)
         for index, pose in enumerate(poses)
-        for fan in ray_fans(volume, image_from_camera, pose, checked_shape(weights.shape[2:]))
+        for marched, fan in marches(volume, image_from_camera, pose, checked_shape(weights.shape[2:]), rule)
     ]
 
     def run(part: int) -> None:
@@ -105,24 +103,58 @@ def back_project(
     image_from_camera: ArrayLike,
     camera_from_voxel: ArrayLike,
     grid_shape: tuple[int, int, int],
+    threads: int = 1,
+    rule: Rule = "joseph",
 ) -> Float32:
     """The transpose of ``project``: derivative of a loss with respect to every voxel, summed over poses.
 
     image_gradient: (C, rows, columns), or (N, C, rows, columns) for N poses.
-    grid_shape: (I, J, K). Returns (C, I, J, K) float32, single-threaded; <project(x), y> = <x, back_project(y)>.
+    grid_shape: (I, J, K). rule: that of the projection it belongs to.
+    Returns (C, I, J, K) float32, the same for any number of threads; <project(x), y> = <x, back_project(y)>.
     """
     poses, single = checked_poses(camera_from_voxel)
     channels = np.shape(image_gradient)[-3] if np.ndim(image_gradient) >= 3 else 1
     weights = _checked_images(image_gradient, len(poses), single, channels)
-    # Rays are traced through the whole grid: a voxel that is zero has a derivative too.
-    everywhere = prepare(np.ones((1, *grid_shape), dtype=np.float32))
     values = np.zeros((channels, *grid_shape), dtype=np.float32)
-    for weight, pose in zip(weights, poses, strict=True):
-        for fan in ray_fans(everywhere, image_from_camera, pose, checked_shape(weights.shape[2:])):
-            _, offset, channel_stride, strides, sizes, _, *rays = kernel_arguments(everywhere, fan)
-            call: list[Any] = [values.reshape(-1), offset, channel_stride, strides, sizes, *rays, weight]
-            scatter(*call)
+    everywhere = _marked_everywhere(values)
+    share = 1.0 if rule == "joseph" else 1 / 3
+    axes = _scatter_all(everywhere, image_from_camera, poses, weights, threads, share)
+    if rule == "simpson":
+        for axis in axes:
+            between = np.zeros(tuple(n + (a == axis + 1) for a, n in enumerate(values.shape)), dtype=np.float32)
+            shifted = poses.copy()
+            shifted[:, :3, 3] -= 0.5 * poses[:, :3, axis]
+            _scatter_all(_marked_everywhere(between), image_from_camera, shifted, weights, threads, 2 / 3, axis)
+            values += from_half_slices(between, axis)
     return values
+
+
+def _marked_everywhere(values: Float32) -> RayVolume:
+    """``values`` to be written to: a voxel that is zero has a derivative too, so that nothing is skipped."""
+    shape = (values.shape[1], values.shape[2], values.shape[3])
+    blocks = tuple(-(-n // BLOCK) for n in shape)
+    return RayVolume(values, ((0, 0, 0), shape), np.ones(blocks, dtype=np.uint8))
+
+
+def _scatter_all(
+    target: RayVolume, image_from_camera: ArrayLike, poses: NDArray[np.floating], weights: Float32, threads: int,
+    share: float, only_axis: int | None = None,
+) -> set[int]:  # fmt: skip
+    """Add the weights of all poses into ``target.values``; returns the axes that were marched along."""
+    jobs = [
+        (fan.axis, kernel_arguments(target, replace(fan, share=share)), weight)
+        for weight, pose in zip(weights, poses, strict=True)
+        for fan in ray_fans(target, image_from_camera, pose, checked_shape(weights.shape[2:]))
+        if only_axis in (None, fan.axis)
+    ]
+
+    def run(part: int) -> None:
+        for _, arguments, weight in jobs:
+            call: list[Any] = [*arguments, part, max(threads, 1), weight]
+            scatter(*call)
+
+    run_parts(run, threads)
+    return {axis for axis, *_ in jobs}
 
 
 def _checked_images(image_gradient: ArrayLike, poses: int, single: bool, channels: int) -> Float32:

@@ -3,13 +3,21 @@
 A ray is sampled where it crosses the slices of the axis it runs along most, bilinearly within the slice, and the sum
 is multiplied by the ray's length from slice to slice. Outside the grid the volume is zero.
 Source: Joseph 1982, IEEE Trans Med Imaging 1(3):192-196, doi:10.1109/TMI.1982.4307572.
+
+How far that is from the exact integral of the trilinear interpolant (:mod:`bonelift.drr.reference`): it is the
+trapezoid rule. For a ray that moves s0 and s1 voxels across from one slice to the next, what varies as a wave of f0
+and f1 cycles a voxel across enters the exact integral with the factor sinc(s0 f0 + s1 f1) ** 2 of linear interpolation
+along the ray, and the sum over slices with 1. The error is therefore a property of rule, volume and tilt, not of
+rounding: nothing for a ray along an axis, second order in tilt times detail, largest at 45 degrees through texture or
+edges one voxel wide. Rule "simpson" samples the interpolant half-way between the slices as well, which makes the factor
+(1 + 2 cos(pi (s0 f0 + s1 f1))) / 3: it differs from sinc ** 2 only in fourth order, and costs twice the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +27,9 @@ from bonelift.drr.ray_volume import MARCH_ORDER, Box, RayVolume, prepare, run_pa
 from bonelift.errors import InputError
 
 Float = NDArray[np.floating]
+Rule = Literal["joseph", "simpson"]
+"""How a ray is sampled: where it crosses slices, or half-way between them as well (twice the time, a fifth of the
+error at large tilts)."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class RayFan:
     camera_from_pixel: (3, 3), mm: the same in the camera frame; z > 0 settles the sign.
     voxel_from_camera: (3, 3), voxels from mm: its linear part, rows ordered like the axes.
     window: rows and columns (first row, last row, first column, last column), half open, that can see the box.
+    share: of the way from slice to slice that a sample stands for; below 1 where other fans share the rays.
     """
 
     axis: int
@@ -38,6 +50,7 @@ class RayFan:
     camera_from_pixel: Float
     voxel_from_camera: Float
     window: tuple[int, int, int, int]
+    share: float = 1.0
 
 
 def project(
@@ -47,6 +60,7 @@ def project(
     shape_px: tuple[int, int],
     box: Box | None = None,
     threads: int = 1,
+    rule: Rule = "joseph",
 ) -> NDArray[np.float32]:
     """Line integral of each channel along the ray of each pixel, from the source to infinity.
 
@@ -57,6 +71,7 @@ def project(
     shape_px: (rows, columns); pixel (column 0, row 0) has its centre at image coordinates (0, 0).
     box: ((i0, j0, k0), (i1, j1, k1)), half open: voxels outside count as zero. None: the box of non-zero voxels.
     threads: how many threads share the rows. 1 in worker processes.
+    rule: "joseph", or "simpson" for a fifth of its error at twice the time (see the module).
     Returns (C, rows, columns) float32 in value * mm, or (N, C, rows, columns) for N poses. A source inside the volume
     is allowed: only what lies in front of it counts. What lies behind the source never does.
     Errors: InputError for wrong shapes, NaN, or matrices that cannot be inverted.
@@ -66,9 +81,9 @@ def project(
     rows, columns = checked_shape(shape_px)
     images = np.zeros((len(poses), volume.values.shape[0], rows, columns), dtype=np.float32)
     jobs = [
-        (kernel_arguments(volume, fan), image)
+        (kernel_arguments(marched, fan), image)
         for pose, image in zip(poses, images, strict=True)
-        for fan in ray_fans(volume, image_from_camera, pose, (rows, columns))
+        for marched, fan in marches(volume, image_from_camera, pose, (rows, columns), rule)
     ]
 
     def run(part: int) -> None:
@@ -97,7 +112,7 @@ def kernel_arguments(volume: RayVolume, fan: RayFan) -> tuple[Any, ...]:
     return (
         volume.values.reshape(-1), offset, int(strides[0]), strides[1:][order], sizes[order],
         volume.summed_occupancy(fan.axis), fan.axis, fan.source, fan.direction_from_pixel, fan.camera_from_pixel,
-        fan.window,
+        fan.window, float(fan.share),
     )  # fmt: skip
 
 
@@ -119,6 +134,25 @@ def checked_shape(shape_px: tuple[int, int]) -> tuple[int, int]:
     if len(shape_px) != 2 or min(shape_px) < 1:
         raise InputError(f"drr: image shape {shape_px}; expected (rows, columns), both positive")
     return int(shape_px[0]), int(shape_px[1])
+
+
+def marches(
+    volume: RayVolume, image_from_camera: ArrayLike, camera_from_voxel: Float, shape_px: tuple[int, int], rule: Rule
+) -> Iterator[tuple[RayVolume, RayFan]]:
+    """What is marched for one image: the fans through the volume and, for Simpson's rule, between its slices."""
+    if rule not in get_args(Rule):
+        raise InputError(f"drr: rule {rule!r}; expected {' or '.join(get_args(Rule))}")
+    for fan in ray_fans(volume, image_from_camera, camera_from_voxel, shape_px):
+        if rule == "joseph":
+            yield volume, fan
+            continue
+        yield volume, replace(fan, share=1 / 3)
+        halfway = volume.halfway(fan.axis)
+        shifted = camera_from_voxel.copy()
+        shifted[:3, 3] += camera_from_voxel[:3, :3] @ halfway.voxel_from_index
+        for between in ray_fans(halfway.volume, image_from_camera, shifted, shape_px):
+            if between.axis == fan.axis:
+                yield halfway.volume, replace(between, share=2 / 3)
 
 
 def ray_fans(

@@ -57,10 +57,11 @@ def dominant_axes(direction_from_pixel, window):
 
 
 @njit(cache=True, nogil=True)
-def _trace_tile(axis, source, directions, camera, window, row0, column0, rays, slopes):
+def _trace_tile(axis, source, directions, camera, window, share, row0, column0, rays, slopes):
     """Fill the ray table (7, RAYS) and fixed-point slopes (2, RAYS) of one tile.
 
-    STEP_MM is 0 for rays of another fan and beyond the window. Returns the common sign of the march (+1 or -1), or 0
+    STEP_MM is the weight of a sample, ``share`` of the way from slice to slice; 0 for rays of another fan and beyond
+    the window. Returns the common sign of the march (+1 or -1), or 0
     where the corners do not bound the tile (rays almost across the marching axis).
     """
     low, high = math.inf, -math.inf
@@ -92,7 +93,7 @@ def _trace_tile(axis, source, directions, camera, window, row0, column0, rays, s
         rays[START1, index] = source[1] - slope1 * source[2]
         rays[SLOPE0, index] = slope0
         rays[SLOPE1, index] = slope1
-        rays[STEP_MM, index] = math.sqrt(x * x + y * y + z * z) / a2 if ours and not outside else 0.0
+        rays[STEP_MM, index] = share * math.sqrt(x * x + y * y + z * z) / a2 if ours and not outside else 0.0
         rays[SIGN, index] = sign
         rays[ALONG, index] = d2 if z > 0 else -d2
         slopes[0, index] = np.int32(np.round(slope0 * ONE))
@@ -162,7 +163,8 @@ def _corner(flat, base, strides, sizes, lower0, lower1):
 
 @njit(cache=True, nogil=True, fastmath=FAST)
 def march_forward(
-    flat, offset, channel_stride, strides, sizes, summed, axis, source, directions, camera, window, part, parts, image
+    flat, offset, channel_stride, strides, sizes, summed, axis, source, directions, camera, window, share,
+    part, parts, image,
 ):  # fmt: skip
     """Add the line integrals of the rays of one fan to ``image`` (C, rows, columns). Arguments: see ``RayFan``."""
     channels = image.shape[0]
@@ -174,7 +176,7 @@ def march_forward(
     both = np.int32(strides[0] + strides[1])
     for row0 in range(window[0] + part * TILE, window[1], parts * TILE):
         for column0 in range(window[2], window[3], TILE):
-            sign = _trace_tile(axis, source, directions, camera, window, row0, column0, rays, slopes)
+            sign = _trace_tile(axis, source, directions, camera, window, share, row0, column0, rays, slopes)
             slope0[:], slope1[:], sums[:] = slopes[0], slopes[1], 0
             for chunk in range(summed.shape[0]):
                 first, last = _slices(sign, source[2], chunk, sizes[2])

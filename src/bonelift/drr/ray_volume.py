@@ -34,6 +34,7 @@ class RayVolume:
     box: Box
     occupied: NDArray[np.uint8]
     _summed: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
+    _halfway: dict[int, HalfwayVolume] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_empty(self) -> bool:
@@ -61,6 +62,46 @@ class RayVolume:
             np.cumsum(np.cumsum(blocks, axis=1, dtype=np.int32), axis=2, out=table[:, 1:, 1:])
             self._summed[axis] = table
         return self._summed[axis]
+
+    def halfway(self, axis: int) -> HalfwayVolume:
+        """The trilinear interpolant on the planes half-way between the slices of ``axis``: means of neighbours.
+
+        Made once for each axis that is marched along; holds a copy of the occupied box.
+        """
+        if axis not in self._halfway:
+            first, last = self.occupied_box()
+            crop = self.values[:, *(slice(low, high) for low, high in zip(first, last, strict=True))]
+            values = half_slices(crop, axis)
+            offset = np.array(first, dtype=np.float64)
+            offset[axis] -= 0.5
+            self._halfway[axis] = HalfwayVolume(prepare(values), offset)
+        return self._halfway[axis]
+
+
+@dataclass(frozen=True)
+class HalfwayVolume:
+    """volume: on the planes between slices. voxel_from_index: (3,) position of its first voxel in the whole grid."""
+
+    volume: RayVolume
+    voxel_from_index: NDArray[np.float64]
+
+
+def half_slices(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """(C, I, J, K) -> the same with one more slice along ``axis``: means of neighbouring slices, zero beyond."""
+    shape = list(values.shape)
+    shape[axis + 1] += 1
+    means = np.zeros(shape, dtype=np.float32)
+    along = np.moveaxis(means, axis + 1, 0)
+    half = np.float32(0.5) * np.moveaxis(values, axis + 1, 0)
+    along[:-1] += half
+    along[1:] += half
+    return means
+
+
+def from_half_slices(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """The transpose of :func:`half_slices`: one slice less along ``axis``."""
+    along = np.moveaxis(values, axis + 1, 0)
+    return np.moveaxis(np.float32(0.5) * (along[:-1] + along[1:]), 0, axis + 1)
 
 
 def prepare(values: ArrayLike, box: Box | None = None, threads: int = 1) -> RayVolume:

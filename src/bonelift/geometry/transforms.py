@@ -83,6 +83,22 @@ def is_rigid(target_from_source: ArrayLike, tolerance: float = 1e-6) -> bool:
     )
 
 
+def rigid_between(source: ArrayLike, target: ArrayLike, weights: Float | None = None) -> Float:
+    """target_from_source (4, 4), rigid with det +1, nearest in least squares to corresponding points (N, 3).
+
+    weights: (N,) >= 0, or None for equal ones. Source: Kabsch 1976, doi:10.1107/S0567739476001873.
+    """
+    a, b = (np.asarray(points, dtype=np.float64) for points in (source, target))
+    weights = np.ones(len(a)) if weights is None else weights
+    middle, aim = np.average(a, axis=0, weights=weights), np.average(b, axis=0, weights=weights)
+    u, _, v_t = np.linalg.svd(((b - aim) * weights[:, None]).T @ (a - middle))
+    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ v_t))]) @ v_t
+    target_from_source = np.eye(4)
+    target_from_source[:3, :3] = rotation
+    target_from_source[:3, 3] = aim - rotation @ middle
+    return target_from_source
+
+
 def rotation_angle(target_from_source: ArrayLike) -> float:
     """Angle (rad, in [0, pi]) of the rotation part: how far two poses differ when given ``a_from_b``."""
     return float(Rotation.from_matrix(np.asarray(target_from_source)[:3, :3]).magnitude())

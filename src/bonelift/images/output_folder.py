@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bonelift.errors import InputError
 
@@ -39,6 +40,43 @@ def output_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         _remove_if_empty(made_parents)
+        raise
+
+
+def claim_folder(folder: Path, settings_file: str, settings: dict[str, Any], what: str) -> None:
+    """Take a folder that grows case by case: new, empty, or begun with the same ``settings``.
+
+    settings_file: name of the file in it that keeps them. what: what the folder holds, for messages.
+    Raises InputError: begun with other settings; is not empty and no such folder; cannot be written.
+    """
+    known = folder / settings_file
+    try:
+        if known.is_file():
+            if json.loads(known.read_text(encoding="utf-8")) != settings:
+                raise InputError(f"{folder}: holds {what} of other settings ({settings_file}); pass another --out")
+            return
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: is not empty and holds no {what}; pass a new folder as --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        known.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); pass another --out") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{known}: is damaged; pass another --out") from error
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Yields an empty hidden folder beside ``final``, which does not exist; it becomes ``final`` when the block ends
+    without an exception, and is removed when not, as is what a killed run left of it. Raises OSError."""
+    staging = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        yield staging
+        os.replace(staging, final)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
         raise
 
 

@@ -13,6 +13,8 @@ Float = NDArray[np.float64]
 
 BACKGROUND, RADIUS, ULNA = 0, 1, 2
 LABEL_NAMES: dict[int, str] = {RADIUS: "radius", ULNA: "ulna"}
+BONES = ("radius", "ulna")
+"""In the order of their labels, as in every array and code with a place for each."""
 
 
 def _check_grid(values: NDArray[np.generic], world_from_voxel: NDArray[np.generic]) -> None:
@@ -67,6 +69,12 @@ class LabelMap:
         return np.linalg.norm(self.world_from_voxel[:3, :3], axis=0)
 
 
+def occupied_box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and one-past-last index (3,), (3,) of the box of True voxels; there has to be one."""
+    rows = [np.flatnonzero(mask.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
+    return np.array([row[0] for row in rows]), np.array([row[-1] for row in rows]) + 1
+
+
 @dataclass(frozen=True)
 class LabelGrid:
     """The fixed lattice in the radius frame on which networks predict.
@@ -98,5 +106,5 @@ class LabelGrid:
 PAPER_GRID = LabelGrid((128, 128, 128), 0.625, (-39.6875, -39.6875, -39.6875))
 """80 mm cube around the origin of the radius frame, as in Shiode et al. 2021."""
 
-LAPTOP_GRID = LabelGrid((48, 40, 48), 1.25, (-19.375, -24.375, -43.375))
-"""The 64^3 lattice at 1.25 mm, cropped to x -20..40, y -25..25, z -44..16 mm: the rest is never bone."""
+LAPTOP_GRID = LabelGrid((56, 40, 48), 1.25, (-19.375, -24.375, -43.375))
+"""The 64^3 lattice at 1.25 mm, cropped to x -20..50, y -25..25, z -44..16 mm: the rest is never bone."""

@@ -19,7 +19,7 @@ from bonelift.images.volume import LABEL_NAMES, RADIUS, ULNA, LabelMap, Volume
 Float = NDArray[np.float64]
 
 _EXPECTED = "a folder with a DICOM CT series, NIfTI, NRRD or MetaImage"
-_MAX_OVERLAP = 0.01
+MAX_OVERLAP = 0.01
 """The part of a bone's voxels that another segment may claim too, where segmentations touch."""
 
 
@@ -33,7 +33,7 @@ def read_volume(path: str | os.PathLike[str], series: int | None = None) -> Volu
     path = Path(path)
     if path.is_dir():
         return read_ct_series(path, series)
-    image = _read_image(path)
+    image = read_voxel_file(path)
     if image.values.ndim != 3:
         raise InputError(f"{path.name}: holds several layers; expected one volume")
     if image.values.dtype.kind == "f" and not np.isfinite(image.values).all():
@@ -49,7 +49,7 @@ def read_labels(path: str | os.PathLike[str]) -> LabelMap:
     the labels that occur. Raises InputError.
     """
     path = Path(path)
-    image = _read_image(path)
+    image = read_voxel_file(path)
     if image.values.dtype.kind == "f" and not np.array_equal(image.values, np.rint(image.values)):
         raise InputError(f"{path.name}: holds fractions; expected whole-number labels")
     if any(key.startswith("Segment0_") for key in image.keys):
@@ -64,7 +64,8 @@ def read_labels(path: str | os.PathLike[str]) -> LabelMap:
     return LabelMap(labels, image.world_from_voxel, names)
 
 
-def _read_image(path: Path) -> NrrdImage:
+def read_voxel_file(path: Path) -> NrrdImage:
+    """One NIfTI, NRRD or MetaImage file as it is, by content. Raises InputError."""
     if path.is_dir():
         raise InputError(f"{path.name}: is a folder; expected a NIfTI, NRRD or MetaImage file")
     try:
@@ -91,7 +92,7 @@ def _from_segments(image: NrrdImage, name: str) -> LabelMap:
     labels = np.zeros(layers.shape[1:], dtype=np.uint8)
     names: dict[int, str] = {}
     next_label = ULNA + 1
-    for segment, value, layer in _segments(image.keys, len(layers), name):
+    for segment, value, layer in slicer_segments(image.keys, len(layers), name):
         words = segment.lower().replace("_", " ").replace("-", " ").split()
         label = RADIUS if "radius" in words else ULNA if "ulna" in words else next_label
         if label in names:
@@ -101,14 +102,14 @@ def _from_segments(image: NrrdImage, name: str) -> LabelMap:
         next_label += label == next_label
         mask = layers[layer] == value
         taken = mask & (labels != 0)
-        if taken.sum() > _MAX_OVERLAP * max(1, mask.sum()):
+        if taken.sum() > MAX_OVERLAP * max(1, mask.sum()):
             raise InputError(f"{name}: segment {segment!r:.40} overlaps another; expected bones apart")
         labels[mask & ~taken] = label
         names[label] = {RADIUS: "radius", ULNA: "ulna"}.get(label, segment)
     return LabelMap(labels, image.world_from_voxel, names)
 
 
-def _segments(keys: dict[str, str], layers: int, name: str) -> list[tuple[str, int, int]]:
+def slicer_segments(keys: dict[str, str], layers: int, name: str) -> list[tuple[str, int, int]]:
     """(name, label value, layer) of each segment, in the file's order."""
     segments = []
     while f"Segment{len(segments)}_Name" in keys:

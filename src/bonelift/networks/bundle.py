@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from bonelift.anatomy.shape_basis import BoneBasis, basis_arrays, basis_from_arrays
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
+from bonelift.images.volume import BONES
 from bonelift.networks.locator import Locator, LocatorConfig
 from bonelift.networks.pix2pix import Generator, Pix2pixConfig
+from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, Decoder, Encoder, Predictor, TlConfig
 
 CONFIG_NAME = "config.json"
@@ -31,7 +35,8 @@ LARGEST_WEIGHTS_BYTES = 2**31
 class ModelBundle:
     """Networks in evaluation mode, float32, with what is needed to use them.
 
-    name: model id. grid: lattice of the fields in the radius frame. drr_scale: line integral that networks see as 1.
+    name: model id. grid: lattice of the TL-embedding network's fields in the radius frame. drr_scale: line integral
+    that networks see as 1. shape: the shape regressor, which a model need not have.
     metadata: JSON-able facts of the training. weights_sha256: of the weights file; "" for one never saved.
     """
 
@@ -46,6 +51,7 @@ class ModelBundle:
     generator: Generator
     locator: Locator
     metadata: Mapping[str, Any]
+    shape: ShapeReader | None = None
     drr_scale: float = DRR_SCALE
     weights_sha256: str = ""
 
@@ -57,13 +63,14 @@ class ModelBundle:
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        return {
+        networks: dict[str, nn.Module] = {
             "encoder": self.encoder,
             "decoder": self.decoder,
             "predictor": self.predictor,
             "generator": self.generator,
             "locator": self.locator,
         }
+        return networks | ({"shape_regressor": self.shape.network} if self.shape else {})
 
     @property
     def device(self) -> torch.device:
@@ -93,6 +100,8 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
         for name, network in bundle.networks.items()
         for key, tensor in network.state_dict().items()
     }
+    if bundle.shape:
+        tensors |= _basis_tensors(bundle.shape)
     content = save(tensors)
     digest = hashlib.sha256(content).hexdigest()
     config = {
@@ -104,12 +113,28 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
         "tl": asdict(bundle.tl),
         "pix2pix": asdict(bundle.pix2pix),
         "locator": asdict(bundle.locator_config),
+        **({"shape": asdict(bundle.shape.config)} if bundle.shape else {}),
         "metadata": dict(bundle.metadata),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS_NAME).write_bytes(content)
     (folder / CONFIG_NAME).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return digest
+
+
+def _basis_tensors(shape: ShapeReader) -> dict[str, Tensor]:
+    """The bases of both bones: modes as float16 (under 1 um off), the rest as it is."""
+    tensors = {}
+    for bone, basis in shape.bases.items():
+        for name, array in basis_arrays(basis).items():
+            tensor = torch.from_numpy(np.array(array))
+            tensors[f"shape_basis/{bone}/{name}"] = tensor.half() if name == "modes" else tensor
+    return tensors
+
+
+def _read_basis(bone: str, tensors: Mapping[str, Tensor]) -> BoneBasis:
+    start = f"shape_basis/{bone}/"
+    return basis_from_arrays({k.removeprefix(start): t.numpy() for k, t in tensors.items() if k.startswith(start)})
 
 
 def _packed(name: str, tensor: Tensor) -> Tensor:
@@ -134,7 +159,7 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
     """
     place = DEFAULT_BUNDLE if folder is None else Path(folder)
     config = _read_config(place)
-    content = _read_weights(place, config)
+    tensors = _read_weights(place, config)
     try:
         grid_facts = config["grid"]
         grid = LabelGrid(
@@ -152,12 +177,16 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
                 _dataclass_from(LocatorConfig, config["locator"]),
                 dict(config["metadata"]),
             )
+            if "shape" in config:
+                shape_config = _dataclass_from(ShapeConfig, config["shape"])
+                bases = (_read_basis(bone, tensors) for bone in BONES)
+                bundle = replace(bundle, shape=new_shape_reader(shape_config, *bases))
         bundle = _with(bundle, drr_scale=float(config["drr_scale"]), weights_sha256=str(config["weights_sha256"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{place / CONFIG_NAME}: not a usable model configuration ({error}); get the model again"
         ) from error
-    _load_weights(bundle, content, place / WEIGHTS_NAME)
+    _load_weights(bundle, tensors, place / WEIGHTS_NAME)
     for network in bundle.networks.values():
         network.to(device)
     return bundle
@@ -188,7 +217,7 @@ def _read_config(place: Path) -> dict[str, Any]:
     return config
 
 
-def _read_weights(place: Path, config: dict[str, Any]) -> bytes:
+def _read_weights(place: Path, config: dict[str, Any]) -> dict[str, Tensor]:
     path = place / WEIGHTS_NAME
     try:
         if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
@@ -202,14 +231,13 @@ def _read_weights(place: Path, config: dict[str, Any]) -> bytes:
             f"{path}: sha256 is {digest[:12]}..., expected {str(config.get('weights_sha256'))[:12]}...; the file is "
             "damaged or belongs to another config.json; get the model again"
         )
-    return content
-
-
-def _load_weights(bundle: ModelBundle, content: bytes, path: Path) -> None:
     try:
-        tensors = load(content)
+        return load(content)
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file ({error}); get the model again") from error
+
+
+def _load_weights(bundle: ModelBundle, tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, network in bundle.networks.items():
         start = f"{name}/"
         weights = {key.removeprefix(start): _unpacked(t) for key, t in tensors.items() if key.startswith(start)}
@@ -222,7 +250,7 @@ def _load_weights(bundle: ModelBundle, content: bytes, path: Path) -> None:
             raise InputError(f"{path}: weights of {name} do not fit config.json ({reason})") from error
 
 
-Config = TypeVar("Config", TlConfig, Pix2pixConfig, LocatorConfig)
+Config = TypeVar("Config", TlConfig, Pix2pixConfig, LocatorConfig, ShapeConfig)
 
 
 def _dataclass_from(kind: type[Config], facts: Mapping[str, Any]) -> Config:

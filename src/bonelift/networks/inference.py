@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.images import Radiograph, View
 from bonelift.networks.bundle import ModelBundle
+from bonelift.networks.film_warp import warp
 from bonelift.networks.locator import soft_argmax_px
 from bonelift.networks.locator_input import locator_input
 
@@ -83,6 +84,40 @@ def decode_fields(latent: NDArray[np.floating], bundle: ModelBundle) -> NDArray[
     """
     vector = torch.from_numpy(np.asarray(latent, dtype=np.float32))[None].to(bundle.device)
     return bundle.decoder(vector)[0].float().softmax(dim=0)[1:].cpu().numpy()
+
+
+@torch.no_grad()
+def read_shape(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> NDArray[np.float64]:
+    """S: (outputs,) shape codes of radius and ulna, in SD, from DRRs of one wrist (FILM_SHAPE, line integrals).
+
+    Each film is read JITTERS times, a little moved and turned, and the readings averaged. Several films are weighed,
+    number by number, by the inverse square of the error that their view had on validation patients
+    (metadata "shape_error_sd"; equally where a model does not know it).
+    """
+    if bundle.shape is None:
+        raise InputError(f"model {bundle.name}: has no shape regressor; pass --method tl, or another model")
+    if not drrs or len(drrs) != len(views):
+        raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
+    codes = []
+    for drr, view in zip(drrs, views, strict=True):
+        picture = _jittered(_picture("DRR", drr, bundle) / bundle.drr_scale)
+        codes.append(bundle.shape.network(picture, _view(view, bundle).expand(len(picture))).double().mean(dim=0))
+    known = bundle.metadata.get("shape_error_sd", {})
+    sds = [np.asarray(known.get(view, np.ones(len(codes[0]))), dtype=np.float64) for view in views]
+    weights = 1 / np.square(sds)
+    return (weights * torch.stack(codes).cpu().numpy()).sum(axis=0) / weights.sum(axis=0)
+
+
+JITTERS = ((0.0, 0.0, 0.0), (1.0, 0.5, 0.7), (-1.0, -0.5, 0.7), (0.5, -1.0, -0.7), (-0.5, 1.0, -0.7))
+"""(columns, rows, degrees) by which a film is moved and turned: within what S was trained on."""
+
+
+def _jittered(picture: torch.Tensor) -> torch.Tensor:
+    """(1, 1, H, W) to (JITTERS, 1, H, W)."""
+    columns_px, rows_px, degrees = np.array(JITTERS).T
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)
+    return warp(picture.expand(len(JITTERS), -1, -1, -1), torch.from_numpy(old_from_new).to(picture))
 
 
 def predict_fields(drr: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:

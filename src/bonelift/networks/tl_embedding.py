@@ -117,33 +117,51 @@ def _halve(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-class Predictor(nn.Module):
-    """P: DRR film and view to a latent.
+class FilmReader(nn.Module):
+    """A picture of the standard film and its view to a vector.
 
     Batch normalisation rather than group or instance: those would cancel the film's overall gain, which carries the
-    bone's thickness. The last map is flattened, not averaged: where things are is what P has to read.
+    bone's thickness. The last map is flattened, not averaged: where things are is what has to be read.
+
+    channels: at 1/2, 1/4, 1/8 and 1/16 of the film. blocks: residual blocks at 1/4, 1/8 and 1/16. hidden: width of the
+    layer between the flattened map and the ``outputs`` numbers.
     """
 
-    def __init__(self, config: TlConfig) -> None:
+    def __init__(
+        self,
+        film_shape: tuple[int, int],
+        channels: tuple[int, int, int, int],
+        blocks: tuple[int, int, int],
+        hidden: int,
+        outputs: int,
+    ) -> None:
         super().__init__()
-        widths = config.predictor_channels
-        layers = _halve(2, widths[0], 5)
-        for inputs, outputs, blocks in zip(widths[:-1], widths[1:], config.predictor_blocks, strict=True):
-            layers += _halve(inputs, outputs, 3)
-            layers += [ResidualBlock(outputs) for _ in range(blocks)]
-        squeezed = max(widths[-1] // 4, 1)
-        layers += [nn.Conv2d(widths[-1], squeezed, 1), nn.BatchNorm2d(squeezed), nn.ReLU()]
+        layers = _halve(2, channels[0], 5)
+        for before, after, count in zip(channels[:-1], channels[1:], blocks, strict=True):
+            layers += _halve(before, after, 3)
+            layers += [ResidualBlock(after) for _ in range(count)]
+        squeezed = max(channels[-1] // 4, 1)
+        layers += [nn.Conv2d(channels[-1], squeezed, 1), nn.BatchNorm2d(squeezed), nn.ReLU()]
         self.convolutions = nn.Sequential(*layers)
-        pixels = prod(config.film_shape) // 16**2
-        self.to_latent = nn.Sequential(
-            nn.Linear(squeezed * pixels, config.predictor_hidden),
-            nn.ReLU(),
-            nn.Linear(config.predictor_hidden, config.latent),
-        )
+        pixels = prod(film_shape) // 16**2
+        self.to_latent = nn.Sequential(nn.Linear(squeezed * pixels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
     def forward(self, drr: Tensor, view: Tensor) -> Tensor:
-        """drr: (N, 1, 160, 128) line integrals / DRR_SCALE; view: (N,) 0 PA, 1 lateral. Returns (N, latent)."""
+        """drr: (N, 1, 160, 128) line integrals / DRR_SCALE; view: (N,) 0 PA, 1 lateral. Returns (N, outputs)."""
         return self.to_latent(self.convolutions(with_view(drr, view)).flatten(1))
+
+
+class Predictor(FilmReader):
+    """P: DRR film and view to a latent."""
+
+    def __init__(self, config: TlConfig) -> None:
+        super().__init__(
+            config.film_shape,
+            config.predictor_channels,
+            config.predictor_blocks,
+            config.predictor_hidden,
+            config.latent,
+        )
 
 
 def with_view(image: Tensor, view: Tensor) -> Tensor:

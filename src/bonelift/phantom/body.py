@@ -124,32 +124,20 @@ def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator,
     proximal = max(PROXIMAL_END_MM, *(mesh.vertices[:, 2].min() + CUT_MARGIN_MM for mesh in meshes.values()))
     (x_low, x_high), (y_low, y_high) = SEARCH_BOX_MM
     low, high = np.array([x_low, y_low, proximal]), np.array([x_high, y_high, DISTAL_END_MM])
-    whole = _grid(low, spacing_mm)
+    whole = grid_from_first_voxel(low, spacing_mm)
     whole_shape = _shape(low, high, spacing_mm)
     fields: dict[Bone, BoneField] = {bone: bone_field(mesh, whole, whole_shape) for bone, mesh in meshes.items()}
 
     tissue = _skin(rng, anatomy, fields, whole, whole_shape)
     first, last = _skin_box(tissue, whole, whole_shape)
-    radius_from_voxel = _grid(whole[:3, 3] + spacing_mm * first, spacing_mm)
+    radius_from_voxel = grid_from_first_voxel(whole[:3, 3] + spacing_mm * first, spacing_mm)
     size = (int(last[0] - first[0]), int(last[1] - first[1]), int(last[2] - first[2]))
     mineral, soft = np.zeros(size, np.float32), np.zeros(size, np.float32)
     labels = np.zeros(size, np.uint8)
     fill_soft(tissue, soft, radius_from_voxel[:3, 3], spacing_mm)
 
     fields = {bone: _cropped(field, first, last) for bone, field in fields.items()}
-    for label, (bone, field) in enumerate(fields.items(), start=1):
-        interior = bone_interior(rng, bone, anatomy.quality, field, radius_from_voxel)
-        fill_bone(
-            mineral,
-            soft,
-            labels,
-            label,
-            field.distance_mm,
-            field.first_index,
-            radius_from_voxel,
-            interior,
-            anatomy.texture,
-        )
+    fill_bones(Body(mineral, soft, labels, radius_from_voxel), fields, anatomy, rng)
     free, free_first = _room_for_carpus(anatomy.carpus, fields, radius_from_voxel, size)
     place_carpus(
         anatomy.carpus,
@@ -166,6 +154,23 @@ def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator,
     return Body(mineral, soft, labels, radius_from_voxel)
 
 
+def fill_bones(body: Body, fields: dict[Bone, BoneField], anatomy: Anatomy, rng: np.random.Generator) -> None:
+    """Draw the inside of radius and ulna, in this order, and write them into the arrays of ``body``."""
+    for label, (bone, field) in enumerate(fields.items(), start=1):
+        interior = bone_interior(rng, bone, anatomy.quality, field, body.radius_from_voxel)
+        fill_bone(
+            body.mineral_g_cm3,
+            body.soft_g_cm3,
+            body.labels,
+            label,
+            field.distance_mm,
+            field.first_index,
+            body.radius_from_voxel,
+            interior,
+            anatomy.texture,
+        )
+
+
 def bone_field(mesh: TriangleMesh, radius_from_voxel: Float, shape: tuple[int, int, int]) -> BoneField:
     """Signed distance on the part of the grid that lies within the band around the mesh."""
     spacing = radius_from_voxel[0, 0]
@@ -173,7 +178,7 @@ def bone_field(mesh: TriangleMesh, radius_from_voxel: Float, shape: tuple[int, i
     first = np.floor((mesh.vertices.min(axis=0) - BAND_MM - corner) / spacing).clip(0, np.subtract(shape, 1))
     last = np.ceil((mesh.vertices.max(axis=0) + BAND_MM - corner) / spacing + 1).clip(first + 1, shape)
     size = (last - first).astype(int)
-    box = _grid(corner + spacing * first, spacing)
+    box = grid_from_first_voxel(corner + spacing * first, spacing)
     distance = signed_distance_grid(mesh, (size[0], size[1], size[2]), box, band_mm=BAND_MM)
     return BoneField(distance, (int(first[0]), int(first[1]), int(first[2])))
 
@@ -201,7 +206,8 @@ def bone_interior(
     return draw_interior(rng, bone, quality, float(z[0]), axis_mm, joint_z)
 
 
-def _grid(first_mm: Float, spacing_mm: float) -> Float:
+def grid_from_first_voxel(first_mm: Float, spacing_mm: float) -> Float:
+    """(4, 4) of an isotropic grid parallel to the radius frame, its first voxel's centre at ``first_mm`` (3,)."""
     radius_from_voxel = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     radius_from_voxel[:3, 3] = first_mm
     return radius_from_voxel

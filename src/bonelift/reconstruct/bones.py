@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,41 +13,70 @@ from bonelift.anatomy.landmarks import find_landmarks
 from bonelift.anatomy.measurements import measure
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
-from bonelift.images import LabelGrid, View
+from bonelift.images import LAPTOP_GRID, LabelGrid, View
+from bonelift.images.volume import BONES
 from bonelift.networks.bundle import ModelBundle
-from bonelift.networks.inference import decode_fields, predict_latent
+from bonelift.networks.inference import decode_fields, predict_latent, read_shape
 from bonelift.surface.clip import clip_below
 from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
+from bonelift.surface.voxelize import soft_label
 
 SHOWN_ABOVE_MM = -40.0
 """Bones are shown and scored at and above this height of the radius frame; their proximal end is open there."""
-BONES = ("radius", "ulna")
 SURFACE_LEVEL = 0.5
+
+
+Method = Literal["shape", "tl"]
+"""shape: the shape regressor S. tl: the paper's TL-embedding network."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bones:
     """fields: (2, I, J, K) soft labels in [0, 1] on ``grid``. surfaces: name -> mesh, radius frame (right wrist), mm;
-    empty where the field never reaches one half. latent: the shape code."""
+    empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent."""
 
     fields: NDArray[np.float32]
     grid: LabelGrid
     surfaces: Mapping[str, TriangleMesh]
-    latent: NDArray[np.float32]
+    code: NDArray[np.floating]
+    method: Method = "tl"
 
     @property
     def complete(self) -> bool:
         return not any(mesh.is_empty for mesh in self.surfaces.values())
 
 
-def predict(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> Bones:
-    """Bones from the bone-only images of one wrist; the shape codes of several images are averaged."""
+def predict(
+    drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle, method: Method | None = None
+) -> Bones:
+    """Bones from the bone-only images of one wrist. method: None takes the TL-embedding network, whose figures are in
+    docs/results/holdout.md.
+
+    Raises InputError where S is asked of a model that has none.
+    """
+    chosen: Method = method or "tl"
+    return _from_shape(drrs, views, bundle) if chosen == "shape" else _from_latents(drrs, views, bundle)
+
+
+def _from_latents(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> Bones:
+    """D(P(DRR)); the latents of several images are averaged."""
     latents = [predict_latent(drr, view, bundle) for drr, view in zip(drrs, views, strict=True)]
     latent = np.asarray(np.mean(latents, axis=0), dtype=np.float32)
     fields = decode_fields(latent, bundle)
     surfaces = {name: bone_surface(field, bundle.grid) for name, field in zip(BONES, fields, strict=True)}
     return Bones(fields, bundle.grid, surfaces, latent)
+
+
+def _from_shape(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> Bones:
+    """S(DRR): surfaces from the shape code; the fields are their voxels on a grid that holds every wrist."""
+    code = read_shape(drrs, views, bundle)
+    assert bundle.shape is not None  # read_shape has checked it
+    parts = np.split(code, [bundle.shape.radius.length])
+    whole = {name: bundle.shape.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}
+    fields = [soft_label(whole[name], LAPTOP_GRID) for name in BONES]
+    surfaces = {name: clip_below(mesh, SHOWN_ABOVE_MM) for name, mesh in whole.items()}
+    return Bones(np.stack(fields), LAPTOP_GRID, surfaces, code, "shape")
 
 
 def bone_surface(field: NDArray[np.floating], grid: LabelGrid) -> TriangleMesh:

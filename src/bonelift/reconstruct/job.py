@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.inference import translate
-from bonelift.reconstruct.bones import Bones, MeasuredValue, measure_bones, predict
+from bonelift.reconstruct.bones import Bones, MeasuredValue, Method, measure_bones, predict
 from bonelift.reconstruct.judge import (
     WRIST_FOUND,
     Quality,
@@ -53,12 +53,13 @@ class Reconstruction:
 
 
 def reconstruct(
-    radiographs: Sequence[Radiograph], bundle: ModelBundle, clock: Stopwatch | None = None
+    radiographs: Sequence[Radiograph], bundle: ModelBundle, clock: Stopwatch | None = None, method: Method | None = None
 ) -> Reconstruction:
     """The bones of one wrist from one or two of its radiographs (:func:`bonelift.reconstruct.inputs.read_radiographs`).
 
-    clock: told of each of STEPS as it begins, and returned as timings with what it timed before. Whatever could be
-    read comes to an answer; how far to trust it is in ``quality``.
+    method: what turns bone-only images into bones; None takes the default
+    (:func:`bonelift.reconstruct.bones.predict`). clock: told of each of STEPS as it begins, and returned as timings
+    with what it timed before. Whatever could be read comes to an answer; how far to trust it is in ``quality``.
     """
     clock = clock or Stopwatch()
     with clock.step("find the wrist"):
@@ -71,14 +72,14 @@ def reconstruct(
     with clock.step("translate"):
         drrs = tuple(translate(film.film.pixels, view, bundle) for film, view in zip(films, views, strict=True))
     with clock.step("predict"):
-        bones = predict(drrs, views, bundle)
+        bones = predict(drrs, views, bundle, method)
     with clock.step("place"):
         placed = place_on_films(bones, films, drrs) if bones.complete else ()
     with clock.step("measure"):
         measurements = measure_bones(bones.surfaces) if bones.complete else ()
     with clock.step("judge"):
         evidence = tuple(film_evidence(*parts) for parts in zip(films, drrs, placed, strict=bool(placed)))
-        distance = latent_distance(bones.latent, bundle.metadata)
+        distance = latent_distance(bones.code, bundle.metadata, "shape_code" if bones.method == "shape" else "latent")
         quality = judge(evidence, bones.surfaces, _facts([film.radiograph for film in films]), distance)
         quality = with_left_out(quality, [film for film in prepared if film.presence < WRIST_FOUND])
     return _finished(films, drrs, bones, placed, measurements, quality, bundle, clock)

@@ -122,12 +122,13 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
     )
 
 
-def latent_distance(latent: NDArray[np.floating], metadata: Mapping[str, Any]) -> float | None:
+def latent_distance(latent: NDArray[np.floating], metadata: Mapping[str, Any], entry: str = "latent") -> float | None:
     """Distance of the shape code from the training codes' mean in units of their 99th percentile; None if not known.
 
-    metadata: of the model; its "latent" entry holds "mean", "sd" (lists) and "distance_99" where training wrote them.
+    metadata: of the model; its ``entry`` ("latent" for P's, "shape_code" for S's) holds "mean", "sd" (lists) and
+    "distance_99" where training wrote them.
     """
-    known = metadata.get("latent")
+    known = metadata.get(entry)
     if not isinstance(known, Mapping) or not {"mean", "sd", "distance_99"} <= known.keys():
         return None
     offset = (latent - np.asarray(known["mean"])) / np.maximum(np.asarray(known["sd"]), 1e-6)

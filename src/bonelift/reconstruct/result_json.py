@@ -34,7 +34,11 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         "notice": RESEARCH_NOTICE,
         "side": result.side,
         "frame": FRAME_NOTE,
-        "model": {"name": result.model_name, "weights_sha256": result.model_sha256},
+        "model": {
+            "name": result.model_name,
+            "weights_sha256": result.model_sha256,
+            "method": result.bones.method if result.bones else None,
+        },
         "images": [_image(film, there) for film, there in zip(result.films, placed, strict=True)],
         "world_from_radius": None if first is None else _matrix(first.world_from_radius),
         "bones": {name: _bone(result, name) for name in BONES},

@@ -127,7 +127,7 @@ def report_content(
         ),
         flags=result.quality.flags,
         quality_score=result.quality.score,
-        model_id=result.model_name,
+        model_id=f"{result.model_name}, method {result.bones.method}" if result.bones else result.model_name,
         model_sha256=result.model_sha256,
         timings_s=result.timings_s,
         truth=truth,

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
-from bonelift.geometry import is_rigid
+from bonelift.geometry import CameraFile, is_rigid
 from bonelift.images.radiograph import Side, View
-from bonelift.images.reading import Invert
+from bonelift.images.reading import Invert, RadiographOptions
 
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1
@@ -95,7 +95,7 @@ def read_study(folder: Path) -> Study:
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{path.name}: is not a study of version {SCHEMA_VERSION}; make it again")
     try:
-        cases = tuple(_case(entry) for entry in content["cases"])
+        cases = tuple(case_from_entry(entry) for entry in content["cases"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name}: a case is incomplete ({error}); make the study again") from error
     return Study(cases, str(content.get("origin", "")))
@@ -118,7 +118,20 @@ def read_pose(path: Path) -> NDArray[np.float64]:
     return pose
 
 
-def _case(entry: dict[str, Any]) -> StudyCase:
+def radiograph_options(case: StudyCase, entry: StudyRadiograph, camera: CameraFile | None) -> RadiographOptions:
+    """How to read a radiograph of a case; camera: what its camera file holds, where it has one."""
+    return RadiographOptions(
+        side=case.side,
+        view=entry.view,
+        camera=camera.camera if camera else None,
+        source_to_object_mm=camera.source_to_object_mm if camera else None,
+        invert=entry.invert,
+    )
+
+
+def case_from_entry(entry: dict[str, Any]) -> StudyCase:
+    """A case from its JSON. Raises InputError for a wrong side or view or a path out of the folder; KeyError, TypeError
+    or AttributeError where something is missing."""
     radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
     case = StudyCase(**{**entry, "radiographs": radiographs})
     if case.side not in get_args(Side) or any(r.view not in get_args(View) for r in radiographs):

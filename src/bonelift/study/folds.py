@@ -61,7 +61,8 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """seed: what they were drawn with. pairs: whom pix2pix may learn from. all_pairs: the pix2pix that has them all."""
+    """seed: what they were drawn with. pairs: patients whom pix2pix may learn from. all_pairs: pix2pix on all of
+    them."""
 
     seed: int
     pairs: tuple[str, ...]

@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
-from bonelift.geometry import apply_transform
+from bonelift.geometry import apply_transform, rigid_between
 from bonelift.images import LabelGrid, Radiograph, Side
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.bundle import ModelBundle
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
-from bonelift.phantom.xray_geometry import FILM_SPREAD, WristGeometry, draw_geometry
+from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
+from bonelift.reconstruct import bones as reconstruction
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
 from bonelift.reconstruct.job import Reconstruction, reconstruct
 from bonelift.study.virtual_cohort import mirrored_camera
@@ -31,15 +32,15 @@ from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
+from bonelift.training.bare_samples import bare_drr
 from bonelift.training.virtual_samples import (
     VirtualSampleConfig,
-    cut_film,
-    film_drr,
     patient_occupancy,
 )
 
 Alignment = Literal["as predicted", "rigid"]
-Method = Literal["model", "mean bone", "mean field", "grid floor"]
+Method = Literal["shape regressor", "TL-embedding", "mean bone", "mean field", "grid floor"]
+PREDICTORS: dict[reconstruction.Method, Method] = {"shape": "shape regressor", "tl": "TL-embedding"}
 ALIGNMENTS: tuple[Alignment, ...] = ("as predicted", "rigid")
 
 
@@ -72,12 +73,18 @@ def score_patient(seed: int, bundle: ModelBundle, means: Mapping[Method, Mapping
     rows = partial_rows(seed, patient, side)
 
     result = reconstruct([whole_radiograph(patient, seed, side)], bundle)
-    predicted = result.bones.surfaces if result.bones else {}
-    scored = rows("radiograph", "model", predicted, truth)
-    scored = [replace(row, quality=result.quality.score, note=row.note or _flags(result)) for row in scored]
-
-    from_ct = predict([ct_drr(patient, seed)], ["pa"], bundle)
-    scored += rows("CT-DRR", "model", from_ct.surfaces, truth)
+    drr = ct_drr(patient, seed)
+    scored = []
+    for method, name in PREDICTORS.items():
+        if method == "shape" and bundle.shape is None:
+            continue
+        from_film = predict(result.drrs, ["pa"], bundle, method).surfaces if result.drrs else {}
+        film_rows = rows("radiograph", name, from_film, truth)
+        if result.bones and result.bones.method == method:  # what reconstruct gives, so its verdict belongs to it
+            film_rows = [
+                replace(row, quality=result.quality.score, note=row.note or _flags(result)) for row in film_rows
+            ]
+        scored += film_rows + rows("CT-DRR", name, predict([drr], ["pa"], bundle, method).surfaces, truth)
     for method, surfaces in means.items():
         scored += rows("none", method, surfaces, truth)
     return scored + rows("none", "grid floor", grid_floor(patient.shape, bundle.grid), truth)
@@ -141,18 +148,7 @@ def ct_drr(patient: VirtualPatient, seed: int) -> NDArray[np.float32]:
     """FILM_SHAPE DRR of the patient's virtual CT at a random PA pose, the film cut as in training (with its errors)."""
     rng = np.random.default_rng([seed, 3])
     bones = bone_attenuation(*scan(patient.body, rng, draw_scan_settings(rng)))
-    config = VirtualSampleConfig()
-    geometry: WristGeometry = draw_geometry(rng, "pa", config.exposure_px, config.exposure_spacing_mm)
-    nothing = np.zeros(config.exposure_px, dtype=np.float32)
-    assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
-    film = cut_film(
-        Radiograph(nothing, geometry.camera, "right", "pa", assumed_mm),
-        geometry,
-        rng,
-        config.landmark_error_mm,
-        config.landmark_error_deg,
-    )
-    return film_drr(bones, film, geometry.camera_from_radius)
+    return bare_drr(bones, rng, "pa", VirtualSampleConfig())
 
 
 def grid_floor(shape: WristShape, grid: LabelGrid) -> dict[str, TriangleMesh]:
@@ -186,20 +182,9 @@ def procrustes_mean(shapes: NDArray[np.float64], rounds: int = 4) -> NDArray[np.
     steering = plain[:, 2] > SHOWN_ABOVE_MM - 5
     mean = plain
     for _ in range(rounds):
-        laid = [apply_transform(_kabsch(shape[steering], mean[steering]), shape) for shape in shapes]
+        laid = [apply_transform(rigid_between(shape[steering], mean[steering]), shape) for shape in shapes]
         mean = np.mean(laid, axis=0)
-    return apply_transform(_kabsch(mean[steering], plain[steering]), mean)
-
-
-def _kabsch(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4, 4) rigid target_from_source of corresponding points. Source: Kabsch 1976 (doi:10.1107/S0567739476001873)."""
-    middle, aim = source.mean(axis=0), target.mean(axis=0)
-    left, _, right = np.linalg.svd((source - middle).T @ (target - aim))
-    handed = np.diag([1, 1, np.sign(np.linalg.det(left @ right))])
-    matrix = np.eye(4)
-    matrix[:3, :3] = (left @ handed @ right).T
-    matrix[:3, 3] = aim - matrix[:3, :3] @ middle
-    return matrix
+    return apply_transform(rigid_between(mean[steering], plain[steering]), mean)
 
 
 def summary(rows: Sequence[ScoreRow]) -> list[dict[str, float | str | int]]:

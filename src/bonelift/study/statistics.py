@@ -178,7 +178,7 @@ def paired_comparisons(groups: Mapping[str, ArrayLike]) -> list[Comparison]:
             continue
         sd = float(difference.std(ddof=1))
         half = float(stats.t.ppf(0.975, n - 1)) * sd / np.sqrt(n)
-        p = float(stats.ttest_1samp(difference, 0.0).pvalue)
+        p = float(np.asarray(stats.ttest_1samp(difference, 0.0))[1])
         effect = difference.mean() / sd
         error = np.sqrt(1 / n + effect**2 / (2 * n))
         mean = float(difference.mean())

@@ -19,10 +19,10 @@ from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import View
 from bonelift.images.markups import read_landmarks
-from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.images.reading import read_radiograph
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.networks.bundle import new_bundle, save_bundle
-from bonelift.study.folder import Study, StudyCase, read_pose, read_study
+from bonelift.study.folder import Study, StudyCase, radiograph_options, read_pose, read_study
 from bonelift.training.checkpoint import load_networks
 from bonelift.training.locator import build_locator, train_locator
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
@@ -148,13 +148,7 @@ def read_study_case(study_folder: Path, case: StudyCase) -> tuple[NormalisedCase
         if entry.pose_file is None:
             continue
         camera = None if entry.camera_file is None else camera_from_file(study_folder / entry.camera_file)
-        options = RadiographOptions(
-            side=case.side,
-            view=entry.view,
-            camera=camera.camera if camera else None,
-            source_to_object_mm=camera.source_to_object_mm if camera else None,
-            invert=entry.invert,
-        )
+        options = radiograph_options(case, entry, camera)
         radiograph = read_radiograph(study_folder / entry.file, options)
         posed.append(PosedRadiograph(radiograph, read_pose(study_folder / entry.pose_file)))
     return normalised, posed

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.population import turned_wrist
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
 from bonelift.errors import InputError
@@ -27,13 +26,14 @@ from bonelift.geometry.camera_files import write_camera_json
 from bonelift.images import Side, View, Volume
 from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.raster import write_png
 from bonelift.phantom.ct import draw_scan_settings, scan
-from bonelift.phantom.patient import VirtualPatient, make_patient
+from bonelift.phantom.patient import VirtualPatient, make_patient, wrist_of
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
-from bonelift.study.folder import Study, StudyCase, StudyRadiograph, write_pose, write_study
+from bonelift.study.folder import Study, StudyCase, StudyRadiograph, case_from_entry, write_pose, write_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.files import write_stl
 
@@ -52,16 +52,70 @@ RADIOGRAPH_SPREAD = replace(LOCATOR_SPREAD, shift_mm=25.0)
 class CohortSettings:
     """patients: how many; one wrist each, left for every second one. seed: of the whole cohort.
 
-    views: radiographs of each patient, in this order.
+    views: radiographs of each patient, in this order. scans: CTs in all, or None for one each. turned: how many
+    patients the scans beyond one each are spread over, in further forearm rotations. with_radiographs: how many
+    patients have the radiographs, or None for all; they show the first CT's forearm rotation.
     """
 
     patients: int
     seed: int
     views: tuple[View, ...] = ("pa",)
+    scans: int | None = None
+    turned: int = 0
+    with_radiographs: int | None = None
 
     def __post_init__(self) -> None:
         if self.patients < 1 or self.seed < 0 or not self.views:
             raise InputError(f"virtual cohort: {self}; expected patients and views, and a seed of 0 or more")
+        further = 0 if self.scans is None else self.scans - self.patients
+        if not self.turned <= self.patients or further < self.turned or (further > 0) != (self.turned > 0):
+            raise InputError(
+                f"virtual cohort: {self.scans} scans of {self.patients} patients, {self.turned} of them turned; "
+                "expected one scan of each patient and at least one further scan of each turned one"
+            )
+        if self.with_radiographs is not None and not 0 <= self.with_radiographs <= self.patients:
+            raise InputError(f"virtual cohort: radiographs of {self.with_radiographs} of {self.patients} patients")
+
+    @property
+    def is_plain(self) -> bool:
+        """One CT and the radiographs of each patient: such a cohort can grow."""
+        return self.scans is None and self.with_radiographs is None
+
+
+def paper_cohort(seed: int) -> CohortSettings:
+    """As in Shiode et al. 2021: 126 patients, 173 CTs (46 patients in several rotations), 105 with a radiograph."""
+    return CohortSettings(126, seed, ("pa",), scans=173, turned=46, with_radiographs=105)
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """One CT to make: number counts the CTs of a patient from 0, the first being the one with the radiographs."""
+
+    name: str
+    patient: int
+    number: int
+    views: tuple[View, ...]
+
+
+def plan_cohort(settings: CohortSettings) -> tuple[PlannedCase, ...]:
+    """Every case of the cohort; which patients are turned, and which have no radiograph, follows from the seed."""
+    rng = np.random.default_rng([settings.seed, 126])
+    turned = rng.permutation(settings.patients)[: settings.turned]
+    filmed = settings.patients if settings.with_radiographs is None else settings.with_radiographs
+    with_films = set(rng.permutation(settings.patients)[:filmed].tolist())
+    counts = np.ones(settings.patients, dtype=int)
+    for extra in range(0 if settings.scans is None else settings.scans - settings.patients):
+        counts[turned[extra % settings.turned]] += 1
+    return tuple(
+        PlannedCase(
+            f"case-{patient + 1:04d}" + (f"-{number + 1}" if number else ""),
+            patient,
+            number,
+            settings.views if number == 0 and patient in with_films else (),
+        )
+        for patient in range(settings.patients)
+        for number in range(int(counts[patient]))
+    )
 
 
 def patient_seed(settings: CohortSettings, index: int) -> int:
@@ -79,15 +133,16 @@ def simulate_cohort(
     on_case: called with each case's name when it is there. Raises InputError where ``folder`` holds something else.
     """
     _claim(folder, settings)
-    names = [f"case-{index + 1:04d}" for index in range(settings.patients)]
-    for name in names:
-        if (folder / name).is_dir():
-            on_case(name)
-    todo = [index for index, name in enumerate(names) if not (folder / name).is_dir()]
+    plan = plan_cohort(settings)
+    for planned in plan:
+        if (folder / planned.name).is_dir():
+            on_case(planned.name)
+    todo = [planned for planned in plan if not (folder / planned.name).is_dir()]
     for name in _made(folder, settings, todo, workers):
         on_case(name)
-    cases = [read_case(folder / name) for name in names]
-    study = Study(tuple(cases), f"bonelift simulate --patients {settings.patients} --seed {settings.seed}")
+    cases = [read_case(folder / planned.name) for planned in plan]
+    shape = "" if settings.is_plain else f" ({len(plan)} CTs, {settings.turned} patients in more than one rotation)"
+    study = Study(tuple(cases), f"bonelift simulate --patients {settings.patients} --seed {settings.seed}{shape}")
     write_study(folder, study)
     return study
 
@@ -95,23 +150,13 @@ def simulate_cohort(
 def _claim(folder: Path, settings: CohortSettings) -> None:
     """The folder is new, empty, or holds a run of the same settings (more patients may be asked for)."""
     content: dict[str, Any] = {"seed": settings.seed, "views": list(settings.views)}
-    known = folder / SETTINGS_FILE
-    try:
-        if known.is_file():
-            if json.loads(known.read_text(encoding="utf-8")) != content:
-                raise InputError(f"{folder}: holds a cohort of other settings ({SETTINGS_FILE}); pass another --out")
-            return
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder}: is not empty and no virtual cohort; pass a new folder as --out")
-        folder.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); pass another --out") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{known}: is damaged; pass another --out") from error
+    if not settings.is_plain:  # its plan hangs together, so it cannot grow
+        shape = ("patients", "scans", "turned", "with_radiographs")
+        content |= {name: getattr(settings, name) for name in shape}
+    claim_folder(folder, SETTINGS_FILE, content, "a virtual cohort")
 
 
-def _made(folder: Path, settings: CohortSettings, todo: Sequence[int], workers: int):
+def _made(folder: Path, settings: CohortSettings, todo: Sequence[PlannedCase], workers: int):
     """Names of the cases as they are written."""
     make = partial(write_case, folder, settings)
     if workers <= 1 or len(todo) <= 1:
@@ -121,18 +166,43 @@ def _made(folder: Path, settings: CohortSettings, todo: Sequence[int], workers: 
         yield from pool.imap_unordered(make, todo)
 
 
-def write_case(folder: Path, settings: CohortSettings, index: int) -> str:
-    """Make patient ``index`` and write ``case-NNNN``, which appears whole or not at all. Returns its name."""
-    name = f"case-{index + 1:04d}"
-    staging = folder / f".{name}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    seed = patient_seed(settings, index)
-    side: Side = "left" if index % 2 else "right"
-    rng = np.random.default_rng([seed, 2])
-    patient = make_patient(seed, load_shape_model())
+TURN_DEG = (20.0, 55.0)
+"""By how much further CTs of a patient are turned, either way; the forearm stays within ROTATION_LIMIT_DEG."""
+ROTATION_LIMIT_DEG = 75.0
+
+
+def scanned_patient(seed: int, number: int) -> VirtualPatient:
+    """The patient of a seed as in its CT ``number``: 0 as drawn, further ones in other forearm rotations.
+
+    A turn that would make the bones collide is drawn again.
+    """
+    if number == 0:
+        return make_patient(seed, load_shape_model())
+    rng = np.random.default_rng([seed, 4, number])
+    drawn = wrist_of(seed, load_shape_model())
+    own_deg = drawn.description["forearm_rotation_deg"]
+    for _ in range(60):
+        turn_deg = float(rng.choice([-1.0, 1.0]) * rng.uniform(*TURN_DEG))
+        if abs(own_deg + turn_deg) <= ROTATION_LIMIT_DEG and turned_wrist(drawn, turn_deg) is not None:
+            return make_patient(seed, load_shape_model(), forearm_turn_deg=turn_deg)
+    raise RuntimeError(f"virtual patient {seed}: no other forearm rotation in 60 draws; the shape model is damaged")
+
+
+def write_case(folder: Path, settings: CohortSettings, planned: PlannedCase) -> str:
+    """Make one CT of a patient and its radiographs as a folder that appears whole or not at all. Returns its name."""
+    with whole_folder(folder / planned.name) as staging:
+        _write_case_files(staging, settings, planned)
+    return planned.name
+
+
+def _write_case_files(staging: Path, settings: CohortSettings, planned: PlannedCase) -> None:
+    name = planned.name
+    seed = patient_seed(settings, planned.patient)
+    side: Side = "left" if planned.patient % 2 else "right"
+    rng = np.random.default_rng([seed, 2, planned.number] if planned.number else [seed, 2])
+    patient = scanned_patient(seed, planned.number)
     world_from_radius = _write_ct(staging, patient, side, rng)
-    radiographs, poses = _write_radiographs(staging, name, patient, side, settings.views, rng, world_from_radius)
+    radiographs, poses = _write_radiographs(staging, name, patient, side, planned.views, rng, world_from_radius)
     for bone, mesh in (("radius", patient.shape.radius), ("ulna", patient.shape.ulna)):
         shown = clip_below(mesh, SHOWN_ABOVE_MM)
         write_stl(staging / f"true-{bone}.stl", shown.transformed(mirror_transform()) if side == "left" else shown)
@@ -159,17 +229,13 @@ def write_case(folder: Path, settings: CohortSettings, index: int) -> str:
         truth_meshes={bone: f"{name}/true-{bone}.stl" for bone in BONES},
     )
     (staging / CASE_FILE).write_text(json.dumps(asdict(case), indent=1) + "\n", encoding="utf-8")
-    os.replace(staging, folder / name)
-    return name
 
 
 def read_case(case_folder: Path) -> StudyCase:
     """What :func:`write_case` wrote of a case."""
     try:
-        entry = json.loads((case_folder / CASE_FILE).read_text(encoding="utf-8"))
-        radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
-        return StudyCase(**{**entry, "radiographs": radiographs})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return case_from_entry(json.loads((case_folder / CASE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{case_folder}: is damaged ({error}); remove it and run simulate again") from error
 
 

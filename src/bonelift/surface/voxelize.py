@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bonelift.images.volume import LabelGrid
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.triangle_distance import closest_on_triangle
 
@@ -41,6 +42,12 @@ def signed_distance_grid(
 def occupancy(signed_distance_mm: NDArray[np.floating], spacing_mm: float) -> NDArray[np.float32]:
     """Soft label in [0, 1]: the inner part of a voxel of side ``spacing_mm`` cut by a surface flat to its face."""
     return np.clip(0.5 - signed_distance_mm / spacing_mm, 0.0, 1.0).astype(np.float32)
+
+
+def soft_label(mesh: TriangleMesh, grid: LabelGrid) -> NDArray[np.float32]:
+    """(I, J, K) occupancy of a bone's surface (radius frame, mm) on a label grid, in [0, 1]."""
+    distance = signed_distance_grid(mesh, grid.shape, grid.radius_from_voxel, band_mm=2 * grid.spacing_mm)
+    return occupancy(distance, grid.spacing_mm)
 
 
 def _squared_distance(

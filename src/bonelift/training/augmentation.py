@@ -35,18 +35,6 @@ def random_affines(count: int, ranges: AffineRange, device: torch.device) -> Ten
     return torch.stack([column, row], dim=1)
 
 
-def warp(images: Tensor, old_from_new: Tensor) -> Tensor:
-    """Bilinear resampling of (N, C, H, W) under (N, 2, 3) affines from ``random_affines``; 0 outside."""
-    height, width = images.shape[-2:]
-    # affine_grid works on -1..1 across the outer edges (align_corners=False): pixels * 2 / size.
-    size = torch.tensor([width, height], dtype=torch.float32, device=images.device)
-    theta = old_from_new.clone()
-    theta[:, :, :2] *= size[None, None, :] / size[None, :, None]
-    theta[:, :, 2] *= 2 / size[None, :]
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
-
-
 def move_points(points_px: Tensor, old_from_new: Tensor, shape: tuple[int, int]) -> Tensor:
     """(N, L, 2) (column, row) points of the old pictures to where ``warp`` shows them in the new ones."""
     middle = torch.tensor([(shape[1] - 1) / 2, (shape[0] - 1) / 2], device=points_px.device)

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bonelift.networks.film_warp import warp
 from bonelift.networks.pix2pix import Discriminator, Generator, Pix2pixConfig
 from bonelift.networks.tl_embedding import DRR_SCALE
 from bonelift.training import losses
-from bonelift.training.augmentation import AffineRange, random_affines, vary_film, warp
+from bonelift.training.augmentation import AffineRange, random_affines, vary_film
 from bonelift.training.loop import LoopConfig, Stage, train
 from bonelift.training.precision import backward, half_precision, place
 from bonelift.training.samples import FilmSamples, load_growing, load_samples

@@ -1,7 +1,7 @@
 """Where and in which precision a network runs, and the one way in which its weights are updated.
 
 An update can be spread over several calls of a stage's step (gradient accumulation) and over several processes (data
-parallel): the loop says which part of an update a step is, ``apply_update`` adds gradients until the last part and
+parallel): the loop says which part of an update a step is, ``backward`` adds gradients until the last part and
 then averages them over the processes.
 """
 

@@ -37,6 +37,22 @@ class ShapeSamples:
 
 
 @dataclass(frozen=True)
+class SurfaceSamples:
+    """Corresponding points of the shape model's templates (anatomy.shape_model), one row a patient.
+
+    radius: (P, V, 3), ulna: (P, W, 3) float32, mm in the radius frame. Row by row the patients of the ShapeSamples.
+    """
+
+    prefix: ClassVar[str] = "surfaces"
+    radius: NDArray[np.float32]
+    ulna: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        _check("radius", self.radius, np.float32, 3, len(self.radius))
+        _check("ulna", self.ulna, np.float32, 3, len(self.radius))
+
+
+@dataclass(frozen=True)
 class FilmSamples:
     """Films with their true DRRs.
 
@@ -55,6 +71,27 @@ class FilmSamples:
     def __post_init__(self) -> None:
         count = len(self.radiograph)
         _check("radiograph", self.radiograph, np.float16, 3, count)
+        _check("drr", self.drr, np.float16, 3, count)
+        _check("patient", self.patient, np.int32, 1, count)
+        _check("view", self.view, np.uint8, 1, count)
+
+
+@dataclass(frozen=True)
+class DrrSamples:
+    """DRRs alone, of patients without films.
+
+    drr: (N, H, W) float16, line integrals of the bones' attenuation (dimensionless), on standard films.
+    patient: (N,) int32, row in the SurfaceSamples of the same folder, all chunks counted on.
+    view: (N,) uint8, PA or LATERAL.
+    """
+
+    prefix: ClassVar[str] = "drrs"
+    drr: NDArray[np.float16]
+    patient: NDArray[np.int32]
+    view: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        count = len(self.drr)
         _check("drr", self.drr, np.float16, 3, count)
         _check("patient", self.patient, np.int32, 1, count)
         _check("view", self.view, np.uint8, 1, count)
@@ -81,10 +118,11 @@ class LocatorSamples:
         _check("present", self.present, np.bool_, 1, count)
 
 
-Samples = TypeVar("Samples", ShapeSamples, FilmSamples, LocatorSamples)
+AnySamples = ShapeSamples | SurfaceSamples | FilmSamples | DrrSamples | LocatorSamples
+Samples = TypeVar("Samples", ShapeSamples, SurfaceSamples, FilmSamples, DrrSamples, LocatorSamples)
 
 
-def save_chunk(folder: Path, index: int, samples: ShapeSamples | FilmSamples | LocatorSamples) -> Path:
+def save_chunk(folder: Path, index: int, samples: AnySamples) -> Path:
     """Add ``samples`` to ``folder`` as chunk ``index``; it appears whole or not at all, and replaces an equal index."""
     final = folder / f"{samples.prefix}-{index:05d}"
     staging = folder / f".{final.name}.partial"

@@ -25,7 +25,7 @@ from bonelift.phantom.ct import bone_attenuation
 from bonelift.phantom.xray_geometry import PROXIMAL_POINT_MM, draw_geometry
 from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.surface.voxelize import occupancy, signed_distance_grid
+from bonelift.surface.voxelize import soft_label
 from bonelift.training.virtual_samples import FilmSample, LocatorSample
 
 Float = NDArray[np.float64]
@@ -112,13 +112,7 @@ def _rough_frame(radius: TriangleMesh, tip: Float, notch: Float) -> Float:
 
 def case_occupancy(case: NormalisedCase, grid: LabelGrid) -> NDArray[np.uint8]:
     """(2, I, J, K) partial-volume labels of radius and ulna on ``grid``, 0 to 255."""
-    fields = [
-        occupancy(
-            signed_distance_grid(bone, grid.shape, grid.radius_from_voxel, band_mm=2 * grid.spacing_mm), grid.spacing_mm
-        )
-        for bone in (case.radius, case.ulna)
-    ]
-    return np.round(255 * np.stack(fields)).astype(np.uint8)
+    return np.round(255 * np.stack([soft_label(bone, grid) for bone in (case.radius, case.ulna)])).astype(np.uint8)
 
 
 def ct_drr_samples(

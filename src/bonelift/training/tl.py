@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bonelift.errors import InputError
+from bonelift.networks.film_warp import warp
 from bonelift.networks.tl_embedding import DRR_SCALE, Decoder, Encoder, Predictor, TlConfig
 from bonelift.training import losses
-from bonelift.training.augmentation import AffineRange, random_affines, vary_drr, warp
+from bonelift.training.augmentation import AffineRange, random_affines, vary_drr
 from bonelift.training.checkpoint import load_networks
 from bonelift.training.loop import LoopConfig, Stage, train
 from bonelift.training.precision import clip_and_update, half_precision, place

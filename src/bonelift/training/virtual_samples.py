@@ -8,11 +8,12 @@ range of seeds is a cohort: ranges that do not overlap share no patient.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,20 @@ from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
-from bonelift.surface.voxelize import occupancy, signed_distance_grid
-from bonelift.training.samples import LATERAL, PA, FilmSamples, LocatorSamples, ShapeSamples, chunk_folders, save_chunk
+from bonelift.surface.voxelize import soft_label
+from bonelift.training.samples import (
+    LATERAL,
+    PA,
+    FilmSamples,
+    LocatorSamples,
+    ShapeSamples,
+    SurfaceSamples,
+    chunk_folders,
+    save_chunk,
+)
 
 Float = NDArray[np.float64]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -74,13 +85,7 @@ class FilmSample:
 
 def patient_occupancy(shape: WristShape, grid: LabelGrid) -> NDArray[np.uint8]:
     """(2, I, J, K) partial-volume labels of radius and ulna on the grid of the radius frame, 0 to 255."""
-    fields = [
-        occupancy(
-            signed_distance_grid(bone, grid.shape, grid.radius_from_voxel, band_mm=2 * grid.spacing_mm), grid.spacing_mm
-        )
-        for bone in (shape.radius, shape.ulna)
-    ]
-    return np.round(255 * np.stack(fields)).astype(np.uint8)
+    return np.round(255 * np.stack([soft_label(bone, grid) for bone in (shape.radius, shape.ulna)])).astype(np.uint8)
 
 
 def cut_film(
@@ -168,8 +173,9 @@ def _blank_image(rng: np.random.Generator) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class PatientSamples:
-    """occupancy: (2, I, J, K) uint8, radius and ulna, 0 to 255."""
+    """shape: the patient's surfaces in the radius frame. occupancy: (2, I, J, K) uint8, radius and ulna, 0 to 255."""
 
+    shape: WristShape
     occupancy: NDArray[np.uint8]
     films: list[FilmSample]
     images: list[LocatorSample]
@@ -188,7 +194,7 @@ def sample_patient(seed: int, model: ShapeModel, grid: LabelGrid, config: Virtua
     images = [
         sample_whole_image(patient.body, patient.shape, rng, view, config) for view in views(config.locator_images)
     ]
-    return PatientSamples(patient_occupancy(patient.shape, grid), films, images)
+    return PatientSamples(patient.shape, patient_occupancy(patient.shape, grid), films, images)
 
 
 def generate_samples(
@@ -207,20 +213,29 @@ def generate_samples(
     """
     kinds = [
         ShapeSamples,
+        SurfaceSamples,
         *([LocatorSamples] if config.locator_images else []),
         *([FilmSamples] if config.films else []),
     ]
     done = min(len(chunk_folders(folder, kind)) for kind in kinds)
-    todo = list(seeds)[done * chunk :]
     make = partial(sample_patient, model=load_shape_model(), grid=grid, config=config)
+    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual patients", quiet):
+        save_patients(folder, index, index * chunk, patients)
+
+
+def made_in_chunks(
+    make: Callable[[int], Made], seeds: Sequence[int], chunk: int, done: int, workers: int, title: str, quiet: bool
+) -> Iterator[tuple[int, list[Made]]]:
+    """(index of the chunk, what ``make`` gives for each of its seeds), in order, after the first ``done`` chunks."""
+    todo = list(seeds)[done * chunk :]
     with (
         multiprocessing.get_context("spawn").Pool(workers) as pool,
-        tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc="virtual patients", disable=quiet) as bar,
+        tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc=title, disable=quiet) as bar,
     ):
         results = pool.imap(make, todo)
         for index in range(done, done + -(-len(todo) // chunk)):
             patients = list(islice(results, chunk))
-            save_patients(folder, index, index * chunk, patients)
+            yield index, patients
             bar.update(len(patients))
 
 
@@ -237,9 +252,18 @@ def generate_shapes(
         save_chunk(folder, index, ShapeSamples(np.stack([patient_occupancy(wrist, grid) for wrist in wrists])))
 
 
+def surface_samples(shapes: Sequence[WristShape]) -> SurfaceSamples:
+    """The vertices of some wrists, one row each."""
+    return SurfaceSamples(
+        np.stack([shape.radius.vertices for shape in shapes]).astype(np.float32),
+        np.stack([shape.ulna.vertices for shape in shapes]).astype(np.float32),
+    )
+
+
 def save_patients(folder: Path, index: int, first_row: int, patients: Sequence[PatientSamples]) -> None:
     """Write chunk ``index``. first_row: patients in the chunks before it. Films refer to shapes, which come first."""
     save_chunk(folder, index, ShapeSamples(np.stack([patient.occupancy for patient in patients])))
+    save_chunk(folder, index, surface_samples([patient.shape for patient in patients]))
     films = [(first_row + row, film) for row, patient in enumerate(patients) for film in patient.films]
     images = [image for patient in patients for image in patient.images]
     if images:

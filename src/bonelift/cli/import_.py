@@ -1,0 +1,145 @@
+"""``bonelift import``: a lab's own CTs, segmentations, landmarks and radiographs as a study folder."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from bonelift.cli.arguments import positive_float, positive_int, whole_number
+from bonelift.cli.console import console_for
+from bonelift.errors import InputError
+from bonelift.images.bone_labels import BoneLabels
+from bonelift.study.importing import PAPER_SPACING_MM, ImportReport, ImportSettings, import_cases
+from bonelift.study.importing_sources import CaseSource, RadiographSource, read_table
+
+USAGE = "bonelift import --out STUDY (--table CSV | --case NAME ...) [options]"
+EPILOG = """\
+One case, or many from a table (columns: docs/study-folder.md), added to the study. What in a DICOM header
+tells who the patient is does not enter it; text burnt into the pixels is not removed.
+
+  bonelift import --out study --case w01 --patient p01 --side right --ct dicom/ --labels w01.seg.nrrd \\
+      --landmarks w01.mrk.json --radiograph cr.dcm --view pa
+  bonelift import --out study --table cases.csv"""
+
+_CASE_OPTIONS = ("case", "patient", "side", "ct", "labels")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="STUDY", type=Path, required=True, help="study folder, new or to add to")
+    parser.add_argument("--table", metavar="CSV", type=Path, help="many cases; paths relative to its folder")
+    case = parser.add_argument_group("one case")
+    case.add_argument("--case", metavar="NAME", help="the wrist's name in the study")
+    case.add_argument("--patient", metavar="ID", help="study number, the same for all wrists of a patient")
+    case.add_argument("--side", choices=["left", "right"])
+    case.add_argument("--ct", metavar="PATH", type=Path, help="DICOM folder, NIfTI, NRRD or MHA; HU")
+    case.add_argument(
+        "--ct-series", metavar="N", type=whole_number, help="SeriesNumber, where the folder holds several"
+    )
+    case.add_argument("--labels", metavar="FILE", type=Path, help=".seg.nrrd, NIfTI, NRRD or MHA")
+    case.add_argument("--landmarks", metavar="FILE", type=Path, help="Slicer .mrk.json")
+    film = parser.add_argument_group("radiographs of that case (each option once for each --radiograph)")
+    film.add_argument("--radiograph", metavar="FILE", type=Path, action="append", default=[], help="DICOM, PNG or TIFF")
+    film.add_argument("--view", choices=["pa", "lateral"], action="append", default=[])
+    film.add_argument("--pixel-spacing-mm", metavar="MM", type=positive_float, action="append", default=[])
+    film.add_argument("--sdd-mm", metavar="MM", type=positive_float, action="append", default=[])
+    film.add_argument("--source-to-object-mm", metavar="MM", type=positive_float, action="append", default=[])
+    film.add_argument("--camera", metavar="FILE", type=Path, action="append", default=[])
+    film.add_argument("--frame", metavar="N", type=positive_int, action="append", default=[])
+    film.add_argument("--invert", choices=["auto", "yes", "no"], action="append", default=[])
+    how = parser.add_argument_group("how")
+    how.add_argument("--radius-label", metavar="NAME", help="segment name or label value (default: by name, or 1)")
+    how.add_argument("--ulna-label", metavar="NAME", help="the same of the ulna (default: by name, or 2)")
+    how.add_argument("--drop-other-labels", action="store_true", help="further label values are background")
+    how.add_argument("--styloid-label", metavar="NAME", help="landmark: tip of the radial styloid")
+    how.add_argument("--notch-label", metavar="NAME", help="landmark: volar edge of the sigmoid notch")
+    how.add_argument("--find-landmarks", action="store_true", help="find them where a case brings none")
+    voxels = how.add_mutually_exclusive_group()
+    voxels.add_argument("--spacing-mm", metavar="MM", type=positive_float, default=PAPER_SPACING_MM,
+                        help="voxel side of every CT (default: 0.625)")  # fmt: skip
+    voxels.add_argument("--keep-voxels", action="store_true", help="keep the scanner's voxels")
+    how.add_argument("--interpolation", choices=["linear", "cubic"], default="linear", help="of CTs (default: linear)")
+
+
+def run(options: Namespace) -> int:
+    console = console_for(options)
+    sources = _from_table(options) if options.table else [_from_options(options)]
+    settings = ImportSettings(
+        None if options.keep_voxels else options.spacing_mm, options.interpolation, options.find_landmarks
+    )
+    with console.bar(len(sources), "cases") as bar:
+
+        def on_case(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        report = import_cases(options.out, sources, settings, on_case)
+    values = {
+        "study": str(options.out),
+        "cases": len(report.study.cases),
+        "imported": list(report.imported),
+        "kept": list(report.kept),
+        "failed": report.failed,
+    }
+    if report.failed and len(sources) == 1:
+        raise InputError(next(iter(report.failed.values())))
+    console.result(values, _summary(options.out, report))
+    if report.failed:
+        first = next(iter(report.failed.values()))
+        raise InputError(
+            f"{len(report.failed)} of {len(sources)} cases were not imported; {first}; mended, the same command goes on"
+        )
+    return 0
+
+
+def _summary(folder: Path, report: ImportReport) -> str:
+    lines = [f"{folder}: {len(report.study.cases)} cases; {len(report.imported)} imported, {len(report.kept)} kept"]
+    lines += [f"  not imported: {reason}" for reason in report.failed.values()]
+    return "\n".join([*lines, f"bonelift check {folder} looks each case over"])
+
+
+def _from_table(options: Namespace) -> list[CaseSource]:
+    given = [name for name in (*_CASE_OPTIONS, "landmarks") if getattr(options, name)]
+    if given or options.radiograph:
+        raise InputError(f"--table with --{(given or ['radiograph'])[0]}; expected a table or one case, not both")
+    sources = read_table(options.table, _bones(options))
+    return [replace(source, styloid_label=options.styloid_label, notch_label=options.notch_label) for source in sources]
+
+
+def _from_options(options: Namespace) -> CaseSource:
+    missing = [name for name in _CASE_OPTIONS if not getattr(options, name)]
+    if missing:
+        raise InputError(f"no --{missing[0]}; expected --{', --'.join(_CASE_OPTIONS)} of one case, or --table")
+    films = [
+        RadiographSource(
+            file,
+            _at(options.view, number, options, "view"),
+            _at(options.pixel_spacing_mm, number, options, "pixel-spacing-mm"),
+            _at(options.sdd_mm, number, options, "sdd-mm"),
+            _at(options.source_to_object_mm, number, options, "source-to-object-mm"),
+            _at(options.camera, number, options, "camera"),
+            None,
+            _at(options.frame, number, options, "frame"),
+            _at(options.invert, number, options, "invert") or "auto",
+        )
+        for number, file in enumerate(options.radiograph)
+    ]
+    return CaseSource(
+        options.case, options.patient, options.side, options.ct, options.labels, options.landmarks, tuple(films),
+        options.ct_series, _bones(options), options.styloid_label, options.notch_label,
+    )  # fmt: skip
+
+
+def _at(values: list, number: int, options: Namespace, name: str):
+    """The option's value for radiograph ``number``: None where never given, the only one where given once."""
+    if len(values) not in (0, 1, len(options.radiograph)):
+        raise InputError(f"--{name} is given {len(values)} times for {len(options.radiograph)} radiographs")
+    return None if not values else values[number if len(values) > 1 else 0]
+
+
+def _bones(options: Namespace) -> BoneLabels:
+    radius, ulna = (
+        int(text) if text is not None and text.isdigit() else text
+        for text in (options.radius_label, options.ulna_label)
+    )
+    return BoneLabels(radius, ulna, options.drop_other_labels)

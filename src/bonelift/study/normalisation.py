@@ -1,0 +1,179 @@
+"""``bonelift normalize``: the cases of a study in the radius frame of a right wrist, on a label grid, with pictures.
+
+Source of the frame: Shiode et al. 2021, Methods. Landmarks are the study's or found automatically
+(:mod:`bonelift.anatomy.automatic_landmarks`); either way both frames are compared in ``frame.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.anatomy.automatic_landmarks import FoundFrame, find_frame
+from bonelift.errors import InputError
+from bonelift.geometry import invert_rigid, rotation_angle
+from bonelift.images import LAPTOP_GRID, PAPER_GRID, RADIUS, ULNA, LabelGrid, LabelMap, Volume
+from bonelift.images.markups import read_landmarks, write_landmarks
+from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.images.output_folder import claim_folder, whole_folder
+from bonelift.images.resampling import resample_volume
+from bonelift.images.volume_reading import read_labels, read_volume
+from bonelift.report.palette import png_bytes
+from bonelift.study.folder import StudyCase, read_study
+from bonelift.study.normalisation_picture import frame_picture
+from bonelift.surface.files import write_stl
+from bonelift.training.study_samples import NormalisedCase, case_occupancy, label_surface, normalise_case
+
+Float = NDArray[np.float64]
+LandmarkOrigin = Literal["study", "automatic"]
+
+GRIDS: dict[str, LabelGrid] = {"laptop": LAPTOP_GRID, "paper": PAPER_GRID}
+FRAME_FILE = "frame.json"
+SETTINGS_FILE = "normalisation.json"
+_HALF = 128
+
+
+@dataclass(frozen=True)
+class NormaliseSettings:
+    """grid: preset of the label grid. landmarks: whose frame is used."""
+
+    grid: str = "laptop"
+    landmarks: LandmarkOrigin = "study"
+
+
+@dataclass(frozen=True)
+class NormaliseReport:
+    """frames: case -> content of its frame.json. failed: case -> reason."""
+
+    frames: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def normalise_study(
+    folder: Path,
+    out: Path,
+    settings: NormaliseSettings,
+    chosen: str | None = None,
+    on_case: Callable[[str], None] = lambda _: None,
+) -> NormaliseReport:
+    """Write ``out/CASE`` for every case (or the ``chosen`` one); folders that are there are kept.
+
+    A case that fails is reported with its reason, the others are written. Raises InputError: no such case, ``out``
+    holds something else or was made with other settings.
+    """
+    cases = [case for case in read_study(folder).cases if chosen in (None, case.case)]
+    if not cases:
+        raise InputError(f"{folder}: has no case {chosen!r}; expected one of its study.json")
+    claim_folder(out, SETTINGS_FILE, asdict(settings), "a normalised study")
+    report = NormaliseReport()
+    for case in cases:
+        on_case(case.case)
+        try:
+            report.frames[case.case] = normalised_folder(folder, out, case, settings)
+        except InputError as error:
+            report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
+    return report
+
+
+def normalised_folder(folder: Path, out: Path, case: StudyCase, settings: NormaliseSettings) -> dict[str, Any]:
+    """Write one case's folder, whole or not at all; returns what its frame.json says."""
+    final = out / case.case
+    if final.is_dir():
+        return json.loads((final / FRAME_FILE).read_text(encoding="utf-8"))
+    ct, labels = read_volume(folder / case.ct), read_labels(folder / case.labels)
+    found = found_frame(labels, case)
+    landmarks = chosen_landmarks(folder, case, settings.landmarks, found)
+    normalised = normalise_case(ct, labels, landmarks, case.side)
+    facts = frame_facts(case, settings, normalised, found)
+    try:
+        with whole_folder(final) as staging:
+            _write(staging, ct, normalised, landmarks, GRIDS[settings.grid], case, facts)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror}); make room or pass another --out") from error
+    return facts
+
+
+def found_frame(labels: LabelMap, case: StudyCase) -> FoundFrame | str:
+    """The frame found without landmarks, or why there is none."""
+    try:
+        return find_frame(label_surface(labels, RADIUS), label_surface(labels, ULNA), case.side)
+    except InputError as error:
+        return " ".join(str(error).split())
+
+
+def chosen_landmarks(
+    folder: Path, case: StudyCase, origin: LandmarkOrigin, found: FoundFrame | str
+) -> Mapping[str, Float]:
+    """The study's landmarks, or the found ones. Raises InputError where these were asked for and not found."""
+    if origin == "study":
+        return read_landmarks(folder / case.landmarks)
+    if isinstance(found, str):
+        raise InputError(found)
+    return found.landmarks
+
+
+def frame_facts(
+    case: StudyCase, settings: NormaliseSettings, normalised: NormalisedCase, found: FoundFrame | str
+) -> dict[str, Any]:
+    """Content of frame.json."""
+    facts: dict[str, Any] = {
+        "schema_version": 1,
+        "case": case.case,
+        "patient": case.patient,
+        "side": case.side,
+        "landmarks": settings.landmarks,
+        "grid": settings.grid,
+        "radius_from_world": normalised.right_from_world.tolist(),
+    }
+    if isinstance(found, str):
+        return facts | {"automatic": {"failed": found}}
+    step = found.radius_from_world @ np.linalg.inv(normalised.right_from_world)
+    return facts | {"automatic": {"residual_mm": round(found.residual_mm, 3), **frame_difference(step)}}
+
+
+def frame_difference(automatic_from_used: Float) -> dict[str, float]:
+    """How far two radius frames lie apart: origin in mm, whole rotation, turn about Z and tilt of Z in degrees."""
+    used_from_automatic = invert_rigid(automatic_from_used)
+    rotation = automatic_from_used[:3, :3]
+    return {
+        "origin_mm": round(float(np.linalg.norm(used_from_automatic[:3, 3])), 3),
+        "rotation_deg": round(float(np.rad2deg(rotation_angle(automatic_from_used))), 3),
+        "about_z_deg": round(float(np.rad2deg(np.arctan2(rotation[1, 0], rotation[0, 0]))), 3),
+        "z_tilt_deg": round(float(np.rad2deg(np.arccos(np.clip(rotation[2, 2], -1, 1)))), 3),
+    }
+
+
+def _write(
+    staging: Path,
+    ct: Volume,
+    normalised: NormalisedCase,
+    landmarks: Mapping[str, Float],
+    grid: LabelGrid,
+    case: StudyCase,
+    facts: dict[str, Any],
+) -> None:
+    """CT and labels on the grid, surfaces, landmarks, all in the radius frame of a right wrist; and the picture."""
+    right_from_world = normalised.right_from_world
+    moved = Volume(ct.values, right_from_world @ ct.world_from_voxel)
+    on_grid = resample_volume(moved, grid.shape, grid.radius_from_voxel)
+    values = np.clip(np.rint(on_grid.values.astype(np.float32)), -1024, 32767).astype(np.int16)
+    write_volume_nrrd(staging / "ct.nrrd", Volume(values, grid.radius_from_voxel))
+    soft = case_occupancy(normalised, grid)
+    labels = np.where(soft.max(axis=0) >= _HALF, soft.argmax(axis=0) + 1, 0).astype(np.uint8)
+    label_map = LabelMap(labels, grid.radius_from_voxel)
+    write_labels_seg_nrrd(staging / "labels.seg.nrrd", label_map)
+    write_volume_nrrd(staging / "radius-occupancy.nrrd", Volume(soft[0], grid.radius_from_voxel))
+    write_volume_nrrd(staging / "ulna-occupancy.nrrd", Volume(soft[1], grid.radius_from_voxel))
+    for name, mesh in (("radius", normalised.radius), ("ulna", normalised.ulna)):
+        write_stl(staging / f"{name}.stl", mesh)
+    points = {name: (right_from_world @ [*point, 1.0])[:3] for name, point in landmarks.items()}
+    write_landmarks(staging / "landmarks.mrk.json", points)
+    picture = frame_picture(case, normalised, moved, points)
+    (staging / "overlay.png").write_bytes(png_bytes(picture))
+    (staging / FRAME_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,86 @@
+"""Training samples of bones alone: many patients with many DRRs each, for networks that read nothing but the DRR.
+
+A patient costs a fifth of one with films (no carpus, no soft tissue, no X-ray physics), and what limits a shape
+network is the number of different bones that it has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model
+from bonelift.images import Radiograph, View, Volume
+from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
+from bonelift.phantom.bare_bones import bare_bones
+from bonelift.phantom.body import draw_anatomy
+from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.patient import wrist_of
+from bonelift.phantom.xray_geometry import draw_geometry
+from bonelift.training.samples import LATERAL, PA, DrrSamples, SurfaceSamples, chunk_folders, save_chunk
+from bonelift.training.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
+
+
+@dataclass(frozen=True)
+class BarePatient:
+    """shape: surfaces in the radius frame. drrs: (N, H, W) float32 line integrals. views: (N,) uint8."""
+
+    shape: WristShape
+    drrs: NDArray[np.float32]
+    views: NDArray[np.uint8]
+
+
+def bare_patient(seed: int, model: ShapeModel, drrs: int, config: VirtualSampleConfig) -> BarePatient:
+    """The bones of virtual patient ``seed`` through a virtual CT, and ``drrs`` DRRs of them on films that are cut as in
+    :func:`bonelift.training.virtual_samples.sample_film`. The shape is that of ``make_patient(seed)``."""
+    _, anatomy_seed, tissue_seed = np.random.SeedSequence(seed).spawn(3)
+    shape = wrist_of(seed, model)
+    anatomy = draw_anatomy(shape, np.random.default_rng(anatomy_seed))
+    body = bare_bones(shape, anatomy, np.random.default_rng(tissue_seed))
+    rng = np.random.default_rng([seed, 4])
+    bones = bone_attenuation(*scan(body, rng, draw_scan_settings(rng)))
+    lateral = rng.random(drrs) < config.lateral_fraction
+    images = [bare_drr(bones, rng, "lateral" if is_lateral else "pa", config) for is_lateral in lateral]
+    return BarePatient(shape, np.stack(images), np.where(lateral, LATERAL, PA).astype(np.uint8))
+
+
+def bare_drr(bones: Volume, rng: np.random.Generator, view: View, config: VirtualSampleConfig) -> NDArray[np.float32]:
+    """FILM_SHAPE DRR at a random pose, the film cut with the errors of ``config``."""
+    geometry = draw_geometry(rng, view, config.exposure_px, config.exposure_spacing_mm)
+    blank = np.zeros(config.exposure_px, dtype=np.float32)
+    assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
+    radiograph = Radiograph(blank, geometry.camera, "right", view, assumed_mm)
+    film = cut_film(radiograph, geometry, rng, config.landmark_error_mm, config.landmark_error_deg)
+    return film_drr(bones, film, geometry.camera_from_radius)
+
+
+def generate_bare_samples(
+    folder: Path,
+    seeds: Sequence[int],
+    drrs: int = 8,
+    config: VirtualSampleConfig | None = None,
+    *,
+    chunk: int = 32,
+    workers: int = 1,
+    quiet: bool = False,
+) -> None:
+    """DrrSamples and SurfaceSamples of the patients ``seeds`` in chunks; chunks that exist already are kept."""
+    config = config or VirtualSampleConfig()
+    done = min(len(chunk_folders(folder, SurfaceSamples)), len(chunk_folders(folder, DrrSamples)))
+    make = partial(bare_patient, model=load_shape_model(), drrs=drrs, config=config)
+    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual bones", quiet):
+        save_bare_patients(folder, index, index * chunk, patients)
+
+
+def save_bare_patients(folder: Path, index: int, first_row: int, patients: Sequence[BarePatient]) -> None:
+    """Write chunk ``index``. first_row: patients in the chunks before it. Surfaces come before the DRRs of them."""
+    save_chunk(folder, index, surface_samples([patient.shape for patient in patients]))
+    rows = [np.full(len(patient.drrs), first_row + row, np.int32) for row, patient in enumerate(patients)]
+    drrs = np.concatenate([patient.drrs for patient in patients]).astype(np.float16)
+    views = np.concatenate([patient.views for patient in patients])
+    save_chunk(folder, index, DrrSamples(drrs, np.concatenate(rows), views))

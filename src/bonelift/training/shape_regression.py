@@ -1,0 +1,193 @@
+"""Training of the shape regressor S on DRRs of bare bones, then also on the generator's DRRs of films."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bonelift.anatomy.shape_basis import BoneBasis
+from bonelift.images.volume import BONES
+from bonelift.networks.film_warp import warp
+from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices, surface_errors
+from bonelift.networks.tl_embedding import DRR_SCALE
+from bonelift.training.augmentation import AffineRange, random_affines, vary_drr
+from bonelift.training.loop import LoopConfig, Stage, train
+from bonelift.training.precision import clip_and_update, place
+from bonelift.training.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
+
+VALIDATION_BATCH = 64
+Bases = tuple[BoneBasis, BoneBasis]
+"""Radius, ulna."""
+
+
+@dataclass(frozen=True)
+class ShapeTraining:
+    """film_share: part of each batch that comes from films, where given; gan_share: part of those that is the
+    generator's DRR instead of the true one. affine, variation: as in PredictorTraining. rigid_weight: of the error
+    after rigid alignment beside that as predicted."""
+
+    loop: LoopConfig
+    batch: int = 32
+    film_share: float = 0.5
+    gan_share: float = 0.75
+    rigid_weight: float = 1.5
+    affine: AffineRange = field(default_factory=lambda: AffineRange(2.0, 2.0, 0.003, 0.005))
+    variation: float = 1.0
+    clip_norm: float = 1.0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, eq=False)
+class FilmDrrs:
+    """Films that S may learn from. folder: FilmSamples and SurfaceSamples; gan_drr: (N, H, W) float16 of its films."""
+
+    folder: Path
+    gan_drr: NDArray[np.float16]
+
+
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    """DRRs with the codes of their patients."""
+
+    drr: NDArray[np.float16]
+    view: NDArray[np.uint8]
+    codes: Tensor
+    """(N, outputs) of each DRR's patient."""
+
+
+def build_shape_regressor(config: ShapeConfig, seed: int, device: str = "cpu") -> ShapeRegressor:
+    """A new network with weights drawn from ``seed``."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ShapeRegressor(config)
+    place(network, device)
+    return network
+
+
+def encode_surfaces(surfaces: SurfaceSamples, bases: Bases) -> NDArray[np.float32]:
+    """(P, outputs) codes of all patients, radius first."""
+    rows = [
+        np.concatenate([bases[0].encode(radius.astype(np.float64)), bases[1].encode(ulna.astype(np.float64))])
+        for radius, ulna in zip(surfaces.radius, surfaces.ulna, strict=True)
+    ]
+    return np.array(rows, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    drrs: tuple[DrrSamples, int]
+    surfaces: tuple[SurfaceSamples, int]
+    codes: NDArray[np.float32]
+    coded: _Coded
+
+
+def _load_bones(folder: Path, bases: Bases, previous: _Held | None) -> _Held:
+    # DRRs first: the surface of every patient that has DRRs is there too.
+    drrs = load_growing(folder, DrrSamples, previous.drrs if previous else None)
+    surfaces = load_growing(folder, SurfaceSamples, previous.surfaces if previous else None)
+    if previous is not None and drrs is previous.drrs:
+        return previous
+    known = previous.codes if previous else np.empty((0, bases[0].length + bases[1].length), np.float32)
+    new = SurfaceSamples(surfaces[0].radius[len(known) :], surfaces[0].ulna[len(known) :])
+    codes = np.concatenate([known, encode_surfaces(new, bases)]) if len(new.radius) else known
+    coded = _Coded(drrs[0].drr, drrs[0].view, torch.from_numpy(codes[drrs[0].patient]))
+    return _Held(drrs, surfaces, codes, coded)
+
+
+def _load_films(films: FilmDrrs, bases: Bases) -> tuple[_Coded, _Coded]:
+    """(true, generator's) DRRs of the films that have both."""
+    samples = load_samples(films.folder, FilmSamples)
+    codes = encode_surfaces(load_samples(films.folder, SurfaceSamples), bases)
+    count = min(len(samples.drr), len(films.gan_drr))
+    rows = torch.from_numpy(codes[samples.patient[:count]])
+    view = samples.view[:count]
+    return _Coded(samples.drr[:count], view, rows), _Coded(films.gan_drr[:count], view, rows)
+
+
+def _draw(source: _Coded, count: int, generator: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Picture / DRR_SCALE (count, 1, H, W), view, codes."""
+    chosen = generator.integers(0, len(source.drr), count)
+    picture = torch.from_numpy(source.drr[chosen].astype(np.float32))[:, None] / DRR_SCALE
+    return picture, torch.from_numpy(source.view[chosen]), source.codes[torch.from_numpy(chosen)]
+
+
+def _batch(
+    bones: _Coded, films: tuple[_Coded, _Coded] | None, config: ShapeTraining, generator: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    from_films = round(config.film_share * config.batch) if films else 0
+    parts = [_draw(bones, config.batch - from_films, generator)]
+    if films:
+        from_gan = round(config.gan_share * from_films)
+        parts += [_draw(films[0], from_films - from_gan, generator), _draw(films[1], from_gan, generator)]
+    picture, view, codes = (torch.cat(tensors).to(config.device) for tensors in zip(*parts, strict=True))
+    picture = warp(picture, random_affines(len(picture), config.affine, picture.device))
+    return vary_drr(picture, config.variation), view, codes
+
+
+@torch.no_grad()
+def _validate(network: ShapeRegressor, sources: dict[str, _Coded], metrics: Tensor, device: str) -> dict[str, float]:
+    """Root mean square surface distance (mm, mean over films) by source, bone and alignment; PA films only."""
+    network.eval()
+    scalars = {}
+    for name, source in sources.items():
+        pa = np.flatnonzero(source.view == 0)
+        errors = []
+        for start in range(0, len(pa), VALIDATION_BATCH):
+            rows = pa[start : start + VALIDATION_BATCH]
+            picture = torch.from_numpy(source.drr[rows].astype(np.float32))[:, None].to(device) / DRR_SCALE
+            codes = network(picture, torch.from_numpy(source.view[rows]).to(device))
+            errors.append(surface_errors(codes, source.codes[torch.from_numpy(rows)].to(device), metrics))
+        mean = torch.cat(errors).mean(dim=0)
+        for bone, row in zip(BONES, mean, strict=True):
+            scalars[f"{name}_{bone}_mm"], scalars[f"{name}_{bone}_rigid_mm"] = (float(value) for value in row)
+    network.train()
+    return scalars
+
+
+def train_shape_regressor(
+    bones: Path,
+    validation: FilmDrrs,
+    network: ShapeRegressor,
+    bases: Bases,
+    config: ShapeTraining,
+    run: Path,
+    films: FilmDrrs | None = None,
+    quiet: bool = False,
+) -> dict[str, float]:
+    """Train S; resumes where ``run`` stands. Returns the last validation: errors in mm from true and generator's DRRs.
+
+    bones: folder with DrrSamples and SurfaceSamples, which may grow. films: joins ``film_share`` of each batch.
+    """
+    metrics = metric_matrices(*bases).to(config.device)
+    weights = torch.tensor([1.0, config.rigid_weight], device=config.device)
+    parameters = list(network.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=config.loop.learning_rate, weight_decay=1e-3)
+    film_sources = _load_films(films, bases) if films else None
+    true_drrs, gan_drrs = _load_films(validation, bases)
+    sources = {"drr": true_drrs, "gan": gan_drrs}
+
+    def step(held: _Held, generator: np.random.Generator, progress: float) -> dict[str, float]:
+        picture, view, codes = _batch(held.coded, film_sources, config, generator)
+        errors = surface_errors(network(picture, view), codes, metrics)
+        loss = (errors.mean(dim=0) @ weights).sum()
+        clip_and_update(loss, optimiser, parameters, config.clip_norm)
+        return {"loss": loss.item(), "mm": float(errors[:, :, 1].detach().mean())}
+
+    stage = Stage(
+        "shape regressor",
+        {"shape_regressor": network},
+        {"adam": optimiser},
+        lambda held: _load_bones(bones, bases, held),
+        step,
+        lambda: _validate(network, sources, metrics, config.device),
+        {k: v for k, v in asdict(config).items() if k not in ("loop", "device")},
+    )
+    network.train()
+    result = train(stage, config.loop, run, quiet)
+    network.eval()
+    return result
