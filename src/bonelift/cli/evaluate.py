@@ -17,7 +17,7 @@ from bonelift.study.study_report import write_study_report
 EPILOG = """\
 Trains pix2pix and the TL net in every fold, reconstructs every patient with networks that never saw them, and
 writes rows.csv, translation.csv, statistics.json, figures and report.html into RUN. Stopped in any way, the same
-command goes on. --fold works on some folds only (run by run, or machine by machine on one run folder).
+command goes on. --fold works on some folds only, so that a long study can be done in pieces, one after the other.
 
   bonelift evaluate study --run runs/night --preset laptop
   bonelift evaluate study --run runs/night --preset laptop --scheduler tcp://head:8786"""
@@ -33,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for training (default: cpu)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler; study and run must be shared folders")
     parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes for images and scores")
+    parser.add_argument("--allow-failed", action="store_true", help="go on without cases that cannot be used")
     parser.add_argument("--report-only", action="store_true", help="write tables, figures and report of what is there")
 
 
@@ -51,6 +52,7 @@ def run(options: Namespace) -> int:
         tuple(options.fold),
         options.scheduler,
         options.workers,
+        options.allow_failed,
     )
 
     @contextmanager
@@ -63,7 +65,7 @@ def run(options: Namespace) -> int:
 
             yield done
 
-    outcome = run_experiments(options.study, options.run, settings, bar)
+    outcome = run_experiments(options.study, options.run, settings, bar, console.quiet or console.json)
     values = {
         "run": str(options.run),
         "report": str(outcome.report),
@@ -71,6 +73,7 @@ def run(options: Namespace) -> int:
         "failed_cases": outcome.failed_cases,
         "failed_rows": outcome.failed_rows,
     }
-    text = f"{outcome.report}: {outcome.cases} cases scored, {outcome.failed_cases} cases and {outcome.failed_rows} rows failed"
+    failed = f"{outcome.failed_cases} cases and {outcome.failed_rows} rows failed"
+    text = f"{outcome.report}: {outcome.cases} cases scored, {failed}"
     console.result(values, text)
     return 0

@@ -1,36 +1,38 @@
 """What the networks of a study read of one case: label grid, CT-DRRs, films with their registration-DRRs.
 
-Made once a case, whatever the folds, and kept in the run folder as plain arrays. A case that cannot be used leaves a
-``failure.json`` with the reason instead.
+Made once a case, whatever the folds, and kept in the run folder as plain arrays, beside a record of what they were made
+from.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.drr.poses import moved_poses, random_motions
 from bonelift.errors import InputError
-from bonelift.geometry import rigid_from_vector
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.images.film import film_from_landmarks
-from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.images.reading import read_radiograph
 from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle
 from bonelift.networks.inference import locate
 from bonelift.phantom.xray_geometry import PoseSpread as NoSpread
 from bonelift.phantom.xray_geometry import draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
+from bonelift.study.case_records import CaseRecord, case_files, failure_of, fingerprint, write_record
+from bonelift.study.checking import check_case
 from bonelift.study.experiment_presets import StudyPreset
-from bonelift.study.folder import StudyCase, StudyRadiograph
+from bonelift.study.findings import Level
+from bonelift.study.folder import StudyCase, StudyRadiograph, radiograph_options
+from bonelift.study.run_folder import written_once
 from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM, read_study_case
 from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
@@ -48,11 +50,8 @@ from bonelift.training.virtual_samples import FilmSample
 
 Float = NDArray[np.float64]
 
-PAPER_ROTATION_DEG, PAPER_TRANSLATION_MM = 30.0, 30.0
 MEAN_BAND_MM = 8.0
-FAILURE_FILE = "failure.json"
 LOCATED_CONFIDENCE = 0.5
-VIEWS: tuple[View, ...] = ("pa", "lateral")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,27 +86,29 @@ class CaseImages:
         return TriangleMesh(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
 
 
-def make_case_images(study_folder: Path, case: StudyCase, folder: Path, preset: StudyPreset, seed: int) -> str:
-    """Write the images of ``case`` into ``folder``; returns "" or why the case cannot be used."""
+def make_case_images(study_folder: Path, case: StudyCase, folder: Path, preset: StudyPreset, seed: int) -> None:
+    """Write the images of ``case`` and its record into ``folder``, which may be there already.
+
+    A case in which ``bonelift check`` finds an error, or that cannot be used for another reason, leaves the reason in
+    its record. Raises InputError where nothing can be written.
+    """
     if folder.is_dir():
-        return failure_of(folder)
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    reason = ""
-    try:
-        _save_arrays(staging, case_images(study_folder, case, preset, seed))
-    except InputError as error:
-        reason = " ".join(str(error).split())
-        (staging / FAILURE_FILE).write_text(json.dumps({"case": case.case, "reason": reason}) + "\n", "utf-8")
-    except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); free some space and run again") from error
-    try:
-        os.replace(staging, folder)
-    except OSError:  # Another worker was faster with the same case.
-        shutil.rmtree(staging, ignore_errors=True)
-    return reason
+        return
+    with written_once(folder) as staging:
+        files = {name: fingerprint(study_folder / name) for name in case_files(case)}
+        check, digest = check_case(study_folder, case)
+        found = {
+            level: [f"{f.what}: {f.text}" for f in check.findings if f.level == level] for level in get_args(Level)
+        }
+        failure = next(iter(found["error"]), "")
+        if not failure:
+            try:
+                _save_arrays(staging, case_images(study_folder, case, preset, seed))
+            except InputError as error:
+                failure = " ".join(str(error).split())
+        facts = check.facts
+        record = CaseRecord(case.case, case.patient, case.side, files, facts, found["warning"], digest, failure)
+        write_record(staging, record)
 
 
 def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: int) -> CaseImages:
@@ -152,14 +153,10 @@ def _ct_drrs(
 
 
 def _paper_pose(case: NormalisedCase, view: View, rng: np.random.Generator) -> PosedRadiograph:
-    """The nominal pose, turned within 30 degrees about and moved within 30 mm along each axis of the camera."""
+    """The nominal pose, turned and moved as in the paper, before an empty image."""
     nowhere = NoSpread(0.0, 0.0, 0.0, 0.0, 0.0)
     geometry = draw_geometry(rng, view, spread=nowhere, ulnar_head_mm=case.ulnar_head_mm)
-    turn = np.deg2rad(rng.uniform(-PAPER_ROTATION_DEG, PAPER_ROTATION_DEG, 3))
-    shift = rng.uniform(-PAPER_TRANSLATION_MM, PAPER_TRANSLATION_MM, 3)
-    pose = geometry.camera_from_radius.copy()
-    pose[:3, :3] = rigid_from_vector(np.concatenate([turn, np.zeros(3)]))[:3, :3] @ pose[:3, :3]
-    pose[:3, 3] += shift
+    pose = moved_poses(geometry.camera_from_radius, np.zeros(3), random_motions(rng, 1))[0]
     blank = Radiograph(
         np.zeros(geometry.camera.shape_px, np.float32), geometry.camera, "right", view, geometry.source_to_object_mm
     )
@@ -197,14 +194,7 @@ def _films(
 
 def _located_film(study_folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmSample:
     camera = None if entry.camera_file is None else camera_from_file(study_folder / entry.camera_file)
-    options = RadiographOptions(
-        side=case.side,
-        view=entry.view,
-        camera=camera.camera if camera else None,
-        source_to_object_mm=camera.source_to_object_mm if camera else None,
-        invert=entry.invert,
-    )
-    radiograph = read_radiograph(study_folder / entry.file, options)
+    radiograph = read_radiograph(study_folder / entry.file, radiograph_options(case, entry, camera))
     found = locate(radiograph, load_bundle(DEFAULT_BUNDLE), turns=(0,))
     if found.confidence < LOCATED_CONFIDENCE:
         raise InputError(
@@ -243,14 +233,3 @@ def load_case_images(folder: Path) -> CaseImages:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: images cannot be read ({error}); delete the folder and run again") from error
     return CaseImages(**arrays)
-
-
-def failure_of(folder: Path) -> str:
-    """Why the case of ``folder`` failed, or ""."""
-    path = folder / FAILURE_FILE
-    if not path.is_file():
-        return ""
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "the reason cannot be read"

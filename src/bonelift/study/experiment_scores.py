@@ -7,8 +7,6 @@ What fails is a row with NaN and its reason. The truth is the surface of the CT'
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -25,14 +23,15 @@ from bonelift.images import LabelGrid
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.tl_embedding import DRR_SCALE
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface
-from bonelift.study.experiment_images import CaseImages, failure_of, load_case_images
+from bonelift.study.case_records import failure_of
+from bonelift.study.experiment_images import CaseImages, load_case_images
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.experiment_training import load_tl_networks, load_translator
 from bonelift.study.folder import StudyCase
 from bonelift.study.folds import ALL_PAIRS, Fold, Folds
 from bonelift.study.histogram_matching import match_to_drr
 from bonelift.study.holdout import ALIGNMENTS, Alignment, score_surface
-from bonelift.study.run_folder import RunPaths
+from bonelift.study.run_folder import RunPaths, written_once
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import distance_to_surface
 from bonelift.surface.isosurface import extract_surface, largest_piece
@@ -49,6 +48,7 @@ SOURCES: tuple[Source, ...] = ("CT-DRR", "GAN-DRR", "registration-DRR", "histogr
 BONE_LEVEL = 0.02
 """Line integral above which a pixel of the registration-DRR counts as bone: the segmented film's mask."""
 SCORES_FILE = "scores.json"
+MEAN_BONE, GRID_FLOOR = "mean bone", "grid floor"
 NAN = float("nan")
 
 
@@ -56,8 +56,9 @@ NAN = float("nan")
 class CaseRow:
     """One bone from one image. image: number of the CT-DRR or radiograph. Distances in mm; NaN where it failed.
 
-    pair: whether the patient is one of those whom a pix2pix of another fold learns from. method: "model", or
-        "mean bone": that of the fold's training patients, no image used. dice: as predicted only, on the label grid.
+    pair: whether the patient is one of those whom a pix2pix of another fold learns from. method: "model";
+        MEAN_BONE: that of the fold's training patients, no image used; GRID_FLOOR: the true labels on the network's
+        grid, turned into surfaces: what the grid alone costs. dice: as predicted only, on the label grid.
     skill_*: 1 - ASD / ASD of the mean bone, same bone and alignment: 0 knows nothing of this patient, 1 all.
     """
 
@@ -124,25 +125,14 @@ def score_case(
     """Write the scores of one case, whole or not at all; returns how many of its rows failed."""
     folder = paths.scores(case.case)
     if not folder.is_dir():
-        fold = folds.fold_testing(case.patient)
-        scores = _scores(paths, case, cases, folds, fold, preset, seed)
-        staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-        shutil.rmtree(staging, ignore_errors=True)
-        try:
-            staging.mkdir(parents=True)
+        scores = _scores(paths, case, cases, folds, preset, seed)
+        content = {
+            "rows": [asdict(row) for row in scores.rows],
+            "translation": [asdict(row) for row in scores.translation],
+        }
+        with written_once(folder) as staging:
             np.savez_compressed(staging / "pictures.npz", **scores.arrays)
-            content = {
-                "rows": [asdict(row) for row in scores.rows],
-                "translation": [asdict(row) for row in scores.translation],
-            }
             (staging / SCORES_FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
-        except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise InputError(f"{folder}: cannot be written ({error.strerror}); free some space, run again") from error
-        try:
-            os.replace(staging, folder)
-        except OSError:
-            shutil.rmtree(staging, ignore_errors=True)
     rows, translation = read_scores(folder)
     return sum(bool(row.note) for row in [*rows, *translation])
 
@@ -177,7 +167,7 @@ def _scores(
             for bone in BONES
             for alignment in ALIGNMENTS
         ]
-        if is_pair:
+        if is_pair and case.radiographs:
             scores.translation = [TranslationRow(fold.name, case.patient, case.case, "GAN-DRR", 0, note=reason)]
         return scores
     images = load_case_images(paths.images(case.case))
@@ -187,17 +177,24 @@ def _scores(
     mean = _mean_bones(tuple(c.case for c in cases if c.patient in fold.tl.training), *key[:2])
     truth = {bone: images.truth(bone) for bone in BONES}
     grid = preset.networks.grid
-    baseline = _bone_rows(replace(blank, method="mean bone"), mean, _inside(mean, grid), truth, images.occupancy)
-    scores.rows += baseline
+    baseline = _bone_rows(replace(blank, method=MEAN_BONE), mean, _inside(mean, grid), truth, images.occupancy)
+    own = images.occupancy.astype(np.float32) / 255
+    floor = _bone_rows(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own >= 0.5, truth, images.occupancy)
+    scores.rows += [*baseline, *floor]
     for picture in _pictures(images, generator, is_pair, preset, scores, (fold.name, case.patient, case.case)):
         fields = predicted_fields(networks, picture)
-        surfaces = {bone: bone_surface(part, grid) for bone, part in zip(BONES, fields, strict=True)}
+        surfaces = _surfaces(fields, grid)
         start = replace(blank, source=picture.source, image=picture.image, view=("pa", "lateral")[picture.view])
         made = _bone_rows(start, surfaces, fields >= 0.5, truth, images.occupancy)
         scores.rows += [_with_skill(row, baseline) for row in made]
         if picture.image == 0:
             _keep_surfaces(scores, picture.source, surfaces, truth)
     return scores
+
+
+def _surfaces(fields: NDArray[np.floating], grid: LabelGrid) -> dict[str, TriangleMesh]:
+    """Of soft labels (2, I, J, K)."""
+    return {bone: bone_surface(field, grid) for bone, field in zip(BONES, fields, strict=True)}
 
 
 def _pictures(

@@ -11,9 +11,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bonelift.errors import InputError
 from bonelift.reconstruct.bones import BONES
-from bonelift.study.experiment_scores import NAN, SOURCES, CaseRow, TranslationRow, read_scores
+from bonelift.study.experiment_scores import (
+    GRID_FLOOR,
+    MEAN_BONE,
+    NAN,
+    SOURCES,
+    CaseRow,
+    TranslationRow,
+    read_scores,
+)
 from bonelift.study.holdout import ALIGNMENTS
 from bonelift.study.run_folder import RunPaths
 from bonelift.study.statistics import (
@@ -29,7 +36,6 @@ from bonelift.study.statistics import (
 
 ROWS_FILE, TRANSLATION_FILE = "rows.csv", "translation.csv"
 METRICS = ("asd_paper_mm", "asd_surface_mm", "hd95_mm", "dice", "skill_paper", "skill_surface")
-MEAN_BONE = "mean bone"
 Row = TypeVar("Row", CaseRow, TranslationRow)
 
 
@@ -61,30 +67,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.5g}"
     return value
-
-
-def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """What ``write_rows`` wrote. Raises InputError, one line."""
-    numbers = {field.name for field in fields(kind) if field.type == "float"}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
-                kind(
-                    **{
-                        name: float(text or "nan") if name in numbers else _parsed(name, text)
-                        for name, text in entry.items()
-                    }
-                )
-                for entry in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path.name}: cannot be read ({error}); run bonelift evaluate again") from error
-
-
-def _parsed(name: str, text: str) -> Any:
-    if name == "image":
-        return int(text)
-    return text == "True" if name == "pair" else text
 
 
 @dataclass(frozen=True)
@@ -122,7 +104,7 @@ def patient_values(rows: Iterable[CaseRow], metric: str) -> dict[str, float]:
 
 
 def chosen(rows: Iterable[CaseRow], source: str, bone: str, alignment: str, pair: bool | None = None) -> list[CaseRow]:
-    """Rows of one input ("mean bone" for the baseline), bone and alignment; pairs, the others, or both."""
+    """Rows of one input (MEAN_BONE or GRID_FLOOR for those), bone and alignment; pairs, the others, or both."""
     return [
         row
         for row in rows
@@ -153,12 +135,14 @@ def experiment_2(rows: Sequence[CaseRow]) -> list[Line]:
             ("CT-DRR, all patients", "CT-DRR", None),
             ("GAN-DRR, never seen by pix2pix", "GAN-DRR", False),
             ("no skill: mean bone", MEAN_BONE, None),
+            ("floor: the grid", GRID_FLOOR, None),
         ],
     )
 
 
 def experiment_3(rows: Sequence[CaseRow]) -> list[Line]:
-    return lines(rows, [*((source, source, True) for source in SOURCES), ("no skill: mean bone", MEAN_BONE, True)])
+    inputs = [(source, source, True) for source in SOURCES]
+    return lines(rows, [*inputs, ("no skill: mean bone", MEAN_BONE, True), ("floor: the grid", GRID_FLOOR, True)])
 
 
 def four_inputs(rows: Sequence[CaseRow], bone: str, alignment: str, metric: str) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bonelift.errors import InputError
 from bonelift.networks.pix2pix import Generator
-from bonelift.study.experiment_images import failure_of
+from bonelift.study.case_records import failure_of
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.folder import StudyCase
 from bonelift.study.folds import ALL_PAIRS, Folds, Split

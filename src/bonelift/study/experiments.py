@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bonelift.study.case_records import check_unchanged, read_record, require_usable
 from bonelift.study.experiment_images import make_case_images
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.experiment_scores import score_case
-from bonelift.study.experiment_training import TrainingTask, train_network, training_tasks
-from bonelift.study.folder import Study, StudyCase, read_study
+from bonelift.study.experiment_training import train_network, training_tasks
+from bonelift.study.folder import Study, read_study
 from bonelift.study.folds import Folds, check_folds, draw_folds, read_folds, write_folds
-from bonelift.study.run_folder import RunPaths, claim_run, study_files
+from bonelift.study.run_folder import RunPaths, claim_run
 from bonelift.study.scheduling import Piece, Run, runner
 from bonelift.study.study_report import write_study_report
 
@@ -31,6 +32,7 @@ class ExperimentSettings:
     """folds: how many. seed: of folds, images and weights. only: names of the folds to work on, or () for all.
 
     scheduler: of a Dask cluster that shares study and run folder. workers: processes here where there is none.
+    allow_failed: go on without cases that cannot be used; they count as failures.
     """
 
     preset: StudyPreset
@@ -39,6 +41,7 @@ class ExperimentSettings:
     only: tuple[str, ...] = ()
     scheduler: str | None = None
     workers: int = 1
+    allow_failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,13 @@ class ExperimentOutcome:
     report: Path
 
 
-def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings, bar: Bar) -> ExperimentOutcome:
-    """Do what is left to do of a run. Raises InputError: see claim_run, read_folds and train_network."""
+def run_experiments(
+    study_folder: Path, run: Path, settings: ExperimentSettings, bar: Bar, quiet: bool = True
+) -> ExperimentOutcome:
+    """Do what is left to do of a run. quiet: no learning curves on standard error.
+
+    Raises InputError: see claim_run, read_folds, check_unchanged, require_usable and train_network.
+    """
     paths = RunPaths(run)
     study = read_study(study_folder)
     folds = prepare_run(paths, study_folder, study, settings, bar)
@@ -60,25 +68,54 @@ def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings,
     tasks = training_tasks(folds, names)
     cases = study.cases
     with runner(settings.scheduler, settings.workers) as everywhere:
-        failures = _run_pieces(everywhere, bar, "images", _image_pieces(study_folder, paths, cases, settings))
-        _train(everywhere, bar, paths, folds, cases, tasks, settings)
+        images = [
+            Piece(
+                case.case,
+                make_case_images,
+                (study_folder, case, paths.images(case.case), settings.preset, settings.seed),
+            )
+            for case in cases
+        ]
+        _run_pieces(everywhere, bar, "images", images)
+        records = [read_record(paths.images(case.case)) for case in cases]
+        require_usable(records, settings.allow_failed)
+        networks = [
+            Piece(
+                f"{task.group} {task.network}",
+                train_network,
+                (paths, cases, folds, settings.preset, task, settings.seed, quiet),
+            )
+            for task in tasks
+        ]
+        # Here one after the other, each with all cores; on a cluster side by side.
+        if settings.scheduler is None:
+            with runner() as here:
+                _run_pieces(here, bar, "networks", networks)
+        else:
+            _run_pieces(everywhere, bar, "networks", networks)
         tested = [case for case in cases if folds.fold_testing(case.patient).name in names]
-        scored = _run_pieces(everywhere, bar, "scores", _score_pieces(paths, tested, cases, folds, settings))
+        # Fold by fold, so that a process keeps the networks it has loaded.
+        tested.sort(key=lambda case: folds.fold_testing(case.patient).name)
+        scores = [
+            Piece(case.case, score_case, (paths, case, cases, folds, settings.preset, settings.seed)) for case in tested
+        ]
+        failed_rows = _run_pieces(everywhere, bar, "scores", scores)
     report = write_study_report(run)
-    return ExperimentOutcome(len(tested), sum(bool(r) for r in failures), sum(int(n) for n in scored), report)
+    return ExperimentOutcome(len(tested), sum(bool(r.failure) for r in records), sum(failed_rows), report)
 
 
 def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: ExperimentSettings, bar: Bar) -> Folds:
     """Begin or check the run; returns its folds, drawn once and then read from their file."""
     drawn = None if paths.folds.is_file() else draw_folds(study, settings.folds, settings.seed)
-    with bar(len(study_files(study)), "checking files") as done:
-        claim_run(paths, study_folder, study, settings.preset, settings.seed, settings.folds, lambda: done(""))
+    claim_run(paths, study, settings.preset, settings.seed, settings.folds)
     if drawn is not None:
         write_folds(paths.folds, drawn)
     folds = read_folds(paths.folds)
     check_folds(folds, study)
     for name in settings.only:
         folds.fold(name)
+    with bar(len(study.cases), "checking files") as done:
+        check_unchanged(paths, study_folder, study, done)
     return folds
 
 
@@ -92,56 +129,3 @@ def _run_pieces(run: Run, bar: Bar, label: str, pieces: Sequence[Piece]) -> list
 
         run(pieces, on_done)
     return results
-
-
-def _image_pieces(
-    study_folder: Path, paths: RunPaths, cases: Sequence[StudyCase], settings: ExperimentSettings
-) -> list[Piece]:
-    return [
-        Piece(
-            case.case,
-            make_case_images,
-            (study_folder, case, paths.images(case.case), settings.preset, settings.seed),
-        )
-        for case in cases
-    ]
-
-
-def _train(
-    everywhere: Run,
-    bar: Bar,
-    paths: RunPaths,
-    folds: Folds,
-    cases: Sequence[StudyCase],
-    tasks: Sequence[TrainingTask],
-    settings: ExperimentSettings,
-) -> None:
-    """Networks one after the other with all cores here, or side by side on a cluster."""
-    pieces = [
-        Piece(
-            f"{task.group} {task.network}",
-            train_network,
-            (paths, cases, folds, settings.preset, task, settings.seed, True),
-        )
-        for task in tasks
-    ]
-    if settings.scheduler is not None:
-        _run_pieces(everywhere, bar, "networks", pieces)
-        return
-    with runner() as here:
-        _run_pieces(here, bar, "networks", pieces)
-
-
-def _score_pieces(
-    paths: RunPaths,
-    tested: Sequence[StudyCase],
-    cases: Sequence[StudyCase],
-    folds: Folds,
-    settings: ExperimentSettings,
-) -> list[Piece]:
-    # Fold by fold, so that a process keeps the networks it has loaded.
-    ordered = sorted(tested, key=lambda case: folds.fold_testing(case.patient).name)
-    return [
-        Piece(case.case, score_case, (paths, case, tuple(cases), folds, settings.preset, settings.seed))
-        for case in ordered
-    ]
