@@ -117,7 +117,7 @@ def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: 
     normalised, posed = read_study_case(study_folder, case)
     grid = preset.networks.grid
     views: list[View] = [radiograph.view for radiograph in case.radiographs] or ["pa"]
-    chosen = [views[number % len(views)] for number in range(preset.ct_drrs)]
+    chosen: list[View] = [views[number % len(views)] for number in range(preset.ct_drrs)]
     drrs = _ct_drrs(normalised, chosen, preset, rng)
     films, numbers, registered = _films(study_folder, case, normalised, posed, preset, rng)
     laid, distances = _laid_bones(normalised, grid)

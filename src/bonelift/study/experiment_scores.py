@@ -28,7 +28,7 @@ from bonelift.study.experiment_images import CaseImages, load_case_images
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.experiment_training import load_tl_networks, load_translator
 from bonelift.study.folder import StudyCase
-from bonelift.study.folds import ALL_PAIRS, Fold, Folds
+from bonelift.study.folds import ALL_PAIRS, Folds
 from bonelift.study.histogram_matching import match_to_drr
 from bonelift.study.holdout import ALIGNMENTS, Alignment, score_surface
 from bonelift.study.run_folder import RunPaths, written_once
@@ -147,14 +147,9 @@ def read_scores(folder: Path) -> tuple[list[CaseRow], list[TranslationRow]]:
 
 
 def _scores(
-    paths: RunPaths,
-    case: StudyCase,
-    cases: Sequence[StudyCase],
-    folds: Folds,
-    fold: Fold,
-    preset: StudyPreset,
-    seed: int,
+    paths: RunPaths, case: StudyCase, cases: Sequence[StudyCase], folds: Folds, preset: StudyPreset, seed: int
 ) -> CaseScores:
+    fold = folds.fold_testing(case.patient)
     is_pair = case.patient in folds.pairs
     blank = CaseRow(fold.name, case.patient, case.case, case.side, is_pair, "none", 0, "", "", "model", "as predicted")
     scores = CaseScores()

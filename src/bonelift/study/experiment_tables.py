@@ -152,7 +152,7 @@ def four_inputs(rows: Sequence[CaseRow], bone: str, alignment: str, metric: str)
     return {source: [of_source.get(p, NAN) for p in patients] for source, of_source in values.items()}
 
 
-def tests_of(rows: Sequence[CaseRow], metric: str = "asd_paper_mm") -> list[Tests]:
+def tests_of(rows: Sequence[CaseRow], metric: str) -> list[Tests]:
     """The paper's tests and the paired ones, for both bones and alignments."""
     made = []
     for bone in BONES:

@@ -16,6 +16,7 @@ from bonelift.report.bone_views import render_error_maps
 from bonelift.report.palette import INK, PAPER, lettering
 from bonelift.study.experiment_scores import SOURCES, CaseRow, TranslationRow
 from bonelift.study.experiment_tables import Tests, chosen, four_inputs, patient_values
+from bonelift.study.holdout import ALIGNMENTS
 from bonelift.study.run_folder import RunPaths
 from bonelift.surface.mesh import TriangleMesh
 
@@ -73,27 +74,45 @@ def draw_figures(
         key=lambda row: row.mae,
     )
     if gan:
-        middle = case_pictures(paths, gan[len(gan) // 2].case)
-        add(translation_panel(plt, middle), "translation.png", "Experiment 1, the median patient: the film, its GAN-DRR, "
-            "the registration-DRR that was to be reached, and their difference.")  # fmt: skip
-        best, worst = (case_pictures(paths, row.case) for row in (gan[0], gan[-1]))
-        add(mae_maps(plt, best, worst, (gan[0].mae, gan[-1].mae)), "mae-maps.png",
-            "Absolute error of the GAN-DRR, best and worst patient.")  # fmt: skip
+        best, middle, worst = (case_pictures(paths, gan[at].case) for at in (0, len(gan) // 2, -1))
+        add(
+            translation_panel(plt, middle),
+            "translation.png",
+            "Experiment 1, the median patient: the film, its GAN-DRR, the registration-DRR that was to be reached, and "
+            "their difference.",
+        )
+        add(
+            mae_maps(plt, best, worst, (gan[0].mae, gan[-1].mae)),
+            "mae-maps.png",
+            "Absolute error of the GAN-DRR, best and worst patient.",
+        )
         add(mae_by_patient(plt, gan), "mae-by-patient.png", "Mean absolute error of the GAN-DRR, a bar a patient.")
-        add(histogram_matching(plt, middle), "histogram-matching.png",
-            "The segmented film, matched to the registration-DRR, and the three histograms inside the bones.")  # fmt: skip
-        add(mae_against_asd(plt, rows, gan), "mae-against-asd.png",
-            "Does a better translation give a better bone? One point a patient, as predicted.")  # fmt: skip
-    for alignment in ("as predicted", "rigid"):
+        add(
+            histogram_matching(plt, middle),
+            "histogram-matching.png",
+            "The median patient's segmented film, matched to the registration-DRR, and the histograms inside the bones.",
+        )
+        add(
+            mae_against_asd(plt, rows, gan),
+            "mae-against-asd.png",
+            "Does a better translation give a better bone? One point a patient, as predicted.",
+        )
+    for alignment in ALIGNMENTS:
         shown = [test for test in tests if test.alignment == alignment]
         words = "as predicted" if alignment == "as predicted" else "after rigid alignment of each bone"
-        add(box_plots(plt, rows, shown, alignment), f"four-inputs-{alignment.split()[0]}.png",
+        add(
+            box_plots(plt, rows, shown, alignment),
+            f"four-inputs-{alignment.replace(' ', '-')}.png",
             f"Experiment 3, {words}: ASD (the paper's) of the four inputs; brackets: Tukey-Kramer, * p < 0.05, "
-            "** p < 0.01, *** p < 0.001; dashes: the mean bone, which needs no image.")  # fmt: skip
+            "** p < 0.01, *** p < 0.001; dashes: the mean bone, which needs no image.",
+        )
     for source in ("CT-DRR", "GAN-DRR"):
-        add(error_maps(paths, rows, source), f"error-maps-{source}.png",
+        add(
+            error_maps(paths, rows, source),
+            f"error-maps-{source}.png",
             f"Distance of the bones reconstructed from {source} to the truth, as predicted: the patient nearest to "
-            "the mean, a good one (10th percentile) and the worst.")  # fmt: skip
+            "the mean, a good one (10th percentile) and the worst.",
+        )
     return made
 
 
