@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bonelift.cli.arguments import positive_int, whole_number
-from bonelift.cli.console import console_for
+from bonelift.cli.console import Console, console_for
 from bonelift.errors import InputError
 from bonelift.study.experiment_presets import load_study_preset
-from bonelift.study.experiments import ExperimentSettings, run_experiments
+from bonelift.study.experiments import Bar, ExperimentSettings, run_experiments
 from bonelift.study.study_report import write_study_report
 
 EPILOG = """\
@@ -55,17 +57,8 @@ def run(options: Namespace) -> int:
         options.allow_failed,
     )
 
-    @contextmanager
-    def bar(total: int, label: str) -> Iterator[Callable[[str], None]]:
-        with console.bar(total, label) as progress:
-
-            def done(name: str) -> None:
-                progress.set_postfix_str(name)
-                progress.update()
-
-            yield done
-
-    outcome = run_experiments(options.study, options.run, settings, bar, console.quiet or console.json)
+    quiet = console.quiet or console.json or not sys.stderr.isatty()
+    outcome = run_experiments(options.study, options.run, settings, bars(console), quiet)
     values = {
         "run": str(options.run),
         "report": str(outcome.report),
@@ -77,3 +70,23 @@ def run(options: Namespace) -> int:
     text = f"{outcome.report}: {outcome.cases} cases scored, {failed}"
     console.result(values, text)
     return 0
+
+
+def bars(console: Console) -> Bar:
+    """Progress bars on a terminal; a line for each thing done where the log is a file, since a run takes hours."""
+    lines = not (console.quiet or console.json or sys.stderr.isatty())
+
+    @contextmanager
+    def bar(total: int, label: str) -> Iterator[Callable[[str], None]]:
+        with console.bar(total, label) as progress:
+            numbers = itertools.count(1)
+
+            def done(name: str) -> None:
+                progress.set_postfix_str(name)
+                progress.update()
+                if lines:
+                    print(f"{label} {next(numbers)}/{total}: {name}", file=sys.stderr, flush=True)
+
+            yield done
+
+    return bar

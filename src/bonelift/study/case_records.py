@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,23 @@ def check_unchanged(
         shutil.rmtree(folder)
 
 
-def require_usable(records: Iterable[CaseRecord], allow_failed: bool) -> None:
-    """Raises InputError where one CT stands under two patients and, unless ``allow_failed``, where a case failed."""
-    records = list(records)
+def compared(records: Sequence[CaseRecord]) -> tuple[CaseCheck, ...]:
+    """What only shows between cases: one CT twice, mixed voxel sizes."""
     checks = [CaseCheck(r.case, r.patient, r.side, dict(r.facts)) for r in records]
-    for check in with_comparisons(checks, {r.case: r.ct_sha256 for r in records}):
+    return with_comparisons(checks, {r.case: r.ct_sha256 for r in records})
+
+
+def study_warnings(paths: RunPaths) -> list[tuple[str, str]]:
+    """(case, line) of every warning about the cases whose images are there."""
+    records = [read_record(path.parent) for path in sorted(paths.run.glob(f"images/[!.]*/{RECORD_FILE}"))]
+    found = [(record.case, line) for record in records for line in record.warnings]
+    between = [(c.case, f"{f.what}: {f.text}") for c in compared(records) for f in c.findings if f.level == "warning"]
+    return between + found
+
+
+def require_usable(records: Sequence[CaseRecord], allow_failed: bool) -> None:
+    """Raises InputError where one CT stands under two patients and, unless ``allow_failed``, where a case failed."""
+    for check in compared(records):
         if errors := [finding.text for finding in check.findings if finding.level == "error"]:
             raise InputError(f"case {check.case}: {errors[0]}")
     failed = [record for record in records if record.failure]

@@ -90,7 +90,7 @@ def draw_figures(
         add(
             histogram_matching(plt, middle),
             "histogram-matching.png",
-            "The median patient's segmented film, matched to the registration-DRR, and the histograms inside the bones.",
+            "The median patient's segmented film, matched to the registration-DRR, and their histograms in the bones.",
         )
         add(
             mae_against_asd(plt, rows, gan),

@@ -14,6 +14,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.study.case_records import study_warnings
 from bonelift.study.experiment_scores import SOURCES, CaseRow, TranslationRow
 from bonelift.study.experiment_tables import collect_scores, experiment_2, experiment_3, failures, tests_of
 from bonelift.study.figures import draw_figures
@@ -63,6 +64,7 @@ def write_study_report(run: Path) -> Path:
         tests=tests,
         order=_order(third),
         failures=failures(rows, translation),
+        warnings=study_warnings(paths),
         figures=[(name, caption, _data_uri(paths.figures / name)) for name, caption in figures],
         paper=PAPER_ASD_MM,
         paper_mae=(PAPER_MAE, PAPER_MAE_SD, PAPER_RANGE, PAPER_BEST_MAE, PAPER_WORST_MAE),
