@@ -216,7 +216,8 @@ def _pictures(
         scores.translation.append(_translation(names, "GAN-DRR", number, translated, true_drr))
         matched = np.zeros_like(film)
         try:
-            matched = match_to_drr(film, true_drr > BONE_LEVEL, true_drr).astype(np.float16)
+            bone = true_drr > BONE_LEVEL
+            matched = match_to_drr(film, bone, np.where(bone, true_drr, 0)).astype(np.float16)
             pictures.append(Picture("histogram-matched", number, view, matched))
             scores.translation.append(_translation(names, "histogram-matched", number, matched, true_drr))
         except InputError as error:

@@ -170,7 +170,7 @@ def histogram_matching(plt: Any, pictures: Pictures) -> Any:
     film, matched, true = (pictures[f"film/{n}"].astype(np.float32) for n in ("film", "matched", "registration"))
     inside = matched > 0
     high = float(true.max())
-    figure, axes = plt.subplots(1, 4, figsize=(FIGURE_WIDTH_IN, 3.0), layout="constrained", width_ratios=[1, 1, 1, 1.5])
+    figure, axes = plt.subplots(1, 4, figsize=(FIGURE_WIDTH_IN, 3.3), layout="constrained", width_ratios=[1, 1, 1, 1.5])
     _show(axes[0], np.where(inside, film, 0), "segmented film", 1.0)
     _show(axes[1], matched, "histogram-matched", high)
     _show(axes[2], true, "registration-DRR", high)
@@ -178,8 +178,8 @@ def histogram_matching(plt: Any, pictures: Pictures) -> Any:
     for name, values in (("segmented film", film * high), ("histogram-matched", matched), ("registration-DRR", true)):
         colour = COLOURS.get(name, "#808890")
         axes[3].hist(values[inside], bins=bins, histtype="step", density=True, label=name, color=colour)
-    axes[3].legend(fontsize=7, frameon=False)
-    axes[3].set(xlabel="line integral (film scaled to it)", yticks=[])
+    axes[3].set(xlabel="line integral (film scaled to it)", yticks=[], ylim=(0, 1.35 * axes[3].get_ylim()[1]))
+    axes[3].legend(fontsize=7, frameon=False, loc="upper left")
     axes[3].spines[["top", "right", "left"]].set_visible(False)
     return figure
 
