@@ -213,13 +213,13 @@ def _pictures(
         if not (is_pair and images.film_registered[row]):
             continue
         pictures.append(Picture("registration-DRR", number, view, true_drr))
-        scores.translation.append(_translation(names, "GAN-DRR", number, translated, true_drr))
+        scores.translation.append(translation_row(names, "GAN-DRR", number, translated, true_drr))
         matched = np.zeros_like(film)
         try:
             bone = true_drr > BONE_LEVEL
             matched = match_to_drr(film, bone, np.where(bone, true_drr, 0)).astype(np.float16)
             pictures.append(Picture("histogram-matched", number, view, matched))
-            scores.translation.append(_translation(names, "histogram-matched", number, matched, true_drr))
+            scores.translation.append(translation_row(names, "histogram-matched", number, matched, true_drr))
         except InputError as error:
             scores.translation.append(TranslationRow(*names, "histogram-matched", number, note=str(error)))
         if number == 0:
@@ -228,9 +228,10 @@ def _pictures(
     return pictures
 
 
-def _translation(
+def translation_row(
     names: tuple[str, str, str], source: Source, image: int, drr: NDArray[np.floating], true: NDArray[np.floating]
 ) -> TranslationRow:
+    """drr, true: (H, W) line integrals of the image and of the registration-DRR. names: fold, patient, case."""
     truth = np.asarray(true, dtype=np.float64)
     error = np.abs(np.asarray(drr, dtype=np.float64) - truth)
     bone = truth > BONE_LEVEL

@@ -17,6 +17,7 @@ from bonelift.study.experiment_images import make_case_images
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.experiment_scores import score_case
 from bonelift.study.experiment_training import train_network, training_tasks
+from bonelift.study.figures import pyplot
 from bonelift.study.folder import Study, read_study
 from bonelift.study.folds import Folds, check_folds, draw_folds, read_folds, write_folds
 from bonelift.study.run_folder import RunPaths, claim_run
@@ -61,6 +62,7 @@ def run_experiments(
 
     Raises InputError: see claim_run, read_folds, check_unchanged, require_usable and train_network.
     """
+    pyplot()  # Not to be missed hours later.
     paths = RunPaths(run)
     study = read_study(study_folder)
     folds = prepare_run(paths, study_folder, study, settings, bar)

@@ -17,9 +17,6 @@ from typing import Any
 
 from bonelift.errors import InputError
 
-ATTEMPTS = 5
-"""How many workers may be lost over one piece before it counts as failed."""
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -82,9 +79,10 @@ def _dask_client(address: str) -> Any:
 
 
 def _run_on_dask(client: Any, pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> None:
-    """Workers that die are replaced; a piece is given up after ATTEMPTS of them."""
+    """A piece whose worker is lost goes to another one; Dask gives it up after distributed.scheduler.allowed-failures
+    of them (3 unless configured)."""
     distributed = importlib.import_module("distributed")
-    futures = {client.submit(piece.function, *piece.arguments, pure=False, retries=ATTEMPTS): piece for piece in pieces}
+    futures = {client.submit(piece.function, *piece.arguments, pure=False): piece for piece in pieces}
     try:
         for future in distributed.as_completed(futures):
             piece = futures[future]
