@@ -155,13 +155,7 @@ def _scores(
     scores = CaseScores()
     if reason := failure_of(paths.images(case.case)):
         expected: tuple[Source, ...] = SOURCES if is_pair else ("CT-DRR", "GAN-DRR")
-        failed = expected if case.radiographs else ("CT-DRR",)
-        scores.rows = [
-            replace(blank, source=source, bone=bone, alignment=alignment, note=reason)
-            for source in failed
-            for bone in BONES
-            for alignment in ALIGNMENTS
-        ]
+        scores.rows = _failed_rows(blank, expected if case.radiographs else ("CT-DRR",), reason)
         if is_pair and case.radiographs:
             scores.translation = [TranslationRow(fold.name, case.patient, case.case, "GAN-DRR", 0, note=reason)]
         return scores
@@ -176,7 +170,7 @@ def _scores(
     own = images.occupancy.astype(np.float32) / 255
     floor = _bone_rows(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own >= 0.5, truth, images.occupancy)
     scores.rows += [*baseline, *floor]
-    for picture in _pictures(images, generator, is_pair, preset, scores, (fold.name, case.patient, case.case)):
+    for picture in _pictures(images, generator, preset, scores, blank):
         fields = predicted_fields(networks, picture)
         surfaces = _surfaces(fields, grid)
         start = replace(blank, source=picture.source, image=picture.image, view=("pa", "lateral")[picture.view])
@@ -192,15 +186,21 @@ def _surfaces(fields: NDArray[np.floating], grid: LabelGrid) -> dict[str, Triang
     return {bone: bone_surface(field, grid) for bone, field in zip(BONES, fields, strict=True)}
 
 
+def _failed_rows(blank: CaseRow, sources: Sequence[Source], reason: str, image: int = 0) -> list[CaseRow]:
+    """Both bones and alignments of each source, with NaN and the reason."""
+    return [
+        replace(blank, source=source, image=image, bone=bone, alignment=alignment, note=reason)
+        for source in sources
+        for bone in BONES
+        for alignment in ALIGNMENTS
+    ]
+
+
 def _pictures(
-    images: CaseImages,
-    generator: Generator,
-    is_pair: bool,
-    preset: StudyPreset,
-    scores: CaseScores,
-    names: tuple[str, str, str],
+    images: CaseImages, generator: Generator, preset: StudyPreset, scores: CaseScores, blank: CaseRow
 ) -> list[Picture]:
-    """The inputs of one case; translation rows and pictures of pairs go into ``scores``."""
+    """The inputs of one case; translation rows, pictures and failures of pairs go into ``scores``."""
+    names = (blank.fold, blank.patient, blank.case)
     count = min(preset.test_drrs, len(images.drr))
     pictures = [Picture("CT-DRR", n, int(images.drr_view[n]), images.drr[n]) for n in range(count)]
     numbers, first = np.unique(images.film_number, return_index=True)
@@ -210,7 +210,7 @@ def _pictures(
         sample = FilmSamples(film[None], true_drr[None], np.zeros(1, np.int32), images.film_view[row : row + 1])
         translated = translate_films(generator, sample, bfloat16=False)[0]
         pictures.append(Picture("GAN-DRR", number, view, translated))
-        if not (is_pair and images.film_registered[row]):
+        if not (blank.pair and images.film_registered[row]):
             continue
         pictures.append(Picture("registration-DRR", number, view, true_drr))
         scores.translation.append(translation_row(names, "GAN-DRR", number, translated, true_drr))
@@ -222,6 +222,7 @@ def _pictures(
             scores.translation.append(translation_row(names, "histogram-matched", number, matched, true_drr))
         except InputError as error:
             scores.translation.append(TranslationRow(*names, "histogram-matched", number, note=str(error)))
+            scores.rows += _failed_rows(blank, ("histogram-matched",), str(error), number)
         if number == 0:
             stack = {"film": film, "registration": true_drr, "gan": translated, "matched": matched}
             scores.arrays |= {f"film/{name}": np.asarray(pixels) for name, pixels in stack.items()}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from bonelift.study.experiment_scores import (
     read_scores,
 )
 from bonelift.study.holdout import ALIGNMENTS
-from bonelift.study.run_folder import RunPaths
+from bonelift.study.run_folder import RunPaths, write_text
 from bonelift.study.statistics import (
     Comparison,
     GroupSummary,
@@ -54,13 +54,11 @@ def collect_scores(paths: RunPaths) -> tuple[list[CaseRow], list[TranslationRow]
 
 def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
     """CSV with a header; NaN stays empty; appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([field.name for field in fields(kind)])
-        for row in rows:
-            writer.writerow([_cell(value) for value in asdict(row).values()])
-    os.replace(partial, path)
+    text = StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(kind)])
+    writer.writerows([_cell(value) for value in asdict(row).values()] for row in rows)
+    write_text(path, text.getvalue())
 
 
 def _cell(value: Any) -> Any:

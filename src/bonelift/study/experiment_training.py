@@ -17,7 +17,7 @@ from bonelift.study.case_records import failure_of
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.folder import StudyCase
 from bonelift.study.folds import ALL_PAIRS, Folds, Split
-from bonelift.study.run_folder import RunPaths, write_json
+from bonelift.study.run_folder import RunPaths, write_json, writing
 from bonelift.training.checkpoint import load_networks
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.training.samples import FilmSamples, ShapeSamples
@@ -66,8 +66,9 @@ def train_network(
     samples, validation = (home / "samples" / task.network / part for part in ("training", "validation"))
     if done.is_file():
         return {}
-    for folder, patients in ((samples, split.training), (validation, split.validation)):
-        link_samples(paths, [case for case in cases if case.patient in set(patients)], folder, task.network)
+    with writing(home):
+        for folder, patients in ((samples, split.training), (validation, split.validation)):
+            link_samples(paths, [case for case in cases if case.patient in set(patients)], folder, task.network)
     networks = preset.networks
     if task.network == "pix2pix":
         translators = build_pix2pix(networks.pix2pix, seed, networks.pix2pix_training.device)

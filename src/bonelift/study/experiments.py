@@ -20,7 +20,7 @@ from bonelift.study.experiment_training import train_network, training_tasks
 from bonelift.study.figures import pyplot
 from bonelift.study.folder import Study, read_study
 from bonelift.study.folds import Folds, check_folds, draw_folds, read_folds, write_folds
-from bonelift.study.run_folder import RunPaths, claim_run
+from bonelift.study.run_folder import RunPaths, claim_run, writing
 from bonelift.study.scheduling import Piece, Run, runner
 from bonelift.study.study_report import write_study_report
 
@@ -111,7 +111,8 @@ def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: Exp
     drawn = None if paths.folds.is_file() else draw_folds(study, settings.folds, settings.seed)
     claim_run(paths, study, settings.preset, settings.seed, settings.folds)
     if drawn is not None:
-        write_folds(paths.folds, drawn)
+        with writing(paths.folds):
+            write_folds(paths.folds, drawn)
     folds = read_folds(paths.folds)
     check_folds(folds, study)
     for name in settings.only:

@@ -6,6 +6,7 @@ patient but the lab's own identifier is in it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -80,10 +81,8 @@ def claim_run(paths: RunPaths, study: Study, preset: StudyPreset, seed: int, fol
         raise InputError(f"{paths.run}: is not empty and no run of evaluate; pass a new folder as --run")
     content = {"schema_version": SCHEMA_VERSION, **settings, "origin": study.origin, "versions": versions(),
                "cases": cases}  # fmt: skip
-    try:
+    with writing(paths.run):
         paths.run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{paths.run}: cannot be written ({error.strerror}); pass another --run") from error
     write_json(paths.settings, content)
     return content
 
@@ -111,27 +110,41 @@ def _without_device(value: Any) -> Any:
     return value
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A disk that takes no more becomes an InputError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); make room and run the same command again, nothing is lost"
+        ) from error
+
+
 @contextmanager
 def written_once(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder that becomes ``folder`` when the block ends without an exception.
+    """Yields an empty folder that becomes ``folder`` when the block ends without an exception, and is gone otherwise.
 
-    Where another worker was faster with the same piece, its result stands. Raises InputError where nothing can be
-    written; nothing is left behind then.
+    Where another worker was faster with the same piece, its result stands. Raises InputError: see ``writing``.
     """
     staging = folder.with_name(f".{folder.name}.{platform.node()}-{os.getpid()}.partial")
-    try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        yield staging
-        if not folder.is_dir():
-            os.replace(staging, folder)
-    except OSError as error:
-        if not folder.is_dir():
-            raise InputError(
-                f"{folder}: cannot be written ({error.strerror}); free some space and run the same command again"
-            ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with writing(folder):
+        try:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            yield staging
+            try:
+                os.replace(staging, folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def versions() -> dict[str, str]:
@@ -145,11 +158,16 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that appears whole or not at all."""
+    """JSON that appears whole or not at all."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8 that appears whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}); free some space and run again") from error
+    with writing(path):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)

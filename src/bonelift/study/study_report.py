@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from bonelift.study.paper_results import (
     PAPER_RANGE,
     PAPER_WORST_MAE,
 )
-from bonelift.study.run_folder import RunPaths, read_run, write_json
+from bonelift.study.run_folder import RunPaths, read_run, write_json, write_text, writing
 from bonelift.study.statistics import GroupSummary, summarise
 
 REPORT_FILE, STATISTICS_FILE = "report.html", "statistics.json"
@@ -43,7 +42,8 @@ def write_study_report(run: Path) -> Path:
     rows, translation = collect_scores(paths)
     tests = [*tests_of(rows, "asd_paper_mm"), *tests_of(rows, "asd_surface_mm")]
     second, third = experiment_2(rows), experiment_3(rows)
-    figures = draw_figures(paths, rows, translation, tests_of(rows, "asd_paper_mm"))
+    with writing(paths.figures):
+        figures = draw_figures(paths, rows, translation, tests_of(rows, "asd_paper_mm"))
     first = {source: _translation_summary(translation, source) for source in ("GAN-DRR", "histogram-matched")}
     values = {
         "experiment_1": {name: {key: asdict(part) for key, part in entry.items()} for name, entry in first.items()},
@@ -71,11 +71,8 @@ def write_study_report(run: Path) -> Path:
         notice=RESEARCH_NOTICE,
         version=__version__,
     )
-    target = run / REPORT_FILE
-    partial = run / f".{REPORT_FILE}.{os.getpid()}.partial"
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, target)
-    return target
+    write_text(run / REPORT_FILE, page)
+    return run / REPORT_FILE
 
 
 def _translation_summary(rows: list[TranslationRow], source: str) -> dict[str, GroupSummary]:
