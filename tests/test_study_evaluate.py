@@ -27,7 +27,7 @@ from bonelift.reconstruct.bones import SHOWN_ABOVE_MM
 from bonelift.study.case_records import check_unchanged, read_record
 from bonelift.study.experiment_images import load_case_images, make_case_images
 from bonelift.study.experiment_presets import load_study_preset
-from bonelift.study.experiment_training import link_samples
+from bonelift.study.experiment_training import write_samples
 from bonelift.study.folder import read_study
 from bonelift.study.folds import read_folds
 from bonelift.study.run_folder import RunPaths
@@ -117,7 +117,7 @@ def test_no_network_was_shown_a_patient_that_it_is_tested_on(study, run, tmp_pat
     for network, images in (("tl", "drr.npy"), ("pix2pix", "film.npy")):
         split = getattr(fold, network)
         chosen = [case for case in cases if case.patient in split.training]
-        link_samples(RunPaths(run), chosen, tmp_path / network, network)
+        write_samples(RunPaths(run), chosen, tmp_path / network, network)
         name = "drr.npy" if network == "tl" else "radiograph.npy"
         shown = np.concatenate([np.load(path) for path in sorted((tmp_path / network).glob(f"films-*/{name}"))])
         for case in cases:

@@ -24,7 +24,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
             (staging / "half.json").write_text("{")
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(InputError, match="No space left on device.*run the same command again"):
+    with pytest.raises(InputError, match=r"No space left on device.*run the same command again"):
         half_written()
     assert list((tmp_path / "scores").iterdir()) == []
 

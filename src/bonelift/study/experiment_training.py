@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ import numpy as np
 from bonelift.errors import InputError
 from bonelift.networks.pix2pix import Generator
 from bonelift.study.case_records import failure_of
+from bonelift.study.experiment_images import load_case_images
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.folder import StudyCase
 from bonelift.study.folds import ALL_PAIRS, Folds, Split
 from bonelift.study.run_folder import RunPaths, write_json, writing
 from bonelift.training.checkpoint import load_networks
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
-from bonelift.training.samples import FilmSamples, ShapeSamples
+from bonelift.training.samples import FilmSamples, ShapeSamples, save_chunk
 from bonelift.training.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 
 Network = Literal["tl", "pix2pix"]
@@ -68,7 +68,7 @@ def train_network(
         return {}
     with writing(home):
         for folder, patients in ((samples, split.training), (validation, split.validation)):
-            link_samples(paths, [case for case in cases if case.patient in set(patients)], folder, task.network)
+            write_samples(paths, [case for case in cases if case.patient in set(patients)], folder, task.network)
     networks = preset.networks
     if task.network == "pix2pix":
         translators = build_pix2pix(networks.pix2pix, seed, networks.pix2pix_training.device)
@@ -83,45 +83,33 @@ def train_network(
     return metrics
 
 
-def link_samples(paths: RunPaths, cases: Sequence[StudyCase], folder: Path, network: Network) -> None:
-    """Make ``folder`` hold the samples of ``cases`` as chunks, in order, by hard links to the case's arrays.
-
-    Cases that failed are left out. Raises InputError where nothing is left.
+def write_samples(paths: RunPaths, cases: Sequence[StudyCase], folder: Path, network: Network) -> None:
+    """Make ``folder`` hold what ``network`` reads of ``cases``, a chunk a case: labels and CT-DRRs, or films and their
+    registration-DRRs. Cases that failed are left out. Raises InputError where nothing is left.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    usable = [case for case in cases if not failure_of(paths.images(case.case))]
     index = 0
-    for case in usable:
-        source = paths.images(case.case)
-        views = np.load(source / ("drr_view.npy" if network == "tl" else "film_view.npy"))
-        if network == "tl":
-            shapes = folder / f"{ShapeSamples.prefix}-{index:05d}"
-            shapes.mkdir(parents=True)
-            occupancy = np.load(source / "occupancy.npy", mmap_mode="r")
-            np.save(shapes / "occupancy.npy", occupancy[None])
-        elif not np.load(source / "film_registered.npy").all() or len(views) == 0:
+    for case in cases:
+        if failure_of(paths.images(case.case)):
             continue
-        films = folder / f"{FilmSamples.prefix}-{index:05d}"
-        films.mkdir(parents=True)
-        _link(source / ("drr.npy" if network == "tl" else "film_drr.npy"), films / "drr.npy")
+        images = load_case_images(paths.images(case.case))
+        kept = images.film_registered
         if network == "tl":
-            np.save(films / "radiograph.npy", np.zeros((len(views), 1, 1), np.float16))  # P never sees the film.
+            count = len(images.drr)
+            unseen = np.zeros((count, 1, 1), np.float16)  # P never sees the film.
+            films = FilmSamples(unseen, images.drr, np.full(count, index, np.int32), images.drr_view)
+            save_chunk(folder, index, ShapeSamples(images.occupancy[None]))
+        elif kept.any():
+            patient = np.full(int(kept.sum()), index, np.int32)
+            films = FilmSamples(images.film[kept], images.film_drr[kept], patient, images.film_view[kept])
         else:
-            _link(source / "film.npy", films / "radiograph.npy")
-        np.save(films / "patient.npy", np.full(len(views), index, np.int32))
-        np.save(films / "view.npy", views)
+            continue
+        save_chunk(folder, index, films)
         index += 1
     if index == 0:
         reasons = {failure_of(paths.images(case.case)) for case in cases} - {""}
         why = f"; the first reason: {min(reasons)}" if reasons else ""
-        raise InputError(f"{folder.parent.parent.parent.name}: no usable case to train {network} on{why}")
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # Not every file system has hard links.
-        shutil.copyfile(source, target)
+        raise InputError(f"{paths.run}: no usable case to train {network} on{why}")
 
 
 def load_tl_networks(paths: RunPaths, group: str, preset: StudyPreset, seed: int) -> TlNetworks:
