@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ from bonelift.surface.distance import distance_to_surface
 from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.overlap import dice
-from bonelift.surface.voxelize import signed_distance_grid
+from bonelift.surface.voxelize import soft_label
 from bonelift.training.pix2pix import translate_films
 from bonelift.training.samples import FilmSamples
 from bonelift.training.tl import TlNetworks
@@ -58,7 +58,8 @@ class CaseRow:
 
     pair: whether the patient is one of those whom a pix2pix of another fold learns from. method: "model";
         MEAN_BONE: that of the fold's training patients, no image used; GRID_FLOOR: the true labels on the network's
-        grid, turned into surfaces: what the grid alone costs. dice: as predicted only, on the label grid.
+        grid, turned into surfaces: what the grid alone costs. dice: as predicted only, on the label
+        grid's voxels at and above SHOWN_ABOVE_MM.
     skill_*: 1 - ASD / ASD of the mean bone, same bone and alignment: 0 knows nothing of this patient, 1 all.
     """
 
@@ -166,16 +167,15 @@ def _scores(
     mean = _mean_bones(tuple(c.case for c in cases if c.patient in fold.tl.training), *key[:2])
     truth = {bone: images.truth(bone) for bone in BONES}
     grid = preset.networks.grid
-    baseline = _bone_rows(replace(blank, method=MEAN_BONE), mean, _inside(mean, grid), truth, images.occupancy)
     own = images.occupancy.astype(np.float32) / 255
-    floor = _bone_rows(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own >= 0.5, truth, images.occupancy)
-    scores.rows += [*baseline, *floor]
+    judge = partial(_bone_rows, truth=truth, true_field=own, shown=grid.centres_mm()[..., 2] >= SHOWN_ABOVE_MM)
+    baseline = judge(replace(blank, method=MEAN_BONE), mean, _fields(mean, grid))
+    scores.rows += [*baseline, *judge(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own)]
     for picture in _pictures(images, generator, preset, scores, blank):
         fields = predicted_fields(networks, picture)
         surfaces = _surfaces(fields, grid)
         start = replace(blank, source=picture.source, image=picture.image, view=("pa", "lateral")[picture.view])
-        made = _bone_rows(start, surfaces, fields >= 0.5, truth, images.occupancy)
-        scores.rows += [_with_skill(row, baseline) for row in made]
+        scores.rows += [_with_skill(row, baseline) for row in judge(start, surfaces, fields)]
         if picture.image == 0:
             _keep_surfaces(scores, picture.source, surfaces, truth)
     return scores
@@ -254,20 +254,30 @@ def predicted_fields(networks: TlNetworks, picture: Picture) -> NDArray[np.float
 def _bone_rows(
     start: CaseRow,
     surfaces: Mapping[str, TriangleMesh],
-    inside: NDArray[np.bool_],
+    fields: NDArray[np.floating],
     truth: Mapping[str, TriangleMesh],
-    occupancy: NDArray[np.uint8],
+    true_field: NDArray[np.floating],
+    shown: NDArray[np.bool_],
 ) -> list[CaseRow]:
+    """Both bones and alignments. fields: (2, I, J, K) soft labels; shown: voxels that count for Dice."""
     rows = []
     for index, bone in enumerate(BONES):
+        overlap = dice((fields[index] >= 0.5) & shown, (true_field[index] >= 0.5) & shown)
         for alignment in ALIGNMENTS:
-            numbers, note = score_surface(surfaces[bone], truth[bone], alignment)
-            overlap = dice(inside[index], occupancy[index] >= 128) if alignment == "as predicted" else NAN
-            row = replace(start, bone=bone, alignment=alignment, dice=overlap, note=note)
+            (asd, asd_surface, hd95, maximum), note = score_surface(surfaces[bone], truth[bone], alignment)
             rows.append(
-                replace(row, **dict(zip(("asd_paper_mm", "asd_surface_mm", "hd95_mm", "maximum_mm"), numbers,
-                                        strict=True)))
-            )  # fmt: skip
+                replace(
+                    start,
+                    bone=bone,
+                    alignment=alignment,
+                    asd_paper_mm=asd,
+                    asd_surface_mm=asd_surface,
+                    hd95_mm=hd95,
+                    maximum_mm=maximum,
+                    dice=overlap if alignment == "as predicted" else NAN,
+                    note=note,
+                )
+            )
     return rows
 
 
@@ -293,9 +303,9 @@ def _keep_surfaces(
         scores.arrays[f"{source}/{bone}/error_mm"] = distance_to_surface(mesh.vertices, shown).astype(np.float32)
 
 
-def _inside(surfaces: Mapping[str, TriangleMesh], grid: LabelGrid) -> NDArray[np.bool_]:
-    fields = [signed_distance_grid(surfaces[bone], grid.shape, grid.radius_from_voxel) for bone in BONES]
-    return np.stack(fields) < 0
+def _fields(surfaces: Mapping[str, TriangleMesh], grid: LabelGrid) -> NDArray[np.float32]:
+    """(2, I, J, K) soft labels."""
+    return np.stack([soft_label(surfaces[bone], grid) for bone in BONES])
 
 
 def mean_bones(laid_distance: NDArray[np.floating], laid_from_right: Float, grid: LabelGrid) -> dict[str, TriangleMesh]:
