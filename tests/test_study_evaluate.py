@@ -39,6 +39,8 @@ PRESET = ["--preset", "smoke", "--folds", "2"]
 FIGURES = ["translation", "mae-maps", "mae-by-patient", "histogram-matching", "mae-against-asd",
            "four-inputs-as-predicted", "four-inputs-rigid", "error-maps-CT-DRR", "error-maps-GAN-DRR"]  # fmt: skip
 
+NUMBERS = ["asd_paper_mm", "asd_surface_mm", "hd95_mm", "maximum_mm", "dice", "skill_paper", "skill_surface"]
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
@@ -187,6 +189,20 @@ def test_a_finished_run_stays_as_it_is(study, run, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert (answer["cases"], answer["failed_cases"]) == (6, 0)
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.filterwarnings("default")  # Dask's own
+def test_a_dask_worker_gives_the_same_scores(study, run, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    again = copied(run, tmp_path / "run")
+    shutil.rmtree(again / "scores" / "case-0001")
+    one = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(**one) as cluster:
+        assert main(call(study, again, "--scheduler", cluster.scheduler_address)) == 0
+    for before, after in zip(rows_of(run), rows_of(again), strict=True):
+        # Sums in another order of threads may move the last digits.
+        assert float(after["asd_paper_mm"]) == pytest.approx(float(before["asd_paper_mm"]), abs=2e-3)
+        assert {**after, **dict.fromkeys(NUMBERS)} == {**before, **dict.fromkeys(NUMBERS)}
 
 
 def test_another_seed_preset_or_number_of_folds_is_refused(study, run, capsys):

@@ -6,6 +6,7 @@ from.
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -32,6 +33,7 @@ from bonelift.study.checking import check_case
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.findings import Level
 from bonelift.study.folder import StudyCase, StudyRadiograph, radiograph_options
+from bonelift.study.run_cost import write_cost
 from bonelift.study.run_folder import written_once
 from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM, read_study_case
 from bonelift.surface.align import rigid_align
@@ -94,6 +96,7 @@ def make_case_images(study_folder: Path, case: StudyCase, folder: Path, preset: 
     """
     if folder.is_dir():
         return
+    started = time.monotonic()
     with written_once(folder) as staging:
         files = {name: fingerprint(study_folder / name) for name in case_files(case)}
         check, digest = check_case(study_folder, case)
@@ -109,6 +112,7 @@ def make_case_images(study_folder: Path, case: StudyCase, folder: Path, preset: 
         facts = check.facts
         record = CaseRecord(case.case, case.patient, case.side, files, facts, found["warning"], digest, failure)
         write_record(staging, record)
+        write_cost(staging, started)
 
 
 def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: int) -> CaseImages:

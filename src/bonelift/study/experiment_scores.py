@@ -7,6 +7,7 @@ What fails is a row with NaN and its reason. The truth is the surface of the CT'
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
@@ -31,6 +32,7 @@ from bonelift.study.folder import StudyCase
 from bonelift.study.folds import ALL_PAIRS, Folds
 from bonelift.study.histogram_matching import match_to_drr
 from bonelift.study.holdout import ALIGNMENTS, Alignment, score_surface
+from bonelift.study.run_cost import write_cost
 from bonelift.study.run_folder import RunPaths, written_once
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import distance_to_surface
@@ -125,6 +127,7 @@ def score_case(
 ) -> int:
     """Write the scores of one case, whole or not at all; returns how many of its rows failed."""
     folder = paths.scores(case.case)
+    started = time.monotonic()
     if not folder.is_dir():
         scores = _scores(paths, case, cases, folds, preset, seed)
         content = {
@@ -134,6 +137,7 @@ def score_case(
         with written_once(folder) as staging:
             np.savez_compressed(staging / "pictures.npz", **scores.arrays)
             (staging / SCORES_FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
+            write_cost(staging, started)
     rows, translation = read_scores(folder)
     return sum(bool(row.note) for row in [*rows, *translation])
 

@@ -17,6 +17,7 @@ from bonelift.study.experiment_images import load_case_images
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.folder import StudyCase
 from bonelift.study.folds import ALL_PAIRS, Folds, Split
+from bonelift.study.run_cost import peak_mib
 from bonelift.study.run_folder import RunPaths, write_json, writing
 from bonelift.training.checkpoint import load_networks
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
@@ -78,7 +79,7 @@ def train_network(
         train_autoencoder(samples, validation, tl, networks.autoencoder_training, home / "autoencoder", quiet)
         train_predictor(samples, validation, tl, networks.predictor_training, home / "predictor", quiet=quiet)
         metrics = train_finetune(samples, validation, tl, networks.finetune_training, home / "finetune", quiet=quiet)
-    write_json(done, metrics)
+    write_json(done, {**metrics, "peak_mib": peak_mib()})
     shutil.rmtree(home / "samples" / task.network, ignore_errors=True)
     return metrics
 

@@ -26,6 +26,7 @@ from bonelift.study.paper_results import (
     PAPER_RANGE,
     PAPER_WORST_MAE,
 )
+from bonelift.study.run_cost import run_costs
 from bonelift.study.run_folder import RunPaths, read_run, write_json, write_text, writing
 from bonelift.study.statistics import GroupSummary, summarise
 
@@ -65,6 +66,7 @@ def write_study_report(run: Path) -> Path:
         order=_order(third),
         failures=failures(rows, translation),
         warnings=study_warnings(paths),
+        costs=run_costs(paths),
         figures=[(name, caption, _data_uri(paths.figures / name)) for name, caption in figures],
         paper=PAPER_ASD_MM,
         paper_mae=(PAPER_MAE, PAPER_MAE_SD, PAPER_RANGE, PAPER_BEST_MAE, PAPER_WORST_MAE),
