@@ -107,7 +107,9 @@ def test_every_patient_is_scored_by_the_inputs_that_the_paper_gives_them(study, 
         assert sources == ({"CT-DRR"} if not case.radiographs else four if pair else {"CT-DRR", "GAN-DRR"})
         # Each input, the mean bone and the grid's floor: two bones, as predicted and after alignment.
         assert len(own) == 4 * (len(sources) + 2)
-        assert not any(row["note"] for row in own)
+        # So little training may leave a field that never reaches one half; then that is said.
+        assert {row["note"] for row in own} <= {"", "no surface"}
+        assert {bool(row["note"]) for row in own if row["asd_paper_mm"]} == {False}
     assert len(folds.pairs) == 4
     assert {row["source"] for row in rows_of(run, "translation.csv")} == {"GAN-DRR", "histogram-matched"}
 
@@ -156,7 +158,7 @@ def test_skill_is_measured_against_the_mean_bone_and_the_grid_costs_little(run):
         (r["case"], r["bone"], r["alignment"]): float(r["asd_paper_mm"]) for r in rows if r["method"] == "mean bone"
     }
     for row in rows:
-        if row["method"] == "model":
+        if row["method"] == "model" and not row["note"]:
             expected = 1 - float(row["asd_paper_mm"]) / mean[row["case"], row["bone"], row["alignment"]]
             assert float(row["skill_paper"]) == pytest.approx(expected, abs=2e-3)
         if row["method"] == "grid floor":
@@ -184,6 +186,9 @@ def test_the_report_is_made_from_the_run_folder_alone(run, tmp_path, capsys):
 
 
 def test_a_finished_run_stays_as_it_is(study, run, capsys):
+    """Also where a file of the study was written again with the same content: the hash says that nothing changed."""
+    landmarks = study / read_study(study).cases[0].landmarks
+    landmarks.write_bytes(landmarks.read_bytes())
     before = {path: path.read_bytes() for path in (run / "rows.csv", run / "statistics.json")}
     assert main([*call(study, run)[:-1], "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -201,7 +206,8 @@ def test_a_dask_worker_gives_the_same_scores(study, run, tmp_path):
         assert main(call(study, again, "--scheduler", cluster.scheduler_address)) == 0
     for before, after in zip(rows_of(run), rows_of(again), strict=True):
         # Sums in another order of threads may move the last digits.
-        assert float(after["asd_paper_mm"]) == pytest.approx(float(before["asd_paper_mm"]), abs=2e-3)
+        asd = [float(row["asd_paper_mm"] or "nan") for row in (before, after)]
+        assert asd[1] == pytest.approx(asd[0], abs=2e-3, nan_ok=True)
         assert {**after, **dict.fromkeys(NUMBERS)} == {**before, **dict.fromkeys(NUMBERS)}
 
 
@@ -232,8 +238,6 @@ def test_a_study_that_changes_under_a_run_is_refused_by_file(study, run, capsys)
         assert f"{case.landmarks} is not what it was" in refused(capsys, call(study, run))
     finally:
         path.write_bytes(held)
-    # Put back, only its time is new: the hash says that nothing changed.
-    assert main(call(study, run)) == 0
 
 
 def test_a_study_that_lists_something_else_is_refused(study, run, capsys):

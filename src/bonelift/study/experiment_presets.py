@@ -40,10 +40,10 @@ def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:
 
 
 def _one_minute(preset: Preset) -> Preset:
-    """Enough updates that every network gives a bone, which is not yet anybody's."""
+    """Enough updates that the networks give a bone, if nobody's in particular."""
     return replace(
         preset,
-        autoencoder_training=replace(preset.autoencoder_training, loop=LoopConfig(40, 1e-2, validate_every=40)),
+        autoencoder_training=replace(preset.autoencoder_training, loop=LoopConfig(60, 1e-2, validate_every=60)),
         finetune_training=replace(preset.finetune_training, loop=LoopConfig(10, 3e-3, validate_every=10)),
     )
 

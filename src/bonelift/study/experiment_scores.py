@@ -278,7 +278,7 @@ def _bone_rows(
                     asd_surface_mm=asd_surface,
                     hd95_mm=hd95,
                     maximum_mm=maximum,
-                    dice=overlap if alignment == "as predicted" else NAN,
+                    dice=overlap if alignment == "as predicted" and not note else NAN,
                     note=note,
                 )
             )
