@@ -53,17 +53,17 @@ def _one_night(preset: Preset) -> Preset:
     return replace(
         preset,
         autoencoder_training=replace(
-            preset.autoencoder_training, batch=8, loop=LoopConfig(2_500, 2e-3, "cosine", 100, validate_every=1_250)
+            preset.autoencoder_training, batch=8, loop=LoopConfig(3_000, 2e-3, "cosine", 100, validate_every=1_500)
         ),
         predictor_training=replace(
             preset.predictor_training,
             batch=16,
             gan_fraction=0.0,
-            loop=LoopConfig(3_000, 1e-3, "cosine", 100, validate_every=1_500),
+            loop=LoopConfig(4_500, 1e-3, "cosine", 100, validate_every=1_500),
             latent_warmup=0.7,
         ),
         finetune_training=replace(
-            preset.finetune_training, batch=8, gan_fraction=0.0, loop=LoopConfig(800, 2e-4, "cosine", 50)
+            preset.finetune_training, batch=8, gan_fraction=0.0, loop=LoopConfig(1_200, 2e-4, "cosine", 50)
         ),
-        pix2pix_training=replace(preset.pix2pix_training, loop=LoopConfig(2_500, 2e-4, "cosine", validate_every=1_250)),
+        pix2pix_training=replace(preset.pix2pix_training, loop=LoopConfig(3_000, 2e-4, "cosine", validate_every=1_500)),
     )

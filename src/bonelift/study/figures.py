@@ -158,7 +158,8 @@ def mae_by_patient(plt: Any, gan: Sequence[TranslationRow]) -> Any:
     values = [row.mae for row in gan]
     axis.bar(range(1, len(values) + 1), values, color=COLOURS["GAN-DRR"])
     axis.axhline(float(np.mean(values)), color="#202630", linestyle="--", linewidth=1)
-    axis.set(xlabel="patient, best first", ylabel="MAE (line integral)")
+    axis.set_xticks(range(1, len(values) + 1, 1 + len(values) // 20))
+    axis.set(xlabel="patient, best first; dashes: mean", ylabel="MAE (line integral)")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -192,7 +193,7 @@ def mae_against_asd(plt: Any, rows: Sequence[CaseRow], gan: Sequence[Translation
     for axis, bone in zip(axes, BONES, strict=True):
         asd = patient_values(chosen(rows, "GAN-DRR", bone, "as predicted", True), "asd_paper_mm")
         points = np.array([(maes[p], value) for p, value in asd.items() if p in maes and np.isfinite(value)])
-        title = bone
+        title = bone if len(points) else f"{bone}: none reconstructed"
         if len(points) > 2 and np.ptp(points, axis=0).min() > 0:
             title += f", r = {np.corrcoef(points.T)[0, 1]:.2f}"
         if len(points):
@@ -221,8 +222,9 @@ def box_plots(plt: Any, rows: Sequence[CaseRow], tests: Sequence[Tests], alignme
         if mean_bone:
             axis.axhline(np.nanmean(list(mean_bone.values())), color="#606870", linestyle="--", linewidth=1)
         _brackets(axis, test, max((max(v) for v in kept if v), default=1.0))
-        axis.set_xticks(range(1, 5), [source.replace("-", "-\n", 1) for source in SOURCES], fontsize=8)
-        axis.set(title=test.bone, ylabel="ASD, mm", ylim=(0, None))
+        names = [source if len(source) < 8 else source.replace("-", "-\n") for source in SOURCES]
+        axis.set_xticks(range(1, 5), names, fontsize=9)
+        axis.set(title=test.bone if any(kept) else f"{test.bone}: none reconstructed", ylabel="ASD, mm", ylim=(0, None))
         axis.spines[["top", "right"]].set_visible(False)
     if not drawn:
         plt.close(figure)
