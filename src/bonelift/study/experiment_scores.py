@@ -135,7 +135,8 @@ def score_case(
             "translation": [asdict(row) for row in scores.translation],
         }
         with written_once(folder) as staging:
-            np.savez_compressed(staging / "pictures.npz", **scores.arrays)
+            # pyright takes the arrays for savez's own options.
+            np.savez_compressed(staging / "pictures.npz", **scores.arrays)  # pyright: ignore[reportArgumentType]
             (staging / SCORES_FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
             write_cost(staging, started)
     rows, translation = read_scores(folder)

@@ -146,9 +146,11 @@ def mae_maps(plt: Any, best: Pictures, worst: Pictures, maes: tuple[float, float
     errors = [np.abs(p["film/gan"].astype(np.float32) - p["film/registration"]) for p in (best, worst)]
     high = float(max(p["film/registration"].max() for p in (best, worst))) * _MAE_SCALE
     figure, axes = plt.subplots(1, 2, figsize=(0.6 * FIGURE_WIDTH_IN, 3.4), layout="constrained")
-    for axis, error, name, mae in zip(axes, errors, ("best", "worst"), maes, strict=True):
-        shown = _show(axis, error, f"{name}: MAE {mae:.4f}", high, "magma")
-    figure.colorbar(shown, ax=axes, fraction=0.05, label="absolute error")
+    shown = [
+        _show(axis, error, f"{name}: MAE {mae:.4f}", high, "magma")
+        for axis, error, name, mae in zip(axes, errors, ("best", "worst"), maes, strict=True)
+    ]
+    figure.colorbar(shown[0], ax=axes, fraction=0.05, label="absolute error")
     return figure
 
 
