@@ -48,8 +48,12 @@ def cluster():
 def test_pieces_run_on_this_machine(tmp_path, workers):
     with runner(workers=workers) as run:
         assert collected(run, pieces(tmp_path, "one", "two", "three")) == {"one": "ONE", "two": "TWO", "three": "THREE"}
-        with pytest.raises(InputError, match="labels hold 7"):
-            run(pieces(tmp_path, "four", "wrong"), lambda *_: None)
+
+
+def test_a_users_mistake_ends_the_pieces(tmp_path):
+    with runner() as run, pytest.raises(InputError, match="labels hold 7"):
+        run(pieces(tmp_path, "wrong", "after"), lambda *_: None)
+    assert not (tmp_path / "after").exists()
 
 
 @pytest.mark.filterwarnings("default")  # Dask's own, of a worker that died
