@@ -302,9 +302,9 @@ def drop_notch(folder: Path, case) -> None:
 def label_the_carpus(folder: Path, case) -> None:
     labels = read_labels(folder / case.labels)
     values = labels.labels.copy()
-    values[:3, :3, :3] = 7
+    values[:3, :3, :3] = 3
     write_labels_seg_nrrd(
-        folder / case.labels, LabelMap(values, labels.world_from_voxel, {**labels.names, 7: "carpus"})
+        folder / case.labels, LabelMap(values, labels.world_from_voxel, {**labels.names, 3: "carpus"})
     )
 
 
@@ -330,6 +330,6 @@ def test_unknown_label_values_are_named(spoilt):
     case = read_study(folder).cases[-1]
     images = begun / "images" / case.case
     make_case_images(folder, case, images, load_study_preset("smoke"), 0)
-    assert "unknown values 7" in read_record(images).failure
-    with pytest.raises(InputError, match="unknown values 7"):
+    assert "unknown values 3" in read_record(images).failure
+    with pytest.raises(InputError, match="unknown values 3"):
         load_case_images(images)
