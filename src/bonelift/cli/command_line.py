@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "normalize": ("bonelift.cli.normalize", "bring the cases of a study into the radius frame, with overlays"),
     "register": ("bonelift.cli.register", "register CT bones to radiographs, on a study, a case or loose files"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
+    "evaluate": ("bonelift.cli.evaluate", "experiments 1 to 3 on a study folder; resumable"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }
 """Name -> (module, summary). A module is imported when its command is called, so that --help answers at once."""

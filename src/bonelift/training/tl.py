@@ -242,7 +242,9 @@ def _warmup_loss(networks: TlNetworks, held: _PairSamples, inputs: _Inputs, conf
     with half_precision(config.bfloat16, config.device):
         latent = networks.predictor(inputs.drr, inputs.view)
     true_latent = held.latents[torch.from_numpy(inputs.patient).long()]
-    return losses.latent_regression_loss(latent, true_latent, held.latents.var(dim=0).mean())
+    # A single shape has no spread; its latent is then taken in its own unit.
+    spread = held.latents.var(dim=0).mean() if len(held.latents) > 1 else torch.ones((), device=latent.device)
+    return losses.latent_regression_loss(latent, true_latent, spread)
 
 
 def _validate_predictor(

@@ -1,0 +1,92 @@
+"""``bonelift evaluate``: experiments 1 to 3 on a study folder."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bonelift.cli.arguments import positive_int, whole_number
+from bonelift.cli.console import Console, console_for
+from bonelift.errors import InputError
+from bonelift.study.experiment_presets import load_study_preset
+from bonelift.study.experiments import Bar, ExperimentSettings, run_experiments
+from bonelift.study.study_report import write_study_report
+
+EPILOG = """\
+Trains pix2pix and the TL net in every fold, reconstructs every patient with networks that never saw them, and
+writes rows.csv, translation.csv, statistics.json, figures and report.html into RUN. Stopped in any way, the same
+command goes on. --fold works on some folds only, so that a long study can be done in pieces, one after the other.
+
+  bonelift evaluate study --run runs/night --preset laptop
+  bonelift evaluate study --run runs/night --preset laptop --scheduler tcp://head:8786"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", type=Path, help="study folder")
+    parser.add_argument("--run", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with")
+    parser.add_argument("--preset", choices=["smoke", "laptop", "paper"], help="size of the networks and training")
+    parser.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of folds, images, weights (0)")
+    parser.add_argument("--folds", metavar="K", type=positive_int, default=4, help="folds by patient (default: 4)")
+    parser.add_argument("--fold", metavar="NAME", action="append", default=[], help="only this fold, e.g. fold-2")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for training (default: cpu)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler; study and run must be shared folders")
+    parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes for images and scores")
+    parser.add_argument("--allow-failed", action="store_true", help="go on without cases that cannot be used")
+    parser.add_argument("--report-only", action="store_true", help="write tables, figures and report of what is there")
+
+
+def run(options: Namespace) -> int:
+    console = console_for(options)
+    if options.report_only:
+        page = write_study_report(options.run)
+        console.result({"report": str(page)}, f"{page}")
+        return 0
+    if options.preset is None:
+        raise InputError("evaluate: no --preset; expected smoke, laptop or paper")
+    settings = ExperimentSettings(
+        load_study_preset(options.preset, options.device),
+        options.seed,
+        options.folds,
+        tuple(options.fold),
+        options.scheduler,
+        options.workers,
+        options.allow_failed,
+    )
+
+    quiet = console.quiet or console.json or not sys.stderr.isatty()
+    outcome = run_experiments(options.study, options.run, settings, bars(console), quiet)
+    values = {
+        "run": str(options.run),
+        "report": str(outcome.report),
+        "cases": outcome.cases,
+        "failed_cases": outcome.failed_cases,
+        "failed_rows": outcome.failed_rows,
+    }
+    failed = f"{outcome.failed_cases} cases and {outcome.failed_rows} rows failed"
+    text = f"{outcome.report}: {outcome.cases} cases scored, {failed}"
+    console.result(values, text)
+    return 0
+
+
+def bars(console: Console) -> Bar:
+    """Progress bars on a terminal; a line for each thing done where the log is a file, since a run takes hours."""
+    lines = not (console.quiet or console.json or sys.stderr.isatty())
+
+    @contextmanager
+    def bar(total: int, label: str) -> Iterator[Callable[[str], None]]:
+        with console.bar(total, label) as progress:
+            numbers = itertools.count(1)
+
+            def done(name: str) -> None:
+                progress.set_postfix_str(name)
+                progress.update()
+                if lines:
+                    print(f"{label} {next(numbers)}/{total}: {name}", file=sys.stderr, flush=True)
+
+            yield done
+
+    return bar

@@ -1,0 +1,239 @@
+"""What the networks of a study read of one case: label grid, CT-DRRs, films with their registration-DRRs.
+
+Made once a case, whatever the folds, and kept in the run folder as plain arrays, beside a record of what they were made
+from.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.drr.poses import moved_poses, random_motions
+from bonelift.errors import InputError
+from bonelift.geometry.camera_files import camera_from_file
+from bonelift.images import LabelGrid, Radiograph, View
+from bonelift.images.film import film_from_landmarks
+from bonelift.images.reading import read_radiograph
+from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle
+from bonelift.networks.inference import locate
+from bonelift.phantom.xray_geometry import PoseSpread as NoSpread
+from bonelift.phantom.xray_geometry import draw_geometry
+from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
+from bonelift.study.case_records import CaseRecord, case_files, failure_of, fingerprint, write_record
+from bonelift.study.checking import check_case
+from bonelift.study.experiment_presets import StudyPreset
+from bonelift.study.findings import Level
+from bonelift.study.folder import StudyCase, StudyRadiograph, radiograph_options
+from bonelift.study.run_cost import write_cost
+from bonelift.study.run_folder import written_once
+from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM, read_study_case
+from bonelift.surface.align import rigid_align
+from bonelift.surface.clip import clip_below
+from bonelift.surface.mesh import TriangleMesh
+from bonelift.surface.voxelize import signed_distance_grid
+from bonelift.training.samples import LATERAL, PA
+from bonelift.training.study_samples import (
+    NormalisedCase,
+    PosedRadiograph,
+    case_occupancy,
+    ct_drr_samples,
+    film_sample,
+)
+from bonelift.training.virtual_samples import FilmSample
+
+Float = NDArray[np.float64]
+
+MEAN_BAND_MM = 8.0
+LOCATED_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class CaseImages:
+    """One case in the radius frame of a right wrist.
+
+    occupancy: (2, I, J, K) uint8 labels, 0 to 255. laid_distance: (2, I, J, K) float16 signed distance (mm, clipped to
+        MEAN_BAND_MM) of each bone laid rigidly on the shape model's mean bone; laid_from_right: (2, 4, 4) how.
+    drr: (N, H, W) float16 CT-DRRs; drr_view: (N,).
+    film: (M, H, W) float16; film_drr: their registration-DRR, 0 where the pose is unknown; film_view: (M,);
+        film_number: (M,) radiograph of the case; film_registered: (M,) bool. The first film of each is the tested one.
+    radius_*, ulna_*: surfaces of the CT's labels, mm: the truth.
+    """
+
+    occupancy: NDArray[np.uint8]
+    laid_distance: NDArray[np.float16]
+    laid_from_right: Float
+    drr: NDArray[np.float16]
+    drr_view: NDArray[np.uint8]
+    film: NDArray[np.float16]
+    film_drr: NDArray[np.float16]
+    film_view: NDArray[np.uint8]
+    film_number: NDArray[np.int32]
+    film_registered: NDArray[np.bool_]
+    radius_vertices: NDArray[np.float32]
+    radius_faces: NDArray[np.int32]
+    ulna_vertices: NDArray[np.float32]
+    ulna_faces: NDArray[np.int32]
+
+    def truth(self, bone: str) -> TriangleMesh:
+        vertices, faces = getattr(self, f"{bone}_vertices"), getattr(self, f"{bone}_faces")
+        return TriangleMesh(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
+
+
+def make_case_images(study_folder: Path, case: StudyCase, folder: Path, preset: StudyPreset, seed: int) -> None:
+    """Write the images of ``case`` and its record into ``folder``, which may be there already.
+
+    A case in which ``bonelift check`` finds an error, or that cannot be used for another reason, leaves the reason in
+    its record. Raises InputError where nothing can be written.
+    """
+    if folder.is_dir():
+        return
+    started = time.monotonic()
+    with written_once(folder) as staging:
+        files = {name: fingerprint(study_folder / name) for name in case_files(case)}
+        check, digest = check_case(study_folder, case)
+        found = {
+            level: [f"{f.what}: {f.text}" for f in check.findings if f.level == level] for level in get_args(Level)
+        }
+        failure = next(iter(found["error"]), "")
+        if not failure:
+            try:
+                _save_arrays(staging, case_images(study_folder, case, preset, seed))
+            except InputError as error:
+                failure = " ".join(str(error).split())
+        facts = check.facts
+        record = CaseRecord(case.case, case.patient, case.side, files, facts, found["warning"], digest, failure)
+        write_record(staging, record)
+        write_cost(staging, started)
+
+
+def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: int) -> CaseImages:
+    """All images of a case; the same for the same seed. Raises InputError with what is wrong with the case."""
+    rng = np.random.default_rng([seed, zlib.crc32(case.case.encode())])
+    normalised, posed = read_study_case(study_folder, case)
+    grid = preset.networks.grid
+    views: list[View] = [radiograph.view for radiograph in case.radiographs] or ["pa"]
+    chosen: list[View] = [views[number % len(views)] for number in range(preset.ct_drrs)]
+    drrs = _ct_drrs(normalised, chosen, preset, rng)
+    films, numbers, registered = _films(study_folder, case, normalised, posed, preset, rng)
+    laid, distances = _laid_bones(normalised, grid)
+    shape = preset.networks.tl.film_shape
+    return CaseImages(
+        case_occupancy(normalised, grid),
+        distances,
+        laid,
+        np.stack([sample.drr for sample in drrs]).astype(np.float16),
+        _codes([sample.view for sample in drrs]),
+        np.array([film.pixels for film in films], np.float16).reshape(-1, *shape),
+        np.array([film.drr for film in films], np.float16).reshape(-1, *shape),
+        _codes([film.view for film in films]),
+        np.array(numbers, dtype=np.int32),
+        np.array(registered, dtype=np.bool_),
+        normalised.radius.vertices.astype(np.float32),
+        normalised.radius.faces.astype(np.int32),
+        normalised.ulna.vertices.astype(np.float32),
+        normalised.ulna.faces.astype(np.int32),
+    )
+
+
+def _codes(views: Sequence[View]) -> NDArray[np.uint8]:
+    return np.array([LATERAL if view == "lateral" else PA for view in views], dtype=np.uint8)
+
+
+def _ct_drrs(
+    case: NormalisedCase, views: Sequence[View], preset: StudyPreset, rng: np.random.Generator
+) -> list[FilmSample]:
+    if preset.pose_spread == "positioning":
+        return ct_drr_samples(case, views, rng, CUT_ERROR_MM, CUT_ERROR_DEG)
+    return [film_sample(case, _paper_pose(case, view, rng), rng, CUT_ERROR_MM, CUT_ERROR_DEG) for view in views]
+
+
+def _paper_pose(case: NormalisedCase, view: View, rng: np.random.Generator) -> PosedRadiograph:
+    """The nominal pose, turned and moved as in the paper, before an empty image."""
+    nowhere = NoSpread(0.0, 0.0, 0.0, 0.0, 0.0)
+    geometry = draw_geometry(rng, view, spread=nowhere, ulnar_head_mm=case.ulnar_head_mm)
+    pose = moved_poses(geometry.camera_from_radius, np.zeros(3), random_motions(rng, 1))[0]
+    blank = Radiograph(
+        np.zeros(geometry.camera.shape_px, np.float32), geometry.camera, "right", view, geometry.source_to_object_mm
+    )
+    return PosedRadiograph(blank, pose @ case.right_from_world)
+
+
+def _films(
+    study_folder: Path,
+    case: StudyCase,
+    normalised: NormalisedCase,
+    posed: Sequence[PosedRadiograph],
+    preset: StudyPreset,
+    rng: np.random.Generator,
+) -> tuple[list[FilmSample], list[int], list[bool]]:
+    """Films, the number of the radiograph each was cut from, and whether its registration-DRR is known.
+
+    A registered radiograph is cut along its projected landmarks with a person's error; one without a pose along the
+    landmarks that the packaged locator finds.
+    """
+    films, numbers, registered = [], [], []
+    known = iter(posed)
+    for number, entry in enumerate(case.radiographs):
+        if entry.pose_file is None:
+            films.append(_located_film(study_folder, case, entry))
+            numbers.append(number)
+            registered.append(False)
+            continue
+        radiograph = next(known)
+        for _ in range(preset.films_per_pair):
+            films.append(film_sample(normalised, radiograph, rng, CUT_ERROR_MM, CUT_ERROR_DEG))
+            numbers.append(number)
+            registered.append(True)
+    return films, numbers, registered
+
+
+def _located_film(study_folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmSample:
+    camera = None if entry.camera_file is None else camera_from_file(study_folder / entry.camera_file)
+    radiograph = read_radiograph(study_folder / entry.file, radiograph_options(case, entry, camera))
+    found = locate(radiograph, load_bundle(DEFAULT_BUNDLE), turns=(0,))
+    if found.confidence < LOCATED_CONFIDENCE:
+        raise InputError(
+            f"{entry.file}: no upright wrist was found (confidence {found.confidence:.2f}); register the radiograph "
+            "or leave it out"
+        )
+    film = film_from_landmarks(radiograph, found.origin_px, found.shaft_px)
+    return FilmSample(film.pixels, np.zeros_like(film.pixels), entry.view)
+
+
+def _laid_bones(case: NormalisedCase, grid: LabelGrid) -> tuple[Float, NDArray[np.float16]]:
+    """Each bone laid on the shape model's mean bone: (2, 4, 4) laid_from_right, (2, I, J, K) signed distances."""
+    model = load_shape_model()
+    laid, distances = [], []
+    for name in BONES:
+        bone = getattr(case, name)
+        target = clip_below(getattr(model, name).mean, SHOWN_ABOVE_MM)
+        laid_from_right = rigid_align(clip_below(bone, SHOWN_ABOVE_MM), target)
+        laid.append(laid_from_right)
+        moved = bone.transformed(laid_from_right)
+        distances.append(signed_distance_grid(moved, grid.shape, grid.radius_from_voxel, band_mm=MEAN_BAND_MM))
+    return np.stack(laid), np.stack(distances).astype(np.float16)
+
+
+def _save_arrays(folder: Path, images: CaseImages) -> None:
+    for field in fields(images):
+        np.save(folder / f"{field.name}.npy", getattr(images, field.name), allow_pickle=False)
+
+
+def load_case_images(folder: Path) -> CaseImages:
+    """What was saved. Raises InputError where it failed or cannot be read."""
+    if reason := failure_of(folder):
+        raise InputError(reason)
+    try:
+        arrays = {f.name: np.load(folder / f"{f.name}.npy", allow_pickle=False) for f in fields(CaseImages)}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: images cannot be read ({error}); delete the folder and run again") from error
+    return CaseImages(**arrays)

@@ -1,0 +1,69 @@
+"""The sizes of a whole study: smoke (a minute, in tests), laptop (two cores, one night), paper (a GPU)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bonelift.training.loop import LoopConfig
+from bonelift.training.presets import Preset, load_preset
+
+PoseSpread = Literal["positioning", "paper"]
+
+
+@dataclass(frozen=True)
+class StudyPreset:
+    """networks: grids, layers and training.
+
+    ct_drrs: random CT-DRRs of each CT that the TL net trains on. test_drrs: of them, how many are reconstructed where
+        the CT's patient is tested. films_per_pair: films cut from each registered radiograph with other landmark
+        errors, for pix2pix; on top of them every batch draws new affines.
+    pose_spread: of the CT-DRRs; "paper": rotation within 30 degrees and translation within 30 mm about and along each
+        axis; "positioning": what is left of it on a film that was turned upright (phantom.xray_geometry.FILM_SPREAD).
+    """
+
+    networks: Preset
+    ct_drrs: int
+    test_drrs: int
+    films_per_pair: int
+    pose_spread: PoseSpread
+
+
+def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:
+    """The preset of that name. Raises InputError for another one."""
+    networks = load_preset(name, device)
+    if name == "smoke":
+        return StudyPreset(_one_minute(networks), ct_drrs=3, test_drrs=1, films_per_pair=2, pose_spread="positioning")
+    if name == "laptop":
+        return StudyPreset(_one_night(networks), ct_drrs=16, test_drrs=2, films_per_pair=8, pose_spread="positioning")
+    return StudyPreset(networks, ct_drrs=40, test_drrs=40, films_per_pair=1, pose_spread="paper")
+
+
+def _one_minute(preset: Preset) -> Preset:
+    """Enough updates that the networks give a bone, if nobody's in particular."""
+    return replace(
+        preset,
+        autoencoder_training=replace(preset.autoencoder_training, loop=LoopConfig(60, 1e-2, validate_every=60)),
+        finetune_training=replace(preset.finetune_training, loop=LoopConfig(10, 3e-3, validate_every=10)),
+    )
+
+
+def _one_night(preset: Preset) -> Preset:
+    """Four TL nets and five pix2pix in one night of two cores: docs/experiments.md has the measured steps."""
+    return replace(
+        preset,
+        autoencoder_training=replace(
+            preset.autoencoder_training, batch=8, loop=LoopConfig(3_000, 2e-3, "cosine", 100, validate_every=1_500)
+        ),
+        predictor_training=replace(
+            preset.predictor_training,
+            batch=16,
+            gan_fraction=0.0,
+            loop=LoopConfig(4_500, 1e-3, "cosine", 100, validate_every=1_500),
+            latent_warmup=0.7,
+        ),
+        finetune_training=replace(
+            preset.finetune_training, batch=8, gan_fraction=0.0, loop=LoopConfig(1_200, 2e-4, "cosine", 50)
+        ),
+        pix2pix_training=replace(preset.pix2pix_training, loop=LoopConfig(3_000, 2e-4, "cosine", validate_every=1_500)),
+    )

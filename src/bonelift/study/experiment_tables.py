@@ -1,0 +1,180 @@
+"""From scores of cases to the tables of a study: everything below is read from, and written into, the run folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bonelift.reconstruct.bones import BONES
+from bonelift.study.experiment_scores import (
+    GRID_FLOOR,
+    MEAN_BONE,
+    NAN,
+    SOURCES,
+    CaseRow,
+    TranslationRow,
+    read_scores,
+)
+from bonelift.study.holdout import ALIGNMENTS
+from bonelift.study.run_folder import RunPaths, write_text
+from bonelift.study.statistics import (
+    Comparison,
+    GroupSummary,
+    Omnibus,
+    one_way_anova,
+    paired_comparisons,
+    repeated_measures_anova,
+    summarise,
+    tukey_kramer,
+)
+
+ROWS_FILE, TRANSLATION_FILE = "rows.csv", "translation.csv"
+METRICS = ("asd_paper_mm", "asd_surface_mm", "hd95_mm", "dice", "skill_paper", "skill_surface")
+Row = TypeVar("Row", CaseRow, TranslationRow)
+
+
+def collect_scores(paths: RunPaths) -> tuple[list[CaseRow], list[TranslationRow]]:
+    """All scores so far, in order of their case, also written as rows.csv and translation.csv."""
+    rows: list[CaseRow] = []
+    translation: list[TranslationRow] = []
+    for folder in sorted(path for path in (paths.run / "scores").glob("[!.]*") if path.is_dir()):
+        of_case, of_films = read_scores(folder)
+        rows += of_case
+        translation += of_films
+    write_rows(paths.run / ROWS_FILE, CaseRow, rows)
+    write_rows(paths.run / TRANSLATION_FILE, TranslationRow, translation)
+    return rows, translation
+
+
+def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
+    """CSV with a header; NaN stays empty; appears whole or not at all."""
+    text = StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(kind)])
+    writer.writerows([_cell(value) for value in asdict(row).values()] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.5g}"
+    return value
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table of distances. means: metric -> summary over patients."""
+
+    label: str
+    bone: str
+    alignment: str
+    means: Mapping[str, GroupSummary]
+
+
+@dataclass(frozen=True)
+class Tests:
+    """Statistics of one bone, alignment and metric over the four inputs."""
+
+    bone: str
+    alignment: str
+    metric: str
+    groups: tuple[GroupSummary, ...]
+    omnibus: tuple[Omnibus, ...]
+    tukey: tuple[Comparison, ...]
+    paired: tuple[Comparison, ...]
+
+
+def patient_values(rows: Iterable[CaseRow], metric: str) -> dict[str, float]:
+    """patient -> mean over the patient's images and CTs; NaN where none was reconstructed."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        found.setdefault(row.patient, []).append(getattr(row, metric))
+    return {
+        patient: float(np.nanmean(values)) if np.isfinite(values).any() else NAN
+        for patient, values in sorted(found.items())
+    }
+
+
+def chosen(rows: Iterable[CaseRow], source: str, bone: str, alignment: str, pair: bool | None = None) -> list[CaseRow]:
+    """Rows of one input (MEAN_BONE or GRID_FLOOR for those), bone and alignment; pairs, the others, or both."""
+    return [
+        row
+        for row in rows
+        if (row.source if row.method == "model" else row.method) == source
+        and row.bone == bone
+        and row.alignment == alignment
+        and pair in (None, row.pair)
+    ]
+
+
+def lines(rows: Sequence[CaseRow], sources: Sequence[tuple[str, str, bool | None]]) -> list[Line]:
+    """Table of (label, source, pair) lines for both bones and alignments, a line a patient group."""
+    made = []
+    for bone in BONES:
+        for alignment in ALIGNMENTS:
+            for label, source, pair in sources:
+                part = chosen(rows, source, bone, alignment, pair)
+                if part:
+                    means = {m: summarise(label, list(patient_values(part, m).values())) for m in METRICS}
+                    made.append(Line(label, bone, alignment, means))
+    return made
+
+
+def experiment_2(rows: Sequence[CaseRow]) -> list[Line]:
+    return lines(
+        rows,
+        [
+            ("CT-DRR, all patients", "CT-DRR", None),
+            ("GAN-DRR, never seen by pix2pix", "GAN-DRR", False),
+            ("no skill: mean bone", MEAN_BONE, None),
+            ("floor: the grid", GRID_FLOOR, None),
+        ],
+    )
+
+
+def experiment_3(rows: Sequence[CaseRow]) -> list[Line]:
+    inputs = [(source, source, True) for source in SOURCES]
+    return lines(rows, [*inputs, ("no skill: mean bone", MEAN_BONE, True), ("floor: the grid", GRID_FLOOR, True)])
+
+
+def four_inputs(rows: Sequence[CaseRow], bone: str, alignment: str, metric: str) -> dict[str, list[float]]:
+    """source -> one value a pair patient, the same patients in the same order; NaN where one failed."""
+    values = {s: patient_values(chosen(rows, s, bone, alignment, True), metric) for s in SOURCES}
+    patients = sorted({patient for of_source in values.values() for patient in of_source})
+    return {source: [of_source.get(p, NAN) for p in patients] for source, of_source in values.items()}
+
+
+def tests_of(rows: Sequence[CaseRow], metric: str) -> list[Tests]:
+    """The paper's tests and the paired ones, for both bones and alignments."""
+    made = []
+    for bone in BONES:
+        for alignment in ALIGNMENTS:
+            groups = four_inputs(rows, bone, alignment, metric)
+            omnibus = [one_way_anova(groups), repeated_measures_anova(groups)]
+            made.append(
+                Tests(
+                    bone,
+                    alignment,
+                    metric,
+                    tuple(summarise(name, values) for name, values in groups.items()),
+                    tuple(test for test in omnibus if test is not None),
+                    tuple(tukey_kramer(groups)),
+                    tuple(paired_comparisons(groups)),
+                )
+            )
+    return made
+
+
+def failures(rows: Sequence[CaseRow], translation: Sequence[TranslationRow]) -> list[tuple[str, str, int]]:
+    """(case, reason, number of rows) of what failed."""
+    counts: dict[tuple[str, str], int] = {}
+    for row in [*rows, *translation]:
+        if row.note:
+            counts[row.case, row.note] = counts.get((row.case, row.note), 0) + 1
+    return [(case, note, count) for (case, note), count in sorted(counts.items())]

@@ -1,0 +1,134 @@
+"""Experiments 1 to 3 of Shiode et al. 2021 on a study folder: images, networks, scores, tables; then the report.
+
+Every step is a list of pieces that can run anywhere and is skipped where it is done, so the same call goes on after
+any interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bonelift.study.case_records import check_unchanged, read_record, require_usable
+from bonelift.study.experiment_images import make_case_images
+from bonelift.study.experiment_presets import StudyPreset
+from bonelift.study.experiment_scores import score_case
+from bonelift.study.experiment_training import train_network, training_tasks
+from bonelift.study.figures import pyplot
+from bonelift.study.folder import Study, read_study
+from bonelift.study.folds import Folds, check_folds, draw_folds, read_folds, write_folds
+from bonelift.study.run_folder import RunPaths, claim_run, writing
+from bonelift.study.scheduling import Piece, Run, runner
+from bonelift.study.study_report import write_study_report
+
+Bar = Callable[[int, str], AbstractContextManager[Callable[[str], None]]]
+"""bar(total, label) -> a context whose value is called with the name of each thing done."""
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """folds: how many. seed: of folds, images and weights. only: names of the folds to work on, or () for all.
+
+    scheduler: of a Dask cluster that shares study and run folder. workers: processes here where there is none.
+    allow_failed: go on without cases that cannot be used; they count as failures.
+    """
+
+    preset: StudyPreset
+    seed: int = 0
+    folds: int = 4
+    only: tuple[str, ...] = ()
+    scheduler: str | None = None
+    workers: int = 1
+    allow_failed: bool = False
+
+
+@dataclass(frozen=True)
+class ExperimentOutcome:
+    """cases: scored so far; failed_cases: those without images; failed_rows: of the tables; report: the page."""
+
+    cases: int
+    failed_cases: int
+    failed_rows: int
+    report: Path
+
+
+def run_experiments(
+    study_folder: Path, run: Path, settings: ExperimentSettings, bar: Bar, quiet: bool = True
+) -> ExperimentOutcome:
+    """Do what is left to do of a run. quiet: no learning curves on standard error.
+
+    Raises InputError: see claim_run, read_folds, check_unchanged, require_usable and train_network.
+    """
+    pyplot()  # Not to be missed hours later.
+    paths = RunPaths(run)
+    study = read_study(study_folder)
+    folds = prepare_run(paths, study_folder, study, settings, bar)
+    names = settings.only or folds.names
+    tasks = training_tasks(folds, names)
+    cases = study.cases
+    with runner(settings.scheduler, settings.workers) as everywhere:
+        images = [
+            Piece(
+                case.case,
+                make_case_images,
+                (study_folder, case, paths.images(case.case), settings.preset, settings.seed),
+            )
+            for case in cases
+        ]
+        _run_pieces(everywhere, bar, "images", images)
+        records = [read_record(paths.images(case.case)) for case in cases]
+        require_usable(records, settings.allow_failed)
+        networks = [
+            Piece(
+                f"{task.group} {task.network}",
+                train_network,
+                (paths, cases, folds, settings.preset, task, settings.seed, quiet),
+            )
+            for task in tasks
+        ]
+        # Here one after the other, each with all cores; on a cluster side by side.
+        if settings.scheduler is None:
+            with runner() as here:
+                _run_pieces(here, bar, "networks", networks)
+        else:
+            _run_pieces(everywhere, bar, "networks", networks)
+        tested = [case for case in cases if folds.fold_testing(case.patient).name in names]
+        # Fold by fold, so that a process keeps the networks it has loaded.
+        tested.sort(key=lambda case: folds.fold_testing(case.patient).name)
+        scores = [
+            Piece(case.case, score_case, (paths, case, cases, folds, settings.preset, settings.seed)) for case in tested
+        ]
+        failed_rows = _run_pieces(everywhere, bar, "scores", scores)
+    report = write_study_report(run)
+    return ExperimentOutcome(len(tested), sum(bool(r.failure) for r in records), sum(failed_rows), report)
+
+
+def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: ExperimentSettings, bar: Bar) -> Folds:
+    """Begin or check the run; returns its folds, drawn once and then read from their file."""
+    drawn = None if paths.folds.is_file() else draw_folds(study, settings.folds, settings.seed)
+    claim_run(paths, study, settings.preset, settings.seed, settings.folds)
+    if drawn is not None:
+        with writing(paths.folds):
+            write_folds(paths.folds, drawn)
+    folds = read_folds(paths.folds)
+    check_folds(folds, study)
+    for name in settings.only:
+        folds.fold(name)
+    with bar(len(study.cases), "checking files") as done:
+        check_unchanged(paths, study_folder, study, done)
+    return folds
+
+
+def _run_pieces(run: Run, bar: Bar, label: str, pieces: Sequence[Piece]) -> list[Any]:
+    results: list[Any] = []
+    with bar(len(pieces), label) as done:
+
+        def on_done(name: str, result: Any) -> None:
+            results.append(result)
+            done(name)
+
+        run(pieces, on_done)
+    return results

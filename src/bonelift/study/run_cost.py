@@ -1,0 +1,70 @@
+"""What a run has cost so far, over all interruptions: each piece notes its own time and its process's peak memory."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bonelift.errors import InputError
+from bonelift.study.run_folder import RunPaths
+from bonelift.training.loop import CURVE_NAME
+
+COST_FILE = "cost.json"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """pieces: how many were done. seconds: of their processes, added up. peak_mib: of the largest process."""
+
+    step: str
+    pieces: int
+    seconds: float
+    peak_mib: float
+
+
+def write_cost(folder: Path, started: float) -> None:
+    """Note in ``folder`` what a piece cost that began at ``started`` (time.monotonic)."""
+    cost = {"seconds": round(time.monotonic() - started, 2), "peak_mib": peak_mib()}
+    (folder / COST_FILE).write_text(json.dumps(cost) + "\n", encoding="utf-8")
+
+
+def peak_mib() -> float:
+    """Most memory that this process has held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def run_costs(paths: RunPaths) -> list[Cost]:
+    """Of images, networks and scores. Training time is that of the learning curves, which goes on after a stop."""
+    images, scores = (list(_noted(paths.run.glob(f"{part}/[!.]*/{COST_FILE}"))) for part in ("images", "scores"))
+    minutes = [_minutes(path) for path in sorted(paths.run.glob(f"*/*/{CURVE_NAME}"))]
+    networks = [entry["peak_mib"] for entry in _noted(paths.run.glob("*/*-done.json"))]
+    return [
+        _sum("images", images),
+        Cost("training stages", len(minutes), 60 * sum(minutes), max(networks, default=0.0)),
+        _sum("scores", scores),
+    ]
+
+
+def _sum(step: str, entries: list[Mapping[str, float]]) -> Cost:
+    seconds = sum(entry["seconds"] for entry in entries)
+    return Cost(step, len(entries), seconds, max((entry["peak_mib"] for entry in entries), default=0.0))
+
+
+def _noted(paths: Iterator[Path]) -> Iterator[Mapping[str, float]]:
+    for path in sorted(paths):
+        try:
+            yield json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); delete its folder and run again") from error
+
+
+def _minutes(curve: Path) -> float:
+    """Of training, from the last line of a learning curve."""
+    lines = curve.read_text(encoding="utf-8").splitlines()
+    return float(json.loads(lines[-1])["minutes"]) if lines else 0.0

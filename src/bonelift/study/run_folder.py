@@ -1,0 +1,173 @@
+"""The run folder of a study: what it was begun with, and where everything lies in it.
+
+``run.json`` holds preset, seed, versions and what study.json says of each case. No path of the machine and nothing of a
+patient but the lab's own identifier is in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bonelift import __version__
+from bonelift.errors import InputError
+from bonelift.study.experiment_presets import StudyPreset
+from bonelift.study.folder import Study
+from bonelift.study.folds import FOLDS_FILE
+
+RUN_FILE = "run.json"
+SCHEMA_VERSION = 1
+_PACKAGES = ("numpy", "scipy", "torch", "scikit-image", "matplotlib")
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where things lie in a run folder."""
+
+    run: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.run / RUN_FILE
+
+    @property
+    def folds(self) -> Path:
+        return self.run / FOLDS_FILE
+
+    def images(self, case: str) -> Path:
+        return self.run / "images" / case
+
+    def network(self, group: str) -> Path:
+        """Folder of one fold's networks, or of the pix2pix of all pairs."""
+        return self.run / group
+
+    def scores(self, case: str) -> Path:
+        return self.run / "scores" / case
+
+    @property
+    def figures(self) -> Path:
+        return self.run / "figures"
+
+
+def claim_run(paths: RunPaths, study: Study, preset: StudyPreset, seed: int, folds: int) -> dict[str, Any]:
+    """Begin a run, or check that this is the study, preset and seed that it was begun with; returns run.json.
+
+    Raises InputError where something differs, naming it. The files of the study are looked at case by case: see
+    :mod:`bonelift.study.case_records`.
+    """
+    settings = _plain({"preset": asdict(preset), "seed": seed, "folds": folds})
+    cases = {case.case: _plain(asdict(case)) for case in study.cases}
+    if paths.settings.is_file():
+        content = read_run(paths)
+        for name, value in settings.items():
+            if _without_device(content[name]) != _without_device(value):
+                raise InputError(f"{paths.run}: was begun with another {name}; pass another --run")
+        if odd := sorted(name for name in {*cases, *content["cases"]} if cases.get(name) != content["cases"].get(name)):
+            raise InputError(
+                f"{paths.run}: the study changed under the run: case {odd[0]} is not listed in study.json as it was; "
+                "pass another --run"
+            )
+        return content
+    if paths.run.exists() and (not paths.run.is_dir() or any(paths.run.iterdir())):
+        raise InputError(f"{paths.run}: is not empty and no run of evaluate; pass a new folder as --run")
+    content = {"schema_version": SCHEMA_VERSION, **settings, "origin": study.origin, "versions": versions(),
+               "cases": cases}  # fmt: skip
+    with writing(paths.run):
+        paths.run.mkdir(parents=True, exist_ok=True)
+    write_json(paths.settings, content)
+    return content
+
+
+def read_run(paths: RunPaths) -> dict[str, Any]:
+    """Content of run.json. Raises InputError where it is missing, broken or of another version."""
+    try:
+        content = json.loads(paths.settings.read_text(encoding="utf-8"))
+        if content["schema_version"] != SCHEMA_VERSION or not {"preset", "seed", "folds", "cases"} <= content.keys():
+            raise KeyError("schema_version")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{paths.settings}: is no run of this version ({error}); pass another --run") from error
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists for tuples."""
+    return json.loads(json.dumps(value))
+
+
+def _without_device(value: Any) -> Any:
+    """A run may go on on another device."""
+    if isinstance(value, dict):
+        return {key: _without_device(part) for key, part in value.items() if key != "device"}
+    return value
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A disk that takes no more becomes an InputError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); make room and run the same command again, nothing is lost"
+        ) from error
+
+
+@contextmanager
+def written_once(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder that becomes ``folder`` when the block ends without an exception, and is gone otherwise.
+
+    Where another worker was faster with the same piece, its result stands. Raises InputError: see ``writing``.
+    """
+    staging = folder.with_name(f".{folder.name}.{platform.node()}-{os.getpid()}.partial")
+    with writing(folder):
+        try:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            yield staging
+            try:
+                os.replace(staging, folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def versions() -> dict[str, str]:
+    found = {"bonelift": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON that appears whole or not at all."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8 that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with writing(path):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""Where the pieces of a study run: here, in a few processes here, or on the workers of a Dask cluster.
+
+A piece is a module-level function with plain arguments; it writes what it makes into the run folder (which a cluster
+shares) whole or not at all, and goes on where an earlier attempt stopped. So a lost worker costs no more than time:
+Dask gives its pieces to another one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bonelift.errors import InputError
+
+
+@dataclass(frozen=True)
+class Piece:
+    """function(*arguments), known to a person as ``label``."""
+
+    label: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = field(default=())
+
+
+Run = Callable[[Sequence[Piece], Callable[[str, Any], None]], None]
+"""Runs the pieces, calling back with (label, result) as each ends; the first InputError is raised."""
+
+
+@contextmanager
+def runner(scheduler: str | None = None, workers: int = 1) -> Iterator[Run]:
+    """scheduler: address of a Dask scheduler, or None. workers: processes on this machine where there is none."""
+    if scheduler is not None:
+        with _dask_client(scheduler) as client:
+            yield lambda pieces, on_done: _run_on_dask(client, pieces, on_done)
+    elif workers > 1:
+        yield lambda pieces, on_done: _run_in_processes(workers, pieces, on_done)
+    else:
+        yield _run_here
+
+
+def _run_here(pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> None:
+    for piece in pieces:
+        on_done(piece.label, piece.function(*piece.arguments))
+
+
+def _run_in_processes(workers: int, pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> None:
+    if len(pieces) < 2:
+        return _run_here(pieces, on_done)
+    with ProcessPoolExecutor(min(workers, len(pieces)), multiprocessing.get_context("spawn"), _one_thread) as pool:
+        futures = {pool.submit(piece.function, *piece.arguments): piece for piece in pieces}
+        try:
+            for future in as_completed(futures):
+                on_done(futures[future].label, future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _dask_client(address: str) -> Any:
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError:
+        raise InputError("--scheduler needs Dask; pip install 'bonelift[cluster]'") from None
+    try:
+        return distributed.Client(address, timeout="10s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(f"--scheduler {address}: no Dask scheduler answers ({error}); check the address") from error
+
+
+def _run_on_dask(client: Any, pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> None:
+    """A piece whose worker is lost goes to another one; Dask gives it up after distributed.scheduler.allowed-failures
+    of them (3 unless configured)."""
+    distributed = importlib.import_module("distributed")
+    futures = {client.submit(piece.function, *piece.arguments, pure=False): piece for piece in pieces}
+    try:
+        for future in distributed.as_completed(futures):
+            piece = futures[future]
+            try:
+                on_done(piece.label, future.result())
+            except distributed.KilledWorker as error:
+                raise InputError(
+                    f"{piece.label}: every worker that tried it was lost; look at the workers' logs"
+                ) from error
+    except BaseException:
+        client.cancel(list(futures))
+        raise

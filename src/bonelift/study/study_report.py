@@ -1,0 +1,147 @@
+"""``report.html`` of a study: one self-contained page and ``statistics.json``, from the run folder alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.study.case_records import study_warnings
+from bonelift.study.experiment_scores import SOURCES, CaseRow, TranslationRow
+from bonelift.study.experiment_tables import collect_scores, experiment_2, experiment_3, failures, tests_of
+from bonelift.study.figures import draw_figures
+from bonelift.study.folds import read_folds
+from bonelift.study.paper_results import (
+    PAPER_ASD_MM,
+    PAPER_BEST_MAE,
+    PAPER_MAE,
+    PAPER_MAE_SD,
+    PAPER_RANGE,
+    PAPER_WORST_MAE,
+)
+from bonelift.study.run_cost import run_costs
+from bonelift.study.run_folder import RunPaths, read_run, write_json, write_text, writing
+from bonelift.study.statistics import GroupSummary, summarise
+
+REPORT_FILE, STATISTICS_FILE = "report.html", "statistics.json"
+
+
+def write_study_report(run: Path) -> Path:
+    """Tables, statistics, figures and the page of what the run has reached; returns the page.
+
+    Raises InputError where ``run`` is no run folder, or matplotlib is missing.
+    """
+    paths = RunPaths(run)
+    content = read_run(paths)
+    rows, translation = collect_scores(paths)
+    tests = [*tests_of(rows, "asd_paper_mm"), *tests_of(rows, "asd_surface_mm")]
+    second, third = experiment_2(rows), experiment_3(rows)
+    with writing(paths.figures):
+        figures = draw_figures(paths, rows, translation, tests_of(rows, "asd_paper_mm"))
+    first = {source: _translation_summary(translation, source) for source in ("GAN-DRR", "histogram-matched")}
+    values = {
+        "experiment_1": {name: {key: asdict(part) for key, part in entry.items()} for name, entry in first.items()},
+        "experiment_2": [asdict(line) for line in second],
+        "experiment_3": [asdict(line) for line in third],
+        "tests": [asdict(test) for test in tests],
+    }
+    write_json(run / STATISTICS_FILE, _without_nan(values))
+    folds = read_folds(paths.folds)
+    page = _template().render(
+        run=content,
+        preset_json=json.dumps(content["preset"], indent=1),
+        folds=folds,
+        counts=_counts(rows, translation),
+        first=first,
+        second=second,
+        third=third,
+        tests=tests,
+        order=_order(third),
+        failures=failures(rows, translation),
+        warnings=study_warnings(paths),
+        costs=run_costs(paths),
+        figures=[(name, caption, _data_uri(paths.figures / name)) for name, caption in figures],
+        paper=PAPER_ASD_MM,
+        paper_mae=(PAPER_MAE, PAPER_MAE_SD, PAPER_RANGE, PAPER_BEST_MAE, PAPER_WORST_MAE),
+        notice=RESEARCH_NOTICE,
+        version=__version__,
+    )
+    write_text(run / REPORT_FILE, page)
+    return run / REPORT_FILE
+
+
+def _translation_summary(rows: list[TranslationRow], source: str) -> dict[str, GroupSummary]:
+    """Over patients: each one's mean over films."""
+    made = {}
+    for metric in ("mae", "mae_in_bone", "range", "fraction"):
+        by_patient: dict[str, list[float]] = {}
+        for row in rows:
+            if row.source == source:
+                by_patient.setdefault(row.patient, []).append(getattr(row, metric))
+        values = [float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for v in by_patient.values()]
+        made[metric] = summarise(metric, values)
+    return made
+
+
+def _counts(rows: list[CaseRow], translation: list[TranslationRow]) -> dict[str, int]:
+    return {
+        "patients": len({row.patient for row in rows}),
+        "cases": len({row.case for row in rows}),
+        "pairs": len({row.patient for row in rows if row.pair}),
+        "others with a film": len({row.patient for row in rows if row.source == "GAN-DRR" and not row.pair}),
+        "rows": len(rows) + len(translation),
+        "failed rows": sum(bool(row.note) for row in [*rows, *translation]),
+    }
+
+
+def _order(third: list[Any]) -> list[tuple[str, str, str]]:
+    """(bone, alignment, inputs from the smallest mean ASD to the largest): the paper's ordering put to the test."""
+    made = []
+    for bone, alignment in dict.fromkeys((line.bone, line.alignment) for line in third):
+        means = {
+            line.label: line.means["asd_paper_mm"].mean
+            for line in third
+            if (line.bone, line.alignment) == (bone, alignment) and line.label in SOURCES
+        }
+        ordered = sorted((name for name in means if np.isfinite(means[name])), key=means.__getitem__)
+        made.append((bone, alignment, " < ".join(f"{name} ({means[name]:.2f})" for name in ordered)))
+    return made
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return value
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("bonelift.study"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    environment.filters["p"] = lambda p: "–" if not np.isfinite(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return environment.get_template("study_report.html.j2")
+
+
+def _number(value: float, decimals: int = 2) -> str:
+    return f"{value:.{decimals}f}".replace("-", "−") if np.isfinite(value) else "–"

@@ -1,0 +1,84 @@
+"""The run folder: pieces appear whole or not at all, and what changed under them is noticed."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from bonelift.errors import InputError
+from bonelift.study.case_records import CaseRecord, changed_file, fingerprint, require_usable
+from bonelift.study.run_folder import written_once
+
+
+def record(case: str, patient: str, ct: str | None = None, failure: str = "", files=None) -> CaseRecord:
+    return CaseRecord(case, patient, "right", files or {}, {"voxels_mm": [0.6, 0.6, 0.6]}, [], ct, failure)
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path):
+    folder = tmp_path / "scores" / "case-1"
+
+    def half_written() -> None:
+        with written_once(folder) as staging:
+            (staging / "half.json").write_text("{")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match=r"No space left on device.*run the same command again"):
+        half_written()
+    assert list((tmp_path / "scores").iterdir()) == []
+
+
+def test_what_another_worker_finished_first_stands(tmp_path):
+    folder = tmp_path / "case-1"
+    with written_once(folder) as staging:
+        (staging / "who").write_text("second")
+        folder.mkdir()
+        (folder / "who").write_text("first")
+    assert (folder / "who").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["case-1"]
+
+
+def test_a_failing_piece_is_not_there(tmp_path):
+    with pytest.raises(ZeroDivisionError), written_once(tmp_path / "case-1"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("series", [True, False])
+def test_content_counts_not_the_time(tmp_path: Path, series):
+    """A file, or a DICOM series as a folder of files."""
+    path = tmp_path / "ct"
+    inner = path / "slice-2.dcm" if series else path
+    if series:
+        path.mkdir()
+        (path / "slice-1.dcm").write_bytes(b"one")
+    inner.write_bytes(b"two")
+    held = record("c", "p", files={"ct": fingerprint(path)})
+    inner.write_bytes(b"two")
+    assert changed_file(tmp_path, held) == ""
+    inner.write_bytes(b"owt")
+    assert changed_file(tmp_path, held) == "ct"
+    inner.unlink()
+    assert changed_file(tmp_path, held) == "ct"
+
+
+def test_a_missing_file_that_comes_back_is_a_change(tmp_path):
+    held = record("c", "p", files={"ct": fingerprint(tmp_path / "ct")})
+    assert changed_file(tmp_path, held) == ""
+    (tmp_path / "ct").write_bytes(b"here")
+    assert changed_file(tmp_path, held) == "ct"
+
+
+def test_one_ct_under_two_patients_is_refused():
+    records = [record("c1", "p1", "same"), record("c2", "p2", "same")]
+    with pytest.raises(InputError, match="the same CT stands under patients p1, p2"):
+        require_usable(records, allow_failed=True)
+    require_usable([record("c1", "p1", "same"), record("c2", "p1", "same")], allow_failed=False)
+
+
+def test_failed_cases_stop_a_run_unless_allowed():
+    records = [record("c1", "p1", "one"), record("c2", "p2", None, "landmarks lack 'sigmoid_notch_volar'")]
+    with pytest.raises(InputError, match=r"1 of 2 cases cannot be used, first case c2: landmarks lack"):
+        require_usable(records, allow_failed=False)
+    require_usable(records, allow_failed=True)

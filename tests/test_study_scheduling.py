@@ -1,0 +1,80 @@
+"""Pieces run here, in processes and on a Dask cluster; a worker that is lost in the middle costs nothing but time."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bonelift.errors import InputError
+from bonelift.study.scheduling import Piece, runner
+
+distributed = pytest.importorskip("distributed")
+
+
+def upper(folder: Path, name: str) -> str:
+    """Notes each attempt; "lost" takes its first worker with it, "wrong" is a user's mistake."""
+    attempts = folder / name
+    with attempts.open("a") as file:
+        file.write("x")
+    if name == "lost" and len(attempts.read_text()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "wrong":
+        raise InputError("case wrong: labels hold 7; expected 1 and 2")
+    return name.upper()
+
+
+def pieces(folder: Path, *names: str) -> list[Piece]:
+    return [Piece(name, upper, (folder, name)) for name in names]
+
+
+def collected(run, wanted) -> dict[str, str]:
+    results: dict[str, str] = {}
+    run(wanted, results.__setitem__)
+    return results
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as started:
+        yield started
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pieces_run_on_this_machine(tmp_path, workers):
+    with runner(workers=workers) as run:
+        assert collected(run, pieces(tmp_path, "one", "two", "three")) == {"one": "ONE", "two": "TWO", "three": "THREE"}
+
+
+def test_a_users_mistake_ends_the_pieces(tmp_path):
+    with runner() as run, pytest.raises(InputError, match="labels hold 7"):
+        run(pieces(tmp_path, "wrong", "after"), lambda *_: None)
+    assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.filterwarnings("default")  # Dask's own, of a worker that died
+def test_a_lost_worker_is_survived(tmp_path, cluster):
+    names = ["a", "b", "lost", "c", "d"]
+    with runner(cluster.scheduler_address) as run:
+        assert collected(run, pieces(tmp_path, *names)) == {name: name.upper() for name in names}
+    assert (tmp_path / "lost").read_text() == "xx"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_users_mistake_on_a_worker_is_raised_here_once(tmp_path, cluster):
+    with runner(cluster.scheduler_address) as run, pytest.raises(InputError, match="labels hold 7"):
+        run(pieces(tmp_path, "wrong"), lambda *_: None)
+    assert (tmp_path / "wrong").read_text() == "x"
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_address_where_nothing_answers_is_a_wrong_call():
+    with (
+        pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler answers"),
+        runner("tcp://127.0.0.1:9"),
+    ):
+        pass
