@@ -55,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=["shape", "tl"],
-        help="shape: shape regressor; tl: the paper's network (default)",
+        help="shape: shape regressor (default where the model has one); tl: the paper's network",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a warning is raised")

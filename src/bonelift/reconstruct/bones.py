@@ -54,12 +54,13 @@ def predict(
     method: Method | None = None,
     films: Sequence[NDArray[np.floating]] | None = None,
 ) -> Bones:
-    """Bones from the bone-only images of one wrist. method: None takes the TL-embedding network, whose figures are in
-    docs/results/holdout.md.
+    """Bones from the bone-only images of one wrist.
 
+    method: None takes S where the model has one, which beats the TL-embedding network (docs/results/holdout.md).
+    films: what the images were translated from (``Film.pixels``), which S may read beside them; None for DRRs of a CT.
     Raises InputError where S is asked of a model that has none.
     """
-    chosen: Method = method or "tl"
+    chosen: Method = method or ("shape" if bundle.shape else "tl")
     return _from_shape(drrs, views, bundle, films) if chosen == "shape" else _from_latents(drrs, views, bundle)
 
 
