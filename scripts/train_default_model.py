@@ -229,7 +229,8 @@ def write_bundle(work: Path, preset: Preset, name: str, out: Path) -> dict[str, 
     A network that was not trained in ``work`` is taken over from the packaged model, with what its metadata says.
     """
     bundle = load_bundle()
-    metadata = {**bundle.metadata, "training": [*bundle.metadata.get("training", []), *read_stages(work)]}
+    known = bundle.metadata.get("training", [])
+    metadata = {**bundle.metadata, "training": [*known, *(stage for stage in read_stages(work) if stage not in known)]}
     if (work / "finetune").is_dir():
         networks = loaded_tl(work, preset, "finetune", "finetune")
         metadata["latent"] = code_spread(networks.predictor, load_samples(work / "samples", FilmSamples))
