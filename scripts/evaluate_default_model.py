@@ -94,8 +94,8 @@ Input *CT-DRR*: the DRR of the virtual CT, cut along the true landmarks with the
 *As predicted*: in the radius frame, nothing moved. *Rigid*: after rigid alignment of the bone by itself; never a scale.
 No skill: the mean of {len(MEAN_SEEDS)} training wrists, as *mean bone* (corresponding points, laid on each other) and
 as *mean field* (half level of the mean labels). *Skill* is 1 - ASD / ASD of the better of the two, by the
-surface-to-surface ASD. *TL-embedding*: what `reconstruct` gives. *Shape regressor*: on the same images
-(`--method shape`). *Grid floor*: the true labels on the TL network's 1.25 mm grid. Surfaces are compared for
+surface-to-surface ASD. *Shape regressor*: what `reconstruct` gives. *TL-embedding*: on the same images
+(`--method tl`). *Grid floor*: the true labels on the TL network's 1.25 mm grid. Surfaces are compared for
 z >= -40 mm; the paper's ASD is between points at most 0.625 mm apart. Mean +- SD over patients.
 
 {table(summary(rows))}
