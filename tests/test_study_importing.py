@@ -18,6 +18,7 @@ from bonelift.images import LabelMap, read_labels, read_landmarks, read_volume
 from bonelift.images.nifti_files import write_labels_nifti
 from bonelift.images.raster import write_png
 from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.networks.bundle import load_bundle
 from bonelift.study.folder import Study, read_study, write_study
 from bonelift.study.training_run import read_study_case
 from bonelift.training.study_samples import film_sample
@@ -103,7 +104,7 @@ def test_imported_cases_return_to_the_true_radius_frame(study_folder, wrists):
 
 
 def test_an_imported_study_is_sound_and_trains(study_folder, tmp_path, capsys):
-    """Check finds nothing wrong; then one network is trained on it, the first wrist standing for a third patient."""
+    """Check finds nothing wrong; then every network is trained on it, the first wrist standing for a third patient."""
     folder = tmp_path / "study"
     shutil.copytree(study_folder, folder)
     assert main(["check", str(folder), "--json"]) == 0
@@ -114,8 +115,11 @@ def test_an_imported_study_is_sound_and_trains(study_folder, tmp_path, capsys):
     third = replace(study.cases[0], case="w03", patient="p03")
     write_study(folder, Study((*study.cases, third), study.origin))
     run = tmp_path / "run"
-    assert main(["train", "locator", str(folder), "--preset", "smoke", "--run", str(run), "--json"]) == 0
-    assert {"origin_mm", "presence_right"} <= json.loads(capsys.readouterr().out).keys()
+    expected = {"locator": "origin_mm", "pix2pix": "drr_mae_in_bone", "tl": "drr_dice_radius"}
+    for network, scalar in expected.items():
+        assert main(["train", network, str(folder), "--preset", "smoke", "--run", str(run), "--json"]) == 0
+        assert scalar in json.loads(capsys.readouterr().out)
+    assert load_bundle(run / "model").metadata["preset"] == "smoke"
 
 
 def test_films_keep_geometry_and_grey_levels(study_folder, wrists):
