@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import datetime
+import json
 import platform
 import subprocess
 import time
@@ -44,15 +45,29 @@ LANDMARKS = ("radial_styloid_tip", "sigmoid_notch_volar", "sigmoid_notch_dorsal"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=36)
-    count = parser.parse_args().patients
-    started = time.time()
-    rows = [row for n in tqdm(range(count)) for row in measured(FIRST_SEED + n, "left" if n % 2 else "right")]
+    parser.add_argument(
+        "--partial", type=Path, default=Path("normalisation-partial.jsonl"), help="rows so far; resumes"
+    )
+    options = parser.parse_args()
+    lines = options.partial.read_text(encoding="utf-8").splitlines() if options.partial.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    done = {row["seed"] for row in rows}
+    for n in tqdm(range(options.patients)):
+        if FIRST_SEED + n not in done:
+            start = time.time()
+            new = measured(FIRST_SEED + n, "left" if n % 2 else "right")
+            new = [row | {"wall_s": round((time.time() - start) / len(new), 2)} for row in new]
+            with options.partial.open("a", encoding="utf-8") as stream:
+                stream.writelines(json.dumps(row) + "\n" for row in new)
+            rows += new
+    rows.sort(key=lambda row: row["seed"])
     path = OUT / "normalisation.csv"
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    (OUT / "normalisation.md").write_text(page(rows, count, time.time() - started), encoding="utf-8")
+    seconds = sum(row["wall_s"] for row in rows)
+    (OUT / "normalisation.md").write_text(page(rows, options.patients, seconds), encoding="utf-8")
     print(path)
 
 

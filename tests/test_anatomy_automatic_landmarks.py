@@ -16,6 +16,8 @@ from bonelift.cli import main
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, rotation_angle
 from bonelift.images import LAPTOP_GRID, Side, read_labels, read_volume
+from bonelift.study.folder import Study, write_study
+from bonelift.study.virtual_cohort import CohortSettings, plan_cohort, read_case, write_case
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 
@@ -79,7 +81,10 @@ def test_landmarks_under_the_names_people_give_them() -> None:
 
 def test_normalize_writes_the_radius_frame(tmp_path, capsys) -> None:
     study, out = tmp_path / "study", tmp_path / "normalised"
-    assert main(["simulate", "--patients", "2", "--seed", "23", "--out", str(study), "--quiet"]) == 0
+    settings = CohortSettings(2, 23)
+    study.mkdir()
+    name = write_case(study, settings, plan_cohort(settings)[1])
+    write_study(study, Study((read_case(study / name),), "test"))
     assert main(["normalize", str(study), "--case", "case-0002", "--out", str(out), "--json"]) == 0
     frame = json.loads(capsys.readouterr().out)["frames"]["case-0002"]
     truth = json.loads((study / "case-0002" / "truth.json").read_text())
