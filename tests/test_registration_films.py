@@ -20,7 +20,7 @@ from bonelift.registration.features import ResidualSimilarity, channels, channel
 from bonelift.registration.film_views import FilmView, away_from_cuts, bone_alone, bone_shadow, dilated
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
 from bonelift.registration.pose import PoseResult
-from bonelift.registration.starts import start_from_outline, start_from_points
+from bonelift.registration.starts import laid_on_outlines, start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
 from bonelift.study.registration_trials import draw_start, mirrored
 from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
@@ -63,6 +63,13 @@ def errors(found: Float, true: Float, bone: CtBone) -> tuple[float, float, float
     return float(np.rad2deg(np.linalg.norm(step[:3]))), float(np.linalg.norm(step[3:5])), float(abs(step[5]))
 
 
+def cameras_from_two_sides(bone: CtBone, pose: Float) -> list[XrayCamera]:
+    """One from in front, one turned by 90 degrees about the bone's centre."""
+    centre = pose[:3, :3] @ bone.fine.centre_mm + pose[:3, 3]
+    orbit = translation(centre) @ rotation_about_axis([0, 1, 0], np.pi / 2) @ translation(-centre)
+    return [film_camera(), replace(film_camera(), camera_from_world=orbit)]
+
+
 def found_by(bone: CtBone, views: list[FilmView], start: Float) -> FilmPose:
     return register_to_films(bone, views, start, SETTINGS)
 
@@ -98,11 +105,9 @@ def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
 
 
 def test_two_views_settle_depth(bones, true_pose):
-    bone, camera = bones["both"], film_camera()
-    centre = true_pose[:3, :3] @ bone.fine.centre_mm + true_pose[:3, 3]
-    orbit = translation(centre) @ rotation_about_axis([0, 1, 0], np.pi / 2) @ translation(-centre)
-    side = replace(camera, camera_from_world=orbit)
-    views = [film(bone, true_pose, each, seed=seed) for seed, each in enumerate((camera, side))]
+    bone = bones["both"]
+    cameras = cameras_from_two_sides(bone, true_pose)
+    views = [film(bone, true_pose, each, seed=seed) for seed, each in enumerate(cameras)]
     found = found_by(bone, views, moved(bone, true_pose, OFFSET))
     _, in_plane_mm, depth_mm = errors(found.pose.world_from_bone, true_pose, bone)
     assert in_plane_mm < 0.25
@@ -110,14 +115,28 @@ def test_two_views_settle_depth(bones, true_pose):
     assert found.pose.slack[5] < 1.0
 
 
+def test_a_start_far_off_in_depth_comes_back_from_two_views(bones, true_pose):
+    bone, cameras = bones["both"], cameras_from_two_sides(bones["both"], true_pose)
+    views = [film(bone, true_pose, each, seed=seed) for seed, each in enumerate(cameras)]
+    start = moved(bone, true_pose, [*OFFSET[:5], 60.0])
+    laid = laid_on_outlines(bone, views, start)
+    _, in_plane_mm, depth_mm = errors(laid, true_pose, bone)
+    # Outlines are laid on each other at 3 mm a pixel, with two pixels for what tilt does to their middles.
+    assert depth_mm < 6.0
+    assert in_plane_mm < 6.0
+    found = found_by(bone, views, start)
+    angle_deg, in_plane_mm, depth_mm = errors(found.pose.world_from_bone, true_pose, bone)
+    assert in_plane_mm < 0.25
+    assert depth_mm < 0.25
+    assert angle_deg < 1.0
+
+
 @pytest.mark.parametrize("axis", [0, 2], ids=["left and right", "front and back"])
 def test_a_mirrored_bone_scores_worse_than_the_true_one(bones, true_pose, axis):
     bone, start = bones["both"], moved(bones["both"], true_pose, [0.03, 0.02, 0.03, 2.0, 1.0, 5.0])
     views = [film(bone, true_pose)]
     if axis == 2:  # front and back look alike from in front, but not from the side
-        centre = true_pose[:3, :3] @ bone.fine.centre_mm + true_pose[:3, 3]
-        orbit = translation(centre) @ rotation_about_axis([0, 1, 0], np.pi / 2) @ translation(-centre)
-        views.append(film(bone, true_pose, replace(film_camera(), camera_from_world=orbit)))
+        views.append(film(bone, true_pose, cameras_from_two_sides(bone, true_pose)[1]))
     normal = pose_chart(film_camera(), true_pose, bone.fine.centre_mm).world_from_view[:3, axis]
     other = mirrored(bone, true_pose[:3, :3].T @ normal)
     true_end, mirror_end = (found_by(each, views, start).pose for each in (bone, other))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from bonelift.errors import InputError
-from bonelift.geometry import XrayCamera
+from bonelift.geometry import XrayCamera, apply_transform, nearest_to_rays, translation
 from bonelift.images import Radiograph
 from bonelift.images.film import film_from_landmarks
 from bonelift.registration.chart import pose_chart
@@ -55,6 +55,26 @@ def start_from_outline(
     below = middle + np.array([0.0, SHAFT_LENGTH_MM / pixel_mm])
     straight = start_from_points(upright, middle, below, right_from_ct)
     return laid_on_outline(bone, film, straight, ALL_TURNS_DEG)
+
+
+def laid_on_outlines(bone: CtBone, films: Sequence[FilmView], world_from_start: Float) -> Float:
+    """The start (4, 4) laid on the drawn outline of each film in turn, and its centre, where there are several, then
+    put where the rays meet that go through it so laid: in depth too, and with one say for each film along the bone.
+
+    The cameras share a world. The second round sees the bone at its depth, and so at its size.
+    """
+    drawn = [film for film in films if film.mask is not None]
+    for _ in range(min(len(drawn), 2)):
+        directions = []
+        for film in drawn:
+            world_from_start = laid_on_outline(bone, film, world_from_start)
+            centre = apply_transform(world_from_start, bone.coarse.centre_mm)
+            directions.append(centre - film.camera.source_world)
+        centre = apply_transform(world_from_start, bone.coarse.centre_mm)
+        if len(drawn) > 1:
+            met = nearest_to_rays([film.camera.source_world for film in drawn], directions, centre)
+            world_from_start = translation(met - centre) @ world_from_start
+    return world_from_start
 
 
 def laid_on_outline(
