@@ -20,7 +20,7 @@ from bonelift.registration.features import ResidualSimilarity, channels, channel
 from bonelift.registration.film_views import FilmView, away_from_cuts, bone_alone, bone_shadow, dilated
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
 from bonelift.registration.pose import PoseResult
-from bonelift.registration.starts import laid_on_outlines, start_from_outline, start_from_points
+from bonelift.registration.starts import ShaftPoints, laid_on_outlines, start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
 from bonelift.study.registration_trials import draw_start, mirrored
 from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
@@ -185,7 +185,7 @@ def test_two_points_give_the_pose_of_a_wrist_straight_in_the_beam(true_pose):
     camera = film_camera()
     points = np.array([[0.0, 0, 0], [0, 0, -40.0]]) @ true_pose[:3, :3].T + true_pose[:3, 3]
     origin_px, shaft_px = camera.project(points)
-    start = start_from_points(toy_film(true_pose), origin_px, shaft_px, np.eye(4))
+    start = start_from_points(toy_film(true_pose), ShaftPoints(origin_px, shaft_px), np.eye(4))
     # The nominal pose is this pose, and the points lie where it puts them.
     assert np.allclose(camera.project(start[:3, 3]), camera.project(true_pose[:3, 3]), atol=0.1)
     assert np.allclose(start[:3, :3], true_pose[:3, :3], atol=0.01)
@@ -347,7 +347,7 @@ def test_chart_and_mirror_agree_on_the_plane(bones, true_pose):
 )
 def test_the_verdict_names_what_speaks_against_a_pose(change, said):
     slack = (0.03, 0.03, 0.01, 0.3, 0.3, 10.0)
-    good = PoseResult(np.eye(4), 0.82, (0.82,), 4, 4, (0.0,) * 6, slack, (0.5,) * 6, 0.93, 600, True, "")
+    good = PoseResult(np.eye(4), 0.82, (0.82,), 4, 4, (0.0,) * 6, slack, 0.03, (0.5,) * 6, 0.93, 600, True, "")
     assert judge(FilmPose(good, 0.97)).ok
     verdict = judge(FilmPose(replace(good, **change), 0.97))
     assert not verdict.ok

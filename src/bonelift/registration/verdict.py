@@ -43,6 +43,7 @@ def record_of(found: FilmPose) -> dict[str, float]:
         "spread_deg": float(np.rad2deg(np.linalg.norm(spread[:3]))),
         "spread_mm": float(np.linalg.norm(spread[3:5])),
         "slack_deg": float(np.rad2deg(slack[:3].max())),
+        "slack_turn_deg": float(np.rad2deg(pose.turn_slack)),
         "slack_mm": float(slack[3:5].max()),
         "slack_depth_mm": float(slack[5]),
         "prior_sigmas": float(np.abs(pose.prior_sigmas).max()),

@@ -26,7 +26,7 @@ Float = NDArray[np.float64]
 
 _NAMES = {"radius": RADIUS, "ulna": ULNA}
 NUMBERS = (
-    "trust", "similarity", "overlap", "agreeing", "spread_deg", "spread_mm", "slack_deg", "slack_mm",
+    "trust", "similarity", "overlap", "agreeing", "spread_deg", "spread_mm", "slack_deg", "slack_turn_deg", "slack_mm",
     "slack_depth_mm", "prior_sigmas", "seen", "evaluations",
 )  # fmt: skip
 
