@@ -32,8 +32,7 @@ def lateral(from_ulnar: bool) -> tuple[FilmInput, Float]:
     return FilmInput("lateral", radiograph, mask), pose
 
 
-@pytest.mark.parametrize("from_ulnar", [False, True], ids=["from the radial side", "from the ulnar side"])
-@pytest.mark.parametrize("kind", ["outline", "landmarks"])
+@pytest.mark.parametrize(("kind", "from_ulnar"), [("outline", False), ("outline", True), ("landmarks", True)])
 def test_a_lateral_is_registered_from_an_automatic_start(kind: StartKind, from_ulnar: bool):
     film, pose = lateral(from_ulnar)
     if kind == "landmarks":
