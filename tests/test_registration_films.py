@@ -343,6 +343,7 @@ def test_chart_and_mirror_agree_on_the_plane(bones, true_pose):
         ({"similarity": 0.68, "agreeing_starts": 1}, "1 of 4 starts"),
         ({"slack": (0.25, 0.05, 0.02, 0.3, 0.3, 10.0)}, "can turn by 14.3 degrees"),
         ({"seen": 0.3}, "30% of the bone"),
+        ({"turn_slack": 0.06}, "own axis is known to 2.9 degrees only"),
     ],
 )
 def test_the_verdict_names_what_speaks_against_a_pose(change, said):
