@@ -38,7 +38,9 @@ def test_the_summary_counts_what_the_bars_are_about():
     assert told["record_trials"] == 5
     assert told["trusted_but_bad"] == 2
     assert told["good_but_not_trusted"] == 0
-    undecided = summary([*rows, row(good=0, bones="ulna", slack_turn_deg="3.5"), row(slack_turn_deg="3.5")])
+    undecided = summary(
+        [*rows, row(good=0, bones="ulna", slack_turn_deg="3.5"), row(bones="radius", slack_turn_deg="3.5")]
+    )
     assert undecided["trusted_but_bad"] == 2
     assert (undecided["turn_undecided"], undecided["turn_undecided_and_bad"]) == (2, 1)
     assert trust_of(rows[0]) > 0.5 > trust_of(row(similarity=0.2))

@@ -59,7 +59,7 @@ def kind_of(row: Row) -> Kind:
 
 def _slack_turn_deg(row: Row) -> float:
     """Rows measured before this was recorded hold the largest slack about any axis, which stands in for it."""
-    return float(row.get("slack_turn_deg") or row["slack_deg"])
+    return float("nan") if row["bones"] == "both" else float(row.get("slack_turn_deg") or row["slack_deg"])
 
 
 def record_auc(rows: Sequence[Row]) -> float:

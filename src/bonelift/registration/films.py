@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
-from bonelift.registration.ct_bone import CtBone
+from bonelift.registration.ct_bone import CtBone, Part
 from bonelift.registration.film_views import (
     FilmView,
     away_from_cuts,
@@ -96,10 +96,11 @@ RELATIVE = FilmSettings(
 @dataclass(frozen=True)
 class FilmPose:
     """pose: where the bone lies, and the record. overlap: Dice of its shadow and the drawn mask, least of the views;
-    NaN where none was drawn."""
+    NaN where none was drawn. part: which bone."""
 
     pose: PoseResult
     overlap: float
+    part: Part = "both"
 
 
 def register_to_films(
@@ -130,7 +131,7 @@ def register_to_films(
         lambda pose: _stage(bone, films, pose, settings, settings.level_mm[2], others),
     )
     found = solve(stages, chart, settings.pose, seed)
-    return FilmPose(found, _overlap(bone, films, found.world_from_bone, settings))
+    return FilmPose(found, _overlap(bone, films, found.world_from_bone, settings), bone.part)
 
 
 def _factor(film: FilmView, level_mm: float) -> int:

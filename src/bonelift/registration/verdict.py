@@ -50,7 +50,8 @@ class Verdict:
 
 
 def record_of(found: FilmPose) -> dict[str, float]:
-    """The convergence record as numbers by name: degrees, mm, shares in [0, 1]; NaN where undefined."""
+    """The convergence record as numbers by name: degrees, mm, shares in [0, 1]; NaN where undefined, as the turn about
+    its own axis is of two bones side by side."""
     pose = found.pose
     spread, slack = np.array(pose.spread), np.array(pose.slack)
     return {
@@ -60,7 +61,7 @@ def record_of(found: FilmPose) -> dict[str, float]:
         "spread_deg": float(np.rad2deg(np.linalg.norm(spread[:3]))),
         "spread_mm": float(np.linalg.norm(spread[3:5])),
         "slack_deg": float(np.rad2deg(slack[:3].max())),
-        "slack_turn_deg": float(np.rad2deg(pose.turn_slack)),
+        "slack_turn_deg": math.nan if found.part == "both" else float(np.rad2deg(pose.turn_slack)),
         "slack_mm": float(slack[3:5].max()),
         "slack_depth_mm": float(slack[5]),
         "prior_sigmas": float(np.abs(pose.prior_sigmas).max()),
@@ -72,12 +73,13 @@ def record_of(found: FilmPose) -> dict[str, float]:
 def trust_from(similarity: float, agreeing: float, slack_deg: float, slack_turn_deg: float) -> float:
     """How likely the pose is good, in [0, 1], from four numbers of :func:`record_of`."""
     logit = _CONSTANT + _SIMILARITY * similarity + _AGREEING * agreeing + _SLACK_DEG * slack_deg
-    turn_sigmas = _TURN_WANTED_DEG / max(turn_error_deg(slack_turn_deg), 1e-6)
-    return float(1 / (1 + np.exp(-logit))) * math.erf(turn_sigmas / math.sqrt(2))
+    trust = float(1 / (1 + np.exp(-logit)))
+    turn_deg = turn_error_deg(slack_turn_deg)
+    return trust * math.erf(_TURN_WANTED_DEG / (turn_deg * math.sqrt(2))) if turn_deg > 0 else trust
 
 
 def turn_error_deg(slack_turn_deg: float) -> float:
-    """SD of the turn about the bone's own axis."""
+    """SD of the turn about the bone's own axis; NaN for two bones as one."""
     return _TURN_ERROR_OF_SLACK * slack_turn_deg
 
 
