@@ -8,8 +8,9 @@ other patients: docs/results/registration/registration.md.
 
 A bone that is nearly round, the ulna, can turn about its own axis and look the same: in one view the best match itself
 is then off by some degrees, from whatever start (from the truth, too). In 14 registrations of ulnas of 8 patients of
-that cohort in one view, the angle was off by 0.42 (RMS; 0.05 to 0.93) of the slack of the turn. So the turn is known
-to that, which is part of the trust; and where it may be off by more than 2 degrees, the verdict says so.
+that cohort in one view, the angle was off by 0.42 (RMS; 0.05 to 0.93) of the slack of the turn (one that failed
+otherwise left out). So the turn is known to that, which is part of the trust; and where it may be off by more than 2
+degrees, the verdict says so.
 """
 
 from __future__ import annotations
