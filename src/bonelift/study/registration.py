@@ -144,7 +144,9 @@ def _register_group(
     if len(films) > 1 and all(np.allclose(c.camera_from_world, cameras[0].camera_from_world) for c in cameras[1:]):
         raise InputError("the cameras stand in one place, so they share no world; register the films one by one")
 
-    def find(part: Part, world_from_start: Float, settings: FilmSettings, others: Sequence[tuple[CtBone, Float]] = ()):
+    def find(
+        part: Part, world_from_start: Float, settings: FilmSettings, others: Sequence[tuple[CtBone, Float]] = ()
+    ) -> FilmPose:
         bone = bones[part]
         views = [_view(film, camera, part, bone, world_from_start) for film, camera in zip(films, cameras, strict=True)]
         return register_to_films(bone, views, world_from_start, settings, others, options.seed)
