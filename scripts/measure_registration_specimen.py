@@ -68,7 +68,7 @@ def ray_gaps_mm(points: Float, cameras: list[XrayCamera], poses: list[Float]) ->
     """(N,) distances between the two rays on which two cameras, each with its own pose of the bone, see its points."""
     sources = [camera.source_world for camera in cameras]
     rays = [apply_transform(pose, points) - source for pose, source in zip(poses, sources, strict=True)]
-    across = np.cross(*rays)
+    across = np.cross(rays[0], rays[1])
     return np.abs((across / np.linalg.norm(across, axis=1, keepdims=True)) @ (sources[1] - sources[0]))
 
 

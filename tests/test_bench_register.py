@@ -66,7 +66,9 @@ def test_an_interrupted_bench_goes_on_after_the_last_patient(tmp_path, monkeypat
         asked.append(patient)
         if asked == ["c1", "c2"]:
             raise KeyboardInterrupt
-        return [row(case=patient, **{k: str(v) for k, v in register.columns_of(trial).items()}) for trial in trials]
+        return [
+            row() | {"case": patient} | {k: str(v) for k, v in register.columns_of(trial).items()} for trial in trials
+        ]
 
     monkeypatch.setattr(register, "read_trial_patient", lambda folder, case, seed: case.case)
     monkeypatch.setattr(register, "run_patient", one_patient)
