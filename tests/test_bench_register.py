@@ -38,6 +38,11 @@ def test_the_summary_counts_what_the_bars_are_about():
     assert told["record_trials"] == 5
     assert told["trusted_but_bad"] == 2
     assert told["good_but_not_trusted"] == 0
+    undecided = summary(
+        [*rows, row(good=0, bones="ulna", slack_turn_deg="3.5"), row(bones="radius", slack_turn_deg="3.5")]
+    )
+    assert undecided["trusted_but_bad"] == 2
+    assert (undecided["turn_undecided"], undecided["turn_undecided_and_bad"]) == (2, 1)
     assert trust_of(rows[0]) > 0.5 > trust_of(row(similarity=0.2))
 
 
@@ -61,7 +66,9 @@ def test_an_interrupted_bench_goes_on_after_the_last_patient(tmp_path, monkeypat
         asked.append(patient)
         if asked == ["c1", "c2"]:
             raise KeyboardInterrupt
-        return [row(case=patient, group=trial.group) for trial in trials]
+        return [
+            row() | {"case": patient} | {k: str(v) for k, v in register.columns_of(trial).items()} for trial in trials
+        ]
 
     monkeypatch.setattr(register, "read_trial_patient", lambda folder, case, seed: case.case)
     monkeypatch.setattr(register, "run_patient", one_patient)
@@ -71,6 +78,11 @@ def test_an_interrupted_bench_goes_on_after_the_last_patient(tmp_path, monkeypat
     assert asked == ["c1", "c2", "c2"]
     assert [r["case"] for r in rows] == ["c1"] * 6 + ["c2"] * 6
     assert rows == read_rows(out / "registration.csv")
+    table = out / "registration.csv"
+    kept = [line for line in table.read_text().splitlines(True) if ",ulna," not in line]
+    table.write_text("".join(kept))
+    assert len(run_register_bench(study, out, ["near"])) == 12  # what was taken out is measured again
+    assert asked == ["c1", "c2", "c2", "c1", "c2"]
     assert main(["bench", "register", str(study), "--out", str(out), "--groups", "near", "--quiet"]) == 0
-    assert "100 % of 12" in (out / "registration.md").read_text()
+    assert "100 % of 6" in (out / "registration.md").read_text()
     assert main(["bench", "register", str(study), "--out", str(out), "--seed", "2"]) == 2  # begun with another seed

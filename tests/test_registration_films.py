@@ -20,7 +20,7 @@ from bonelift.registration.features import ResidualSimilarity, channels, channel
 from bonelift.registration.film_views import FilmView, away_from_cuts, bone_alone, bone_shadow, dilated
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
 from bonelift.registration.pose import PoseResult
-from bonelift.registration.starts import start_from_outline, start_from_points
+from bonelift.registration.starts import ShaftPoints, laid_on_outlines, start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
 from bonelift.study.registration_trials import draw_start, mirrored
 from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
@@ -63,6 +63,13 @@ def errors(found: Float, true: Float, bone: CtBone) -> tuple[float, float, float
     return float(np.rad2deg(np.linalg.norm(step[:3]))), float(np.linalg.norm(step[3:5])), float(abs(step[5]))
 
 
+def cameras_from_two_sides(bone: CtBone, pose: Float) -> list[XrayCamera]:
+    """One from in front, one turned by 90 degrees about the bone's centre."""
+    centre = pose[:3, :3] @ bone.fine.centre_mm + pose[:3, 3]
+    orbit = translation(centre) @ rotation_about_axis([0, 1, 0], np.pi / 2) @ translation(-centre)
+    return [film_camera(), replace(film_camera(), camera_from_world=orbit)]
+
+
 def found_by(bone: CtBone, views: list[FilmView], start: Float) -> FilmPose:
     return register_to_films(bone, views, start, SETTINGS)
 
@@ -79,7 +86,8 @@ def test_the_pose_is_recovered_beneath_soft_tissue(bones, true_pose, part: Part)
     assert in_plane_mm < 0.25
     assert angle_deg < 2.0
     assert found.overlap > 0.9
-    assert judge(found).ok, judge(found).reason
+    # The toy's turn about its axis shows at 0.5 mm a pixel only roughly; a wrist's radius is less round.
+    assert judge(found).kind != "failed", judge(found).reason
 
 
 def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
@@ -98,11 +106,9 @@ def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
 
 
 def test_two_views_settle_depth(bones, true_pose):
-    bone, camera = bones["both"], film_camera()
-    centre = true_pose[:3, :3] @ bone.fine.centre_mm + true_pose[:3, 3]
-    orbit = translation(centre) @ rotation_about_axis([0, 1, 0], np.pi / 2) @ translation(-centre)
-    side = replace(camera, camera_from_world=orbit)
-    views = [film(bone, true_pose, each, seed=seed) for seed, each in enumerate((camera, side))]
+    bone = bones["both"]
+    cameras = cameras_from_two_sides(bone, true_pose)
+    views = [film(bone, true_pose, each, seed=seed) for seed, each in enumerate(cameras)]
     found = found_by(bone, views, moved(bone, true_pose, OFFSET))
     _, in_plane_mm, depth_mm = errors(found.pose.world_from_bone, true_pose, bone)
     assert in_plane_mm < 0.25
@@ -110,14 +116,28 @@ def test_two_views_settle_depth(bones, true_pose):
     assert found.pose.slack[5] < 1.0
 
 
+def test_a_start_far_off_in_depth_comes_back_from_two_views(bones, true_pose):
+    bone, cameras = bones["both"], cameras_from_two_sides(bones["both"], true_pose)
+    views = [film(bone, true_pose, each, seed=seed) for seed, each in enumerate(cameras)]
+    start = moved(bone, true_pose, [*OFFSET[:5], 60.0])
+    laid = laid_on_outlines(bone, views, start)
+    _, in_plane_mm, depth_mm = errors(laid, true_pose, bone)
+    # Outlines are laid on each other at 3 mm a pixel, with two pixels for what tilt does to their middles.
+    assert depth_mm < 6.0
+    assert in_plane_mm < 6.0
+    found = found_by(bone, views, start)
+    angle_deg, in_plane_mm, depth_mm = errors(found.pose.world_from_bone, true_pose, bone)
+    assert in_plane_mm < 0.25
+    assert depth_mm < 0.25
+    assert angle_deg < 1.0
+
+
 @pytest.mark.parametrize("axis", [0, 2], ids=["left and right", "front and back"])
 def test_a_mirrored_bone_scores_worse_than_the_true_one(bones, true_pose, axis):
     bone, start = bones["both"], moved(bones["both"], true_pose, [0.03, 0.02, 0.03, 2.0, 1.0, 5.0])
     views = [film(bone, true_pose)]
     if axis == 2:  # front and back look alike from in front, but not from the side
-        centre = true_pose[:3, :3] @ bone.fine.centre_mm + true_pose[:3, 3]
-        orbit = translation(centre) @ rotation_about_axis([0, 1, 0], np.pi / 2) @ translation(-centre)
-        views.append(film(bone, true_pose, replace(film_camera(), camera_from_world=orbit)))
+        views.append(film(bone, true_pose, cameras_from_two_sides(bone, true_pose)[1]))
     normal = pose_chart(film_camera(), true_pose, bone.fine.centre_mm).world_from_view[:3, axis]
     other = mirrored(bone, true_pose[:3, :3].T @ normal)
     true_end, mirror_end = (found_by(each, views, start).pose for each in (bone, other))
@@ -166,7 +186,7 @@ def test_two_points_give_the_pose_of_a_wrist_straight_in_the_beam(true_pose):
     camera = film_camera()
     points = np.array([[0.0, 0, 0], [0, 0, -40.0]]) @ true_pose[:3, :3].T + true_pose[:3, 3]
     origin_px, shaft_px = camera.project(points)
-    start = start_from_points(toy_film(true_pose), origin_px, shaft_px, np.eye(4))
+    start = start_from_points(toy_film(true_pose), ShaftPoints(origin_px, shaft_px), np.eye(4))
     # The nominal pose is this pose, and the points lie where it puts them.
     assert np.allclose(camera.project(start[:3, 3]), camera.project(true_pose[:3, 3]), atol=0.1)
     assert np.allclose(start[:3, :3], true_pose[:3, :3], atol=0.01)
@@ -324,12 +344,13 @@ def test_chart_and_mirror_agree_on_the_plane(bones, true_pose):
         ({"similarity": 0.68, "agreeing_starts": 1}, "1 of 4 starts"),
         ({"slack": (0.25, 0.05, 0.02, 0.3, 0.3, 10.0)}, "can turn by 14.3 degrees"),
         ({"seen": 0.3}, "30% of the bone"),
+        ({"turn_slack": 0.06}, "own axis is known to 2.9 degrees only"),
     ],
 )
 def test_the_verdict_names_what_speaks_against_a_pose(change, said):
     slack = (0.03, 0.03, 0.01, 0.3, 0.3, 10.0)
-    good = PoseResult(np.eye(4), 0.82, (0.82,), 4, 4, (0.0,) * 6, slack, (0.5,) * 6, 0.93, 600, True, "")
-    assert judge(FilmPose(good, 0.97)).ok
-    verdict = judge(FilmPose(replace(good, **change), 0.97))
+    good = PoseResult(np.eye(4), 0.82, (0.82,), 4, 4, (0.0,) * 6, slack, 0.03, (0.5,) * 6, 0.93, 600, True, "")
+    assert judge(FilmPose(good, 0.97, "radius")).ok
+    verdict = judge(FilmPose(replace(good, **change), 0.97, "radius"))
     assert not verdict.ok
     assert said in verdict.reason

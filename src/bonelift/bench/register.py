@@ -76,6 +76,17 @@ TRIALS: dict[str, list[Trial]] = {
 }
 
 
+def columns_of(trial: Trial) -> dict[str, str | int]:
+    """What the table says of a trial, and tells it from the others by."""
+    return {
+        "group": trial.group, "bones": trial.part, "views": "+".join(trial.views), "similarity_kind": trial.similarity,
+        "masks": int(trial.masks), "mirror": trial.mirror, "reach_deg": int(trial.reach[0]),
+    }  # fmt: skip
+
+
+_OF_TRIAL = tuple(columns_of(TRIALS["near"][0]))
+
+
 def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[dict[str, Any]]:
     """A row of plain columns for each trial."""
     rows = []
@@ -89,9 +100,7 @@ def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[d
             patient, trial.part, trial.views, offset, settings, trial.masks, trial.mirror, seed=seed
         )
         row: dict[str, Any] = {
-            "case": patient.case, "group": trial.group, "bones": trial.part, "views": "+".join(trial.views),
-            "similarity_kind": trial.similarity,
-            "masks": int(trial.masks), "mirror": trial.mirror, "reach_deg": int(trial.reach[0]),
+            "case": patient.case, **columns_of(trial),
             "start_deg": np.rad2deg(np.linalg.norm(offset[:3])), "start_mm": np.linalg.norm(offset[3:5]),
             "start_depth_mm": abs(offset[5]), "angle_deg": errors.angle_deg, "in_plane_mm": errors.in_plane_mm,
             "depth_mm": errors.depth_mm, "target_mm": errors.target_mm, "good": int(errors.good),
@@ -116,9 +125,10 @@ def run_register_bench(
     study = read_study(study_folder)
     claim_folder(out, SETTINGS_FILE, {"study": study.origin, "seed": seed}, "a bench of registration")
     table = out / TABLE_FILE
-    known = {(row["case"], row["group"]) for row in read_rows(table)}
+    known = {(row["case"], *(row[column] for column in _OF_TRIAL)) for row in read_rows(table)}
     for case in study.cases[:patients]:
-        trials = [trial for group in groups for trial in TRIALS[group] if (case.case, group) not in known]
+        asked = [trial for group in groups for trial in TRIALS[group]]
+        trials = [trial for trial in asked if (case.case, *map(str, columns_of(trial).values())) not in known]
         if trials:
             _append(table, run_patient(read_trial_patient(study_folder, case, seed), trials, seed))
         on_patient(case.case)

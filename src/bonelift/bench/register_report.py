@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.registration.verdict import TRUSTED_ABOVE, trust_from
+from bonelift.registration.verdict import Kind, kind_from, trust_from
 
 Row = Mapping[str, str]
 Float = NDArray[np.float64]
@@ -42,13 +42,24 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
         "median_s": _median(one_view, "wall_s"),
         "record_auc": record_auc(judged),
         "record_trials": len(judged),
-        "trusted_but_bad": sum(trust_of(row) > TRUSTED_ABOVE and row["good"] == "0" for row in judged),
-        "good_but_not_trusted": sum(trust_of(row) <= TRUSTED_ABOVE and row["good"] == "1" for row in judged),
+        "trusted_but_bad": sum(kind_of(row) == "ok" and row["good"] == "0" for row in judged),
+        "good_but_not_trusted": sum(kind_of(row) == "failed" and row["good"] == "1" for row in judged),
+        "turn_undecided": sum(kind_of(row) == "turn undecided" for row in judged),
+        "turn_undecided_and_bad": sum(kind_of(row) == "turn undecided" and row["good"] == "0" for row in judged),
     }
 
 
 def trust_of(row: Row) -> float:
-    return trust_from(float(row["similarity"]), float(row["agreeing"]), float(row["slack_deg"]))
+    return trust_from(float(row["similarity"]), float(row["agreeing"]), float(row["slack_deg"]), _slack_turn_deg(row))
+
+
+def kind_of(row: Row) -> Kind:
+    return kind_from(trust_of(row), _slack_turn_deg(row))
+
+
+def _slack_turn_deg(row: Row) -> float:
+    """Rows measured before this was recorded hold the largest slack about any axis, which stands in for it."""
+    return float("nan") if row["bones"] == "both" else float(row.get("slack_turn_deg") or row["slack_deg"])
 
 
 def record_auc(rows: Sequence[Row]) -> float:
@@ -84,7 +95,8 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         f"| median under 5 s a bone | {told['median_cpu_s']:.1f} s of processor time on one core; "
         f"{told['median_s']:.1f} s on the clock at the load above |",
         f"| the record tells good from bad | area under ROC {told['record_auc']:.2f} of {told['record_trials']}; "
-        f"trusted but bad {told['trusted_but_bad']}, good but not trusted {told['good_but_not_trusted']} |",
+        f"trusted but bad {told['trusted_but_bad']}, good but failed {told['good_but_not_trusted']}; "
+        f"turn undecided {told['turn_undecided']}, of them bad {told['turn_undecided_and_bad']} |",
         "",
         "## Starts nearby",
         "",
@@ -123,7 +135,7 @@ def _section(rows: Sequence[Row], group: str, title: str, text: str, by: str) ->
     ]
     for key in dict.fromkeys((row[by], row["bones"], row["views"]) for row in chosen):
         part = [row for row in chosen if (row[by], row["bones"], row["views"]) == key]
-        trusted = 100 * np.mean([trust_of(row) > TRUSTED_ABOVE for row in part])
+        trusted = 100 * np.mean([kind_of(row) == "ok" for row in part])
         medians = " | ".join(f"{_median(part, column):.2f}" for column in ("angle_deg", "in_plane_mm", "similarity"))
         lines.append(
             f"| {' | '.join(key)} | {len(part)} | {100 * _mean(part, 'good'):.0f} % | {medians} | {trusted:.0f} % |"

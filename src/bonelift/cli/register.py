@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FLAGGED = 3
 EPILOG = """\
 For each radiograph: its pose (camera_from_world, the study's format), the registration-DRR, an overlay to
-check by eye; and records.csv, records.json: one row each, with a verdict (ok or failed) and its reason.
+check by eye; and records.csv, records.json: one row each, with a verdict (ok, turn undecided or failed) and its reason.
 An interrupted run goes on with the same command. A case that is broken fails in the table, the rest finish.
 
   bonelift register study --out registered

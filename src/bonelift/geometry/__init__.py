@@ -2,6 +2,7 @@
 
 from bonelift.geometry.camera import XrayCamera, default_film_camera
 from bonelift.geometry.camera_files import CameraFile, camera_from_file, write_camera_json
+from bonelift.geometry.rays import nearest_to_rays
 from bonelift.geometry.transforms import (
     apply_transform,
     compose,
@@ -24,6 +25,7 @@ __all__ = [
     "default_film_camera",
     "invert_rigid",
     "is_rigid",
+    "nearest_to_rays",
     "rigid_between",
     "rigid_from_vector",
     "rotation_about_axis",

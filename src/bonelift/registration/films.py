@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
-from bonelift.registration.ct_bone import CtBone
+from bonelift.registration.ct_bone import CtBone, Part
 from bonelift.registration.film_views import (
     FilmView,
     away_from_cuts,
@@ -27,7 +27,7 @@ from bonelift.registration.film_views import (
 )
 from bonelift.registration.objective import Objective, objective
 from bonelift.registration.pose import PoseResult, PoseSettings, Stages, solve, start_chart
-from bonelift.registration.starts import laid_on_outline
+from bonelift.registration.starts import laid_on_outlines
 from bonelift.registration.views import FixedView, MovingBone
 
 Float = NDArray[np.float64]
@@ -96,10 +96,11 @@ RELATIVE = FilmSettings(
 @dataclass(frozen=True)
 class FilmPose:
     """pose: where the bone lies, and the record. overlap: Dice of its shadow and the drawn mask, least of the views;
-    NaN where none was drawn."""
+    NaN where none was drawn. part: which bone."""
 
     pose: PoseResult
     overlap: float
+    part: Part = "both"
 
 
 def register_to_films(
@@ -113,14 +114,13 @@ def register_to_films(
     """Find world_from_ct (4, 4) near ``world_from_start``: the CT's world in the world that the cameras share.
 
     others: bones (bone, world_from_ct) that stay where they are and are part of every projection.
-    Where outlines were drawn, the start is first laid on them in the plane of each film.
+    Where outlines were drawn, the start is first laid on them, in the plane of each film and, from several, in depth.
     Errors: InputError without a film, for a start behind the source, or one that puts the bone outside every film.
     """
     settings = settings or FilmSettings()
     if not films:
         raise InputError("registration: no radiograph given; expected at least one")
-    for film in films:
-        world_from_start = laid_on_outline(bone, film, world_from_start)
+    world_from_start = laid_on_outlines(bone, films, world_from_start)
     chart = start_chart(films[0].camera, world_from_start, bone.fine.centre_mm)
     for film in films:
         if film.mask is None and not bone_shadow(bone.coarse, film.camera, world_from_start).any():
@@ -131,7 +131,7 @@ def register_to_films(
         lambda pose: _stage(bone, films, pose, settings, settings.level_mm[2], others),
     )
     found = solve(stages, chart, settings.pose, seed)
-    return FilmPose(found, _overlap(bone, films, found.world_from_bone, settings))
+    return FilmPose(found, _overlap(bone, films, found.world_from_bone, settings), bone.part)
 
 
 def _factor(film: FilmView, level_mm: float) -> int:

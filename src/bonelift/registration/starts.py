@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from bonelift.errors import InputError
-from bonelift.geometry import XrayCamera
+from bonelift.geometry import XrayCamera, apply_transform, nearest_to_rays, translation
 from bonelift.images import Radiograph
 from bonelift.images.film import film_from_landmarks
 from bonelift.registration.chart import pose_chart
@@ -29,23 +29,38 @@ _COVERED = 0.3
 """What a covered part of the drawn outline counts beside the part of the shadow that lies on it."""
 
 
-def start_from_points(radiograph: Radiograph, origin_px: ArrayLike, shaft_px: ArrayLike, right_from_ct: Float) -> Float:
+@dataclass(frozen=True)
+class ShaftPoints:
+    """(column, row) of the origin of the radius frame, and of a point further up the radial shaft. from_ulnar: of a
+    lateral with the source on the ulnar side."""
+
+    origin_px: ArrayLike
+    shaft_px: ArrayLike
+    from_ulnar: bool = False
+
+
+def start_from_points(radiograph: Radiograph, points: ShaftPoints, right_from_ct: Float) -> Float:
     """(4, 4) camera_from_ct of a wrist that lies straight in the beam, with its radius where two points say.
 
-    origin_px, shaft_px: (column, row) of the origin of the radius frame and of a point further up the radial shaft.
     right_from_ct: (4, 4) the CT's world in the radius frame of a right wrist (a mirror for a left one).
     """
-    film = film_from_landmarks(radiograph, origin_px, shaft_px)
+    film = film_from_landmarks(radiograph, points.origin_px, points.shaft_px, points.from_ulnar)
     camera_from_canonical = radiograph.camera.camera_from_world @ film.world_from_canonical
     return camera_from_canonical @ film.nominal_camera_from_radius() @ right_from_ct
 
 
 def start_from_outline(
-    radiograph: Radiograph, mask: NDArray[np.bool_], bone: CtBone, right_from_ct: Float, pixel_mm: float
+    radiograph: Radiograph,
+    mask: NDArray[np.bool_],
+    bone: CtBone,
+    right_from_ct: Float,
+    pixel_mm: float,
+    from_ulnar: bool = False,
 ) -> Float:
     """(4, 4) camera_from_ct of a wrist straight in the beam whose shadow lies best on the drawn outline, however turned
     in the image.
 
+    from_ulnar: of a lateral with the source on the ulnar side; an outline alone does not say so.
     Errors: InputError for an empty mask.
     """
     camera = replace(radiograph.camera, camera_from_world=np.eye(4))
@@ -53,8 +68,28 @@ def start_from_outline(
     middle = np.argwhere(mask).mean(axis=0)[::-1]
     upright = replace(radiograph, camera=camera)
     below = middle + np.array([0.0, SHAFT_LENGTH_MM / pixel_mm])
-    straight = start_from_points(upright, middle, below, right_from_ct)
+    straight = start_from_points(upright, ShaftPoints(middle, below, from_ulnar), right_from_ct)
     return laid_on_outline(bone, film, straight, ALL_TURNS_DEG)
+
+
+def laid_on_outlines(bone: CtBone, films: Sequence[FilmView], world_from_start: Float) -> Float:
+    """The start (4, 4) laid on the drawn outline of each film in turn, and its centre, where there are several, then
+    put where the rays meet that go through it so laid: in depth too, and with one say for each film along the bone.
+
+    The cameras share a world. The second round sees the bone at its depth, and so at its size.
+    """
+    drawn = [film for film in films if film.mask is not None]
+    for _ in range(min(len(drawn), 2)):
+        directions = []
+        for film in drawn:
+            world_from_start = laid_on_outline(bone, film, world_from_start)
+            centre = apply_transform(world_from_start, bone.coarse.centre_mm)
+            directions.append(centre - film.camera.source_world)
+        centre = apply_transform(world_from_start, bone.coarse.centre_mm)
+        if len(drawn) > 1:
+            met = nearest_to_rays([film.camera.source_world for film in drawn], directions, centre)
+            world_from_start = translation(met - centre) @ world_from_start
+    return world_from_start
 
 
 def laid_on_outline(

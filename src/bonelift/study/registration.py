@@ -24,15 +24,15 @@ from bonelift.registration.ct_bone import PART_LABELS, CtBone, Part, check_ct, c
 from bonelift.registration.ct_frame import rough_right_from_world
 from bonelift.registration.film_views import FilmView
 from bonelift.registration.films import RELATIVE, UNPOSITIONED, FilmPose, FilmSettings, register_to_films
-from bonelift.registration.starts import pixel_mm_at, start_from_outline, start_from_points
+from bonelift.registration.starts import ShaftPoints, pixel_mm_at, start_from_outline, start_from_points
 from bonelift.registration.verdict import Verdict, judge
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_pose
 
 Float = NDArray[np.float64]
 Bones = Literal["both", "radius", "ulna", "each"]
 StartKind = Literal["auto", "landmarks", "outline", "pose"]
-LocatePoints = Callable[[Radiograph], tuple[Float, Float]]
-"""A radiograph -> (column, row) of the origin of the radius frame, and of a point further up the radial shaft."""
+LocatePoints = Callable[[Radiograph], ShaftPoints]
+_FROM_ULNAR = ", source on the ulnar side"
 
 
 @dataclass(frozen=True)
@@ -139,25 +139,29 @@ def _register_group(
     locate_points: LocatePoints,
 ) -> list[RegisteredFilm]:
     """Films whose poses are one: a single film, or several with cameras in one world."""
-    first, first_part = films[0], next(iter(bones))
-    camera_from_start, start = start_of(first, bones[first_part], right_from_ct, options.start, locate_points)
+    part, bone = next(iter(bones.items()))
     cameras = [film.radiograph.camera if options.together else film.camera_alone for film in films]
     if len(films) > 1 and all(np.allclose(c.camera_from_world, cameras[0].camera_from_world) for c in cameras[1:]):
         raise InputError("the cameras stand in one place, so they share no world; register the films one by one")
-    world_from_ct = invert_rigid(cameras[0].camera_from_world) @ camera_from_start
-    known_pose = start == "pose file"
-    found: dict[Part, FilmPose] = {}
-    for part, bone in bones.items():
-        views = [_view(film, camera, part, bone, world_from_ct) for film, camera in zip(films, cameras, strict=True)]
-        settings = (FilmSettings() if known_pose else UNPOSITIONED) if part == first_part else RELATIVE
-        others: list[tuple[CtBone, Float]] = []
-        if part != first_part:
-            other: Part = "ulna" if part == "radius" else "radius"
-            at = found[other].pose.world_from_bone if other in found else world_from_ct
-            others = [(bones[other], at)]
-        found[part] = register_to_films(bone, views, world_from_ct, settings, others, options.seed)
-        if part == first_part:
-            world_from_ct = found[part].pose.world_from_bone
+
+    def find(
+        part: Part, world_from_start: Float, settings: FilmSettings, others: Sequence[tuple[CtBone, Float]] = ()
+    ) -> FilmPose:
+        bone = bones[part]
+        views = [_view(film, camera, part, bone, world_from_start) for film, camera in zip(films, cameras, strict=True)]
+        return register_to_films(bone, views, world_from_start, settings, others, options.seed)
+
+    tried: dict[str, FilmPose] = {}
+    for start, camera_from_start in starts_of(films[0], bone, right_from_ct, options.start, locate_points).items():
+        settings = FilmSettings() if start == "pose file" else UNPOSITIONED
+        tried[start] = find(part, invert_rigid(cameras[0].camera_from_world) @ camera_from_start, settings)
+    start = max(tried, key=lambda name: tried[name].pose.similarity)
+    found: dict[Part, FilmPose] = {part: tried[start]}
+    world_from_ct = found[part].pose.world_from_bone
+    for later in list(bones)[1:]:
+        other: Part = "ulna" if later == "radius" else "radius"
+        at = found[other].pose.world_from_bone if other in found else world_from_ct
+        found[later] = find(later, world_from_ct, RELATIVE, [(bones[other], at)])
     return [
         RegisteredFilm(
             film,
@@ -177,20 +181,26 @@ def _view(film: FilmInput, camera: XrayCamera, part: Part, bone: CtBone, world_f
     return FilmView(np.asarray(film.radiograph.pixels, dtype=np.float64), camera, mask, pixel_mm)
 
 
-def start_of(
+def starts_of(
     film: FilmInput, bone: CtBone, right_from_ct: Float, kind: StartKind, locate_points: LocatePoints
-) -> tuple[Float, str]:
-    """camera_from_ct (4, 4) to start from, and what it rests on. Raises InputError where that is not there."""
+) -> dict[str, Float]:
+    """camera_from_ct (4, 4) to start from, by what it rests on. An outline does not say from which side a lateral was
+    taken: there are two then, and the images decide. Raises InputError where what ``kind`` asks for is not there."""
     alone = replace(film.radiograph, camera=film.camera_alone)
     mask = None if film.mask is None else mask_of(film.mask, PART_LABELS[bone.part])
     if kind == "pose":
         if film.camera_from_start is None:
             raise InputError("no pose file to start from; start from landmarks or from an outline")
-        return film.camera_from_start, "pose file"
+        return {"pose file": film.camera_from_start}
     if kind == "outline" or (kind == "auto" and mask is not None):
         if mask is None:
             raise InputError("no outline of the bone to start from; pass a mask or start from landmarks")
         pixel_mm = film.radiograph.spacing_at_wrist_mm
-        return start_from_outline(alone, mask, bone, right_from_ct, pixel_mm), "outline"
-    origin_px, shaft_px = locate_points(film.radiograph)
-    return start_from_points(alone, origin_px, shaft_px, right_from_ct), "landmarks"
+        return {
+            f"outline{_FROM_ULNAR if ulnar else ''}": start_from_outline(
+                alone, mask, bone, right_from_ct, pixel_mm, ulnar
+            )
+            for ulnar in ((False, True) if alone.view == "lateral" else (False,))
+        }
+    points = locate_points(film.radiograph)
+    return {f"landmarks{_FROM_ULNAR if points.from_ulnar else ''}": start_from_points(alone, points, right_from_ct)}

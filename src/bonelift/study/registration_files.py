@@ -26,15 +26,16 @@ Float = NDArray[np.float64]
 
 _NAMES = {"radius": RADIUS, "ulna": ULNA}
 NUMBERS = (
-    "trust", "similarity", "overlap", "agreeing", "spread_deg", "spread_mm", "slack_deg", "slack_mm",
+    "trust", "similarity", "overlap", "agreeing", "spread_deg", "spread_mm", "slack_deg", "slack_turn_deg", "slack_mm",
     "slack_depth_mm", "prior_sigmas", "seen", "evaluations",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RecordRow:
-    """One bone on one film. verdict: "ok" or "failed"; reason: why it failed. numbers: NUMBERS by name, NaN where there
-    is none. drr_full_scale: line integral at which the 16-bit picture of the registration-DRR is white."""
+    """One bone on one film. verdict: "ok", "turn undecided" or "failed"; reason: why not ok. numbers: NUMBERS by
+    name, NaN where there is none. drr_full_scale: line integral at which the 16-bit picture of the registration-DRR is
+    white."""
 
     case: str
     radiograph: str
@@ -83,10 +84,18 @@ def write_films(
             pose_file = f"{name}-pose.json" if number == 0 else f"{name}-{bone.part}-pose.json"
             write_pose(folder / pose_file, bone.camera_from_ct)
             numbers = {"trust": bone.verdict.trust} | record_of(bone.found)
-            verdict = "ok" if bone.verdict.ok else "failed"
             rows.append(
                 RecordRow(
-                    case, name, view, bone.part, verdict, bone.verdict.reason, film.start, pose_file, scale, numbers
+                    case,
+                    name,
+                    view,
+                    bone.part,
+                    bone.verdict.kind,
+                    bone.verdict.reason,
+                    film.start,
+                    pose_file,
+                    scale,
+                    numbers,
                 )
             )
     return rows

@@ -1,0 +1,139 @@
+"""Registration of one bone to the two calibrated cameras of a forearm specimen: do the views agree?
+
+    BONELIFT_DATA=... python scripts/measure_registration_specimen.py --starts 6
+
+There is no CT of the specimen (Autoscoper sample data, Brown University). The bone is the radius that `bonelift
+reconstruct` makes of camera 2 (PA), given a nominal wall and filling (registration/nominal_bone.py). From starts
+perturbed about where the reconstruction puts it, it is registered to both films at once and to each alone, on the films
+as they are, with the settings of `bonelift register`. Prints one line a registration and a summary; writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.geometry import XrayCamera, apply_transform
+from bonelift.geometry.camera_files import camera_from_file
+from bonelift.images import View
+from bonelift.images.reading import RadiographOptions
+from bonelift.networks.bundle import load_bundle
+from bonelift.reconstruct.inputs import ImageInput, read_radiographs
+from bonelift.reconstruct.job import reconstruct
+from bonelift.registration import moving_bone
+from bonelift.registration.chart import pose_chart
+from bonelift.registration.ct_bone import CtBone, CutEnd
+from bonelift.registration.film_views import FilmView
+from bonelift.registration.films import FilmPose, register_to_films
+from bonelift.registration.nominal_bone import nominal_attenuation
+from bonelift.registration.starts import pixel_mm_at
+from bonelift.registration.verdict import judge
+from bonelift.study.registration_trials import draw_start
+
+Float = NDArray[np.float64]
+CAMERAS: tuple[tuple[str, View, float], ...] = (("cam02", "pa", 1063.0), ("cam01", "lateral", 1040.0))
+"""Camera, view, and distance from the source to the wrist (mm) where the rays through matched beads cross."""
+
+
+def image(folder: Path, camera: str, view: View, depth_mm: float) -> ImageInput:
+    calibrated = camera_from_file(folder / f"xr_calib_wrist_{camera}.txt")
+    options = RadiographOptions(
+        side="right", view=view, camera=calibrated.camera, source_to_object_mm=depth_mm, invert="yes"
+    )
+    return ImageInput(folder / f"{camera}_0002.tif", options)
+
+
+def reconstructed_radius(pa: ImageInput) -> tuple[CtBone, Float]:
+    """The radius that the packaged model makes of a film, and world_from_bone where it puts it."""
+    result = reconstruct(read_radiographs([pa]), load_bundle(None))
+    if result.bones is None or not result.placed:
+        raise SystemExit("no bones were reconstructed from camera 2")
+    values, bone_from_voxel = nominal_attenuation(result.bones.fields[0], result.bones.grid)
+    bone = moving_bone(values, bone_from_voxel)
+    points = result.bones.surfaces["radius"].vertices
+    # The shaft is continued proximally by its last section; what lies beyond that is not compared.
+    low = float(bone_from_voxel[2, 3])
+    cut = CutEnd(np.array([0, 0, low]), np.array([0, 0, 1.0]), float(points[:, 2].max()) - low)
+    return CtBone("radius", bone, bone, (cut,), points[:: len(points) // 1000]), result.placed[0].world_from_bone[
+        "radius"
+    ]
+
+
+def ray_gaps_mm(points: Float, cameras: list[XrayCamera], poses: list[Float]) -> Float:
+    """(N,) distances between the two rays on which two cameras, each with its own pose of the bone, see its points."""
+    sources = [camera.source_world for camera in cameras]
+    rays = [apply_transform(pose, points) - source for pose, source in zip(poses, sources, strict=True)]
+    across = np.cross(rays[0], rays[1])
+    return np.abs((across / np.linalg.norm(across, axis=1, keepdims=True)) @ (sources[1] - sources[0]))
+
+
+def distance_mm(points: Float, pose: Float, other: Float) -> float:
+    """Mean distance in 3D between the bone's points at two poses."""
+    return float(np.linalg.norm(apply_transform(pose, points) - apply_transform(other, points), axis=1).mean())
+
+
+def in_plane_mm(points: Float, view: FilmView, pose: Float, other: Float) -> float:
+    """Mean distance, in the image of a film and at the bone's size, between the bone's points at two poses."""
+    apart = view.camera.project(apply_transform(pose, points)) - view.camera.project(apply_transform(other, points))
+    return float(np.linalg.norm(apart, axis=1).mean() * view.pixel_mm)
+
+
+def median_and_largest(values: list[float]) -> str:
+    return f"median {np.median(values):.2f}, largest {np.max(values):.2f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--starts", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    folder = Path(os.environ["BONELIFT_DATA"]) / "specimen"
+    inputs = [image(folder, *each) for each in CAMERAS]
+    bone, placed = reconstructed_radius(inputs[0])
+    films = []
+    for radiograph in read_radiographs(inputs):
+        camera = radiograph.camera
+        pixel_mm = pixel_mm_at(camera, camera.camera_from_world @ placed, bone.points_mm)
+        films.append(FilmView(np.asarray(radiograph.pixels, dtype=np.float64), camera, None, pixel_mm))
+    groups = {"both": films, "cam02 alone": films[:1], "cam01 alone": films[1:]}
+    chart = pose_chart(films[0].camera, placed, bone.fine.centre_mm)
+    found: dict[str, list[FilmPose]] = {name: [] for name in groups}
+    for trial in range(arguments.starts):
+        start = chart.poses(draw_start(np.random.default_rng([arguments.seed, trial]), 10, 10, 30)[None])[0]
+        for name, views in groups.items():
+            end = register_to_films(bone, views, start, seed=trial)
+            found[name].append(end)
+            step = chart.parameters(end.pose.world_from_bone)
+            print(
+                f"{trial} {name}: from the reconstruction's place {np.rad2deg(np.linalg.norm(step[:3])):.1f} deg, "
+                f"{np.linalg.norm(step[3:5]):.1f} mm, depth {step[5]:.1f} mm; similarity "
+                f"{' '.join(f'{value:.2f}' for value in end.pose.similarity_per_view)}, trust {judge(end).trust:.2f}",
+                flush=True,
+            )
+    cameras = [film.camera for film in films]
+    poses = {name: [end.pose.world_from_bone for end in ends] for name, ends in found.items()}
+    best = {name: max(ends, key=lambda end: end.pose.similarity).pose.world_from_bone for name, ends in found.items()}
+    for name in groups:
+        apart = [distance_mm(bone.points_mm, pose, best[name]) for pose in poses[name]]
+        print(f"{name}: mean distance of points from those of its best end, mm: {median_and_largest(apart)}")
+    one_view = list(zip(poses["cam02 alone"], poses["cam01 alone"], strict=True))
+    gaps = [float(ray_gaps_mm(bone.points_mm, cameras, list(pair)).mean()) for pair in one_view]
+    best_gap = ray_gaps_mm(bone.points_mm, cameras, [best["cam02 alone"], best["cam01 alone"]]).mean()
+    print(
+        f"rays of the same points by the one-view poses, mm apart: {median_and_largest(gaps)}; best ends {best_gap:.2f}"
+    )
+    for film, name in zip(films, ("cam02 alone", "cam01 alone"), strict=True):
+        other = "cam01 alone" if name == "cam02 alone" else "cam02 alone"
+        own = in_plane_mm(bone.points_mm, film, best["both"], best[name])
+        across = in_plane_mm(bone.points_mm, film, best[name], best[other])
+        print(f"in {name[:5]}, mm from its one-view pose: the two-view pose {own:.2f}, the other's {across:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
