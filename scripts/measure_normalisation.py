@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=36)
     parser.add_argument(
-        "--partial", type=Path, default=Path("normalisation-partial.jsonl"), help="rows so far; resumes"
+        "--partial", type=Path, default=Path("runs/normalisation-partial.jsonl"), help="rows so far; resumes"
     )
     options = parser.parse_args()
     lines = options.partial.read_text(encoding="utf-8").splitlines() if options.partial.is_file() else []
