@@ -11,10 +11,16 @@ import numpy as np
 
 from bonelift.drr import project, project_with_pose_gradient
 from bonelift.report.rasterise import fill_mask, render_attributes
+from bonelift.surface.mesh import TriangleMesh
+from bonelift.surface.voxelize import signed_distance_grid
 
 
 def compile_kernels() -> None:
-    """Project a voxel, with gradient, and draw a triangle: compiles what that runs, or reads it from numba's cache."""
+    """Label, project and draw next to nothing: compiles what that runs, or reads it from numba's cache. In the order in
+    which a reconstruction needs it."""
+    corner = np.array([[0.0, 0, 0], [4, 0, 0], [0, 4, 0], [0, 0, 4]])
+    tetrahedron = TriangleMesh(corner, np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], dtype=np.int32))
+    signed_distance_grid(tetrahedron, (4, 4, 4), np.eye(4))
     voxel = np.ones((1, 1, 1, 1), dtype=np.float32)
     camera_from_voxel = np.eye(4)
     camera_from_voxel[2, 3] = 10.0
