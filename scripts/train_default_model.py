@@ -57,6 +57,7 @@ from bonelift.training.shape_regression import (
     train_shape_regressor,
 )
 from bonelift.training.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.training.trained_bundle import with_trained
 from bonelift.training.virtual_samples import VirtualSampleConfig, generate_samples, generate_shapes
 
 SHAPE_SEEDS, BARE_SEEDS, TRAINING_SEEDS, FILM_SEEDS, VALIDATION_SEEDS = 200_000, 300_000, 100_000, 400_000, 800_000
@@ -170,21 +171,19 @@ def read_bases(folder: Path) -> tuple[BoneBasis, BoneBasis]:
 def run_shape_stage(work: Path, preset: Preset, minutes: float | None, from_packaged: bool) -> dict[str, float]:
     """S, on bare bones and on the generator's DRRs of films."""
     bases = read_bases(work / "basis")
-    translators = build_pix2pix(preset.pix2pix, SEED)
-    if (work / "pix2pix").is_dir():
-        load_networks(work / "pix2pix", {"generator": translators.generator})
-    else:  # no new pix2pix: S learns to read the packaged one
-        translators = replace(translators, generator=load_bundle().generator)
+    packaged = load_bundle()
+    generator = with_trained(packaged, work, preset, SEED).generator  # the packaged one where there is no new pix2pix
     films, validation = (
-        FilmDrrs(folder, translated(folder, translators.generator)) for folder in (work / "films", work / "validation")
+        FilmDrrs(folder, translated(folder, generator)) for folder in (work / "films", work / "validation")
     )
-    if from_packaged:
-        films = replace(films, read_codes=packaged_readings(load_samples(work / "films", FilmSamples)))
     network = build_shape_regressor(ShapeConfig(bases[0].length + bases[1].length, reads_film=True), SEED)
     share, rate = 0.25, 1e-3
     if from_packaged:
-        load_packaged_shape_regressor(network)
-        share, rate = 0.5, 3e-4
+        if packaged.shape is None:
+            raise InputError("the packaged model has no shape regressor to start from")
+        start_from(network, packaged.shape)
+        readings = read_codes(packaged.shape.network, without_pictures(load_samples(work / "films", FilmSamples)))
+        films, share, rate = replace(films, read_codes=readings), 0.5, 3e-4
     loop = timed(LoopConfig(10_000, rate, "cosine", 100, validate_every=250), minutes)
     config = ShapeTraining(loop, film_share=share)
     return train_shape_regressor(work / "bones", validation, network, bases, config, work / "shape", films)
@@ -202,22 +201,16 @@ def translated(folder: Path, generator: Generator) -> NDArray[np.float16]:
     return known
 
 
-def packaged_readings(films: FilmSamples) -> NDArray[np.float32]:
-    """(N, outputs): what the packaged S reads from the true DRR of each film."""
-    packaged = load_bundle().shape
-    if packaged is None:
-        raise InputError("the packaged model has no shape regressor to read the DRRs with")
-    return read_codes(packaged.network, replace(films, radiograph=np.zeros_like(films.radiograph)))
+def without_pictures(films: FilmSamples) -> FilmSamples:
+    """The DRRs as those of a CT, which no film belongs to."""
+    return replace(films, radiograph=np.zeros_like(films.radiograph))
 
 
-def load_packaged_shape_regressor(network: ShapeRegressor) -> None:
-    """The packaged S; where that has read DRRs alone, the film's weights start at 0. The bases must be the same."""
-    packaged = load_bundle().shape
-    if packaged is None:
-        raise InputError("the packaged model has no shape regressor to start from")
-    weights = packaged.network.state_dict()
+def start_from(network: ShapeRegressor, trained: ShapeReader) -> None:
+    """The weights of a trained S; where it has read DRRs alone, the film's start at 0. The bases must be the same."""
+    weights = trained.network.state_dict()
     first = next(iter(weights))
-    if not packaged.config.reads_film:
+    if not trained.config.reads_film:
         drr, view = weights[first].split(1, dim=1)
         weights[first] = torch.cat([drr, torch.zeros_like(drr), view], dim=1)
     network.load_state_dict(weights)
@@ -231,25 +224,9 @@ def write_bundle(work: Path, preset: Preset, name: str, out: Path) -> dict[str, 
     bundle = load_bundle()
     known = bundle.metadata.get("training", [])
     metadata = {**bundle.metadata, "training": [*known, *(stage for stage in read_stages(work) if stage not in known)]}
+    bundle = with_trained(bundle, work, preset, SEED)
     if (work / "finetune").is_dir():
-        networks = loaded_tl(work, preset, "finetune", "finetune")
-        metadata["latent"] = code_spread(networks.predictor, load_samples(work / "samples", FilmSamples))
-        bundle = replace(
-            bundle,
-            grid=preset.grid,
-            tl=preset.tl,
-            encoder=networks.encoder,
-            decoder=networks.decoder,
-            predictor=networks.predictor,
-        )
-    if (work / "pix2pix").is_dir():
-        translators = build_pix2pix(preset.pix2pix, SEED)
-        load_networks(work / "pix2pix", {"generator": translators.generator})
-        bundle = replace(bundle, pix2pix=preset.pix2pix, generator=translators.generator)
-    if (work / "locator").is_dir():
-        locator = build_locator(preset.locator, SEED)
-        load_networks(work / "locator", {"locator": locator})
-        bundle = replace(bundle, locator_config=preset.locator, locator=locator)
+        metadata["latent"] = code_spread(bundle.predictor, load_samples(work / "samples", FilmSamples))
     if (work / "shape").is_dir():
         shape, facts = trained_shape_reader(work, bundle.generator)
         bundle, metadata = replace(bundle, shape=shape), {**metadata, **facts}

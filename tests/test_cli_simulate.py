@@ -11,16 +11,22 @@ import pytest
 
 from bonelift.cli import main
 from bonelift.errors import InputError
-from bonelift.geometry import apply_transform, invert_rigid, rotation_angle
-from bonelift.images import LAPTOP_GRID
-from bonelift.images.film import FILM_SHAPE
+from bonelift.geometry import apply_transform, default_film_camera, invert_rigid, rotation_angle
+from bonelift.images import LAPTOP_GRID, Radiograph
+from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.images.volume_reading import read_volume
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, read_pose, read_study, write_study
 from bonelift.study.training_run import read_study_case, split_by_patient
 from bonelift.study.virtual_cohort import CohortSettings, patient_seed
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.files import read_mesh
-from bonelift.training.study_samples import case_occupancy, ct_drr_samples, film_sample, locator_samples
+from bonelift.training.study_samples import (
+    PosedRadiograph,
+    case_occupancy,
+    ct_drr_samples,
+    film_sample,
+    locator_samples,
+)
 
 CALL = ["--seed", "5", "--views", "pa"]
 
@@ -119,6 +125,27 @@ def test_ct_drrs_and_occupancy_come_from_one_bone(read_cases):
     volume = occupancy[0].astype(float).sum() / 255 * LAPTOP_GRID.spacing_mm**3
     inside = LAPTOP_GRID.first_centre_mm[2] - LAPTOP_GRID.spacing_mm / 2
     assert volume == pytest.approx(normalised_volume(normalised.radius, inside), rel=0.03)
+
+
+def test_a_lateral_from_the_ulnar_side_is_trained_on_as_it_is_read(read_cases):
+    """Its film shows the palm to the left as well, left wrist or right; only the perspective differs."""
+    camera = default_film_camera(*FILM_SHAPE[::-1], FILM_SPACING_MM / 0.97)
+    blank = Radiograph(np.zeros(FILM_SHAPE, np.float32), camera, "right", "lateral", 970.0)
+    for normalised, _ in read_cases:
+        usual, other = (
+            film_sample(
+                normalised,
+                PosedRadiograph(
+                    blank, nominal_camera_from_radius(camera, "lateral", 970.0, side) @ normalised.right_from_world
+                ),
+                np.random.default_rng(0),
+                0.0,
+                0.0,
+            ).drr
+            for side in (False, True)
+        )
+        assert np.corrcoef(usual.ravel(), other.ravel())[0, 1] > 0.95
+        assert np.corrcoef(usual.ravel(), other[:, ::-1].ravel())[0, 1] < 0.9
 
 
 def normalised_volume(mesh, above_mm: float) -> float:

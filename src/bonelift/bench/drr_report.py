@@ -17,6 +17,7 @@ from bonelift.bench.drr import (
     BenchRow,
     result_as_json,
 )
+from bonelift.text_files import without_nan
 
 _COLOURS = {OURS: "#1b6ca8", PREPARED: "#5aa9e6", GRADIENT: "#0b3954", SIMPSON: "#3a7d44", ADJOINT: "#7a5195"}
 PEER_COLOUR = "#e07a1f"
@@ -24,7 +25,7 @@ PEER_COLOUR = "#e07a1f"
 
 def write_drr_report(result: BenchResult, folder: Path) -> None:
     """Write bench-drr.md, bench-drr.json and, where curves were measured, bench-drr.png."""
-    (folder / "bench-drr.json").write_text(json.dumps(_without_nan(result_as_json(result)), indent=1) + "\n")
+    (folder / "bench-drr.json").write_text(json.dumps(without_nan(result_as_json(result)), indent=1) + "\n")
     if result.curves:
         _draw(result, folder / "bench-drr.png")
     (folder / "bench-drr.md").write_text(markdown(result))
@@ -136,14 +137,6 @@ def _line(row: BenchRow) -> str:
     errors = " | ".join("" if math.isnan(error) else f"{error:.3f}" for error in (row.error_mean, row.error_max))
     times = f"{row.median_ms:.2f} | {cpu} | {row.ratio:.2f}"
     return f"| {row.engine}{star} | {row.version} | {row.model} | {times} | {errors} |"
-
-
-def _without_nan(value):
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
-    return [_without_nan(part) for part in value] if isinstance(value, list) else value
 
 
 def _draw(result: BenchResult, path: Path) -> None:

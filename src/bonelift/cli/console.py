@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
+
+from bonelift.text_files import without_nan
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Console:
     def result(self, values: dict[str, Any], text: str) -> None:
         """The result: as JSON where asked, else as ``text``."""
         if self.json:
-            print(json.dumps(finite(values), indent=1))
+            print(json.dumps(without_nan(values), indent=1))
         else:
             self.say(text)
 
@@ -43,14 +44,3 @@ class Console:
 def console_for(options: Namespace) -> Console:
     """The console that a command's common options ask for."""
     return Console(options.quiet, options.json)
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN: an undefined number becomes null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(part) for part in value]
-    return value

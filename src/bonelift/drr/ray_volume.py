@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bonelift.drr.joseph_kernels import BLOCK, MAX_VOXELS
 from bonelift.errors import InputError
+from bonelift.images.volume import occupied_box
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 """First and one-past-last voxel index along i, j, k."""
@@ -44,16 +45,9 @@ class RayVolume:
     @cached_property
     def occupied_box(self) -> Box:
         """The box of blocks that are not zero, in voxels (a few too many at its faces)."""
-        corners = []
-        for axis in range(3):
-            across = tuple(a for a in range(3) if a != axis)
-            blocks = np.flatnonzero(self.occupied.any(axis=across))
-            start = self.box[0][axis]
-            corners.append(
-                (start + BLOCK * int(blocks[0]), min(start + BLOCK * (int(blocks[-1]) + 1), self.box[1][axis]))
-            )
-        (i0, i1), (j0, j1), (k0, k1) = corners
-        return (i0, j0, k0), (i1, j1, k1)
+        first, past = occupied_box(self.occupied > 0)
+        start, end = np.array(self.box)
+        return _triple(start + BLOCK * first), _triple(np.minimum(start + BLOCK * past, end))
 
     def summed_occupancy(self, axis: int) -> NDArray[np.int32]:
         """(N', P' + 1, Q' + 1) summed-area tables of ``occupied``, one for each chunk along marching ``axis``."""

@@ -17,6 +17,8 @@ from bonelift.networks.locator import soft_argmax_px
 from bonelift.networks.locator_input import locator_input
 
 VIEW_CODES: dict[View, int] = {"pa": 0, "lateral": 1}
+WRIST_FOUND = 0.5
+"""Confidence of the locator below which no wrist is reported, no landmark counts and no bone is written."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class LocatedWrist:
 
     origin_px, shaft_px, ulnar_head_px: origin of the radius frame, point of the shaft axis at z = -40 mm (so the two
         give ``film_from_landmarks`` its arguments), centre of the ulnar head.
-    confidence: 0 to 1, that an upright wrist was seen; under 0.5 the landmarks mean nothing.
+    confidence: 0 to 1, that an upright wrist was seen; under WRIST_FOUND the landmarks mean nothing.
     peak_share: (3,) 0 to 1, share of each heatmap within 20 mm of its peak; low where the answer is ambiguous.
     quarter_turns: by how many times 90 degrees clockwise the radiograph had to be turned for the fingers to point up.
     from_ulnar: a lateral whose palm points right (once a left wrist is mirrored): the source was on the ulnar side.

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.networks.bundle import ModelBundle
-from bonelift.networks.inference import translate
+from bonelift.networks.inference import WRIST_FOUND, translate
 from bonelift.reconstruct.bones import Bones, MeasuredValue, Method, measure_bones, predict
 from bonelift.reconstruct.judge import (
-    WRIST_FOUND,
     Quality,
     film_evidence,
     judge,

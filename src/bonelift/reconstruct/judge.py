@@ -26,8 +26,6 @@ Float = NDArray[np.float64]
 ADULT_WIDTH_MM = {"radius": (20.0, 37.0), "ulna": (10.0, 24.0)}
 """Width of the distal end along x for any adult: published means 27 and 16 mm, more than three SD either way."""
 NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.2, 0.4
-WRIST_FOUND = 0.5
-"""Locator presence below which no wrist is reported and no bone is written."""
 
 
 @dataclass(frozen=True)

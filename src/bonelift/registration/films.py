@@ -9,7 +9,7 @@ all variants measured it was the truest in angle and in the plane (docs/results/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,13 @@ Others = Sequence[tuple[CtBone, Float]]
 
 _EDGE_PX = 3
 """Pixels of the shrunk image kept around what is compared, for the smoothing."""
+_FILM_POSE = PoseSettings(
+    similarity="local_gradient_correlation", cost_of_sigma=0.0005, last_iterations=10, finalists=2
+)
+"""What every search on a film has in common."""
+_POSITIONED_POSE = replace(
+    _FILM_POSE, prior_sigma=(0.2, 0.2, 0.3, 12.0, 12.0, 25.0), starts=3, population=12, generations=14
+)
 
 
 @dataclass(frozen=True)
@@ -46,18 +53,7 @@ class FilmSettings:
     search_cut_mm, cut_mm: how much of a bone is left out where the CT cuts it off (at most a third of it).
     """
 
-    pose: PoseSettings = field(
-        default_factory=lambda: PoseSettings(
-            similarity="local_gradient_correlation",
-            prior_sigma=(0.2, 0.2, 0.3, 12.0, 12.0, 25.0),
-            cost_of_sigma=0.0005,
-            starts=3,
-            population=12,
-            generations=14,
-            last_iterations=10,
-            finalists=2,
-        )
-    )
+    pose: PoseSettings = _POSITIONED_POSE
     level_mm: tuple[float, float, float] = (1.6, 0.8, 0.4)
     search_margin_mm: float = 8.0
     margin_mm: float = 2.5
@@ -66,28 +62,21 @@ class FilmSettings:
 
 
 UNPOSITIONED = FilmSettings(
-    pose=PoseSettings(
-        similarity="local_gradient_correlation",
+    pose=replace(
+        _FILM_POSE,
         start_sigma=(0.15, 0.2, 0.08, 3.0, 3.0, 15.0),
         prior_sigma=(0.3, 0.4, 0.3, 12.0, 12.0, 25.0),
-        cost_of_sigma=0.0005,
-        starts=4,
-        last_iterations=10,
-        finalists=2,
     )
 )
 """For starts of a wrist straight in the beam: a forearm may be turned by 20 degrees about its length."""
 RELATIVE = FilmSettings(
-    pose=PoseSettings(
-        similarity="local_gradient_correlation",
+    pose=replace(
+        _FILM_POSE,
         start_sigma=(0.06, 0.06, 0.06, 1.5, 1.5, 3.0),
         prior_sigma=(0.1, 0.2, 0.15, 6.0, 6.0, 6.0),
-        cost_of_sigma=0.0005,
         starts=2,
         population=10,
         generations=10,
-        last_iterations=10,
-        finalists=2,
     )
 )
 """For one bone after both were placed as one: the forearm was turned otherwise in the CT than on the radiograph."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -19,6 +17,7 @@ from bonelift.images.radiograph import Side
 from bonelift.report.bone_views import VIEWS, anatomical, render_error_maps, render_view
 from bonelift.report.content import ReportContent, ReportFilm, TruthComparison
 from bonelift.report.overlay import film_outlines, gan_drr_image, overlay_image
+from bonelift.report.page import page_template
 from bonelift.report.palette import data_uri, error_colours, photo_uri, surface_colour
 from bonelift.surface.distance import SurfaceDistances, distance_to_surface
 from bonelift.surface.mesh import TriangleMesh
@@ -37,7 +36,7 @@ def render_report(content: ReportContent) -> str:
     """The page as text. All text from outside is escaped; pictures and meshes are inside the page."""
     bones = {name: mesh for name, mesh in content.bones.items() if not mesh.is_empty}
     errors = _errors_mm(bones, content.truth)
-    return _template().render(
+    return page_template("bonelift.report", "report.html.j2").render(
         content=content,
         flags=sorted(content.flags, key=lambda flag: _SEVERITY_ORDER[flag.severity]),
         films=[_film_pictures(film) for film in content.films],
@@ -51,26 +50,6 @@ def render_report(content: ReportContent) -> str:
         notice=RESEARCH_NOTICE,
         version=__version__,
     )
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("bonelift.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template("report.html.j2")
-
-
-def _number(value: float | None, decimals: int = 2) -> str:
-    """Fixed decimals with a true minus sign; a dash where there is no number."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def _film_pictures(film: ReportFilm) -> dict[str, Any]:

@@ -75,7 +75,12 @@ def png_bytes(image: Image.Image) -> bytes:
 
 def data_uri(image: Image.Image) -> str:
     """The picture as text that a page can hold, without loss."""
-    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
+    return png_uri(png_bytes(image))
+
+
+def png_uri(content: bytes) -> str:
+    """The content of a PNG file as text that a page can hold."""
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def photo_uri(image: Image.Image) -> str:

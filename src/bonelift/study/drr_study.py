@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from bonelift.images import read_labels, read_landmarks, read_volume
 from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.study.ct_drrs import DRR_FILE, DrrSettings, anatomical_viewpoint, render, write_drr_set
 from bonelift.study.folder import StudyCase, read_study
+from bonelift.text_files import write_whole
 
 SETTINGS_FILE = "drr-settings.json"
 TABLE_FILE = "drr-cases.csv"
@@ -115,9 +116,8 @@ def _write_case(
 
 
 def _write_table(path: Path, rows: list[CaseRow]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(asdict(rows[0])) if rows else ["case"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    os.replace(partial, path)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(asdict(rows[0])) if rows else ["case"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_whole(path, table.getvalue())

@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.drr.poses import moved_poses, random_motions
 from bonelift.errors import InputError
-from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.images.film import film_from_landmarks
-from bonelift.images.reading import read_radiograph
 from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle
-from bonelift.networks.inference import locate
+from bonelift.networks.inference import WRIST_FOUND, locate
 from bonelift.phantom.xray_geometry import PoseSpread as NoSpread
 from bonelift.phantom.xray_geometry import draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
@@ -32,7 +30,7 @@ from bonelift.study.case_records import CaseRecord, case_files, failure_of, fing
 from bonelift.study.checking import check_case
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.findings import Level
-from bonelift.study.folder import StudyCase, StudyRadiograph, radiograph_options
+from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph
 from bonelift.study.run_cost import write_cost
 from bonelift.study.run_folder import written_once
 from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM, read_study_case
@@ -53,7 +51,6 @@ from bonelift.training.virtual_samples import FilmSample
 Float = NDArray[np.float64]
 
 MEAN_BAND_MM = 8.0
-LOCATED_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,15 +194,14 @@ def _films(
 
 
 def _located_film(study_folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmSample:
-    camera = None if entry.camera_file is None else camera_from_file(study_folder / entry.camera_file)
-    radiograph = read_radiograph(study_folder / entry.file, radiograph_options(case, entry, camera))
+    radiograph = read_case_radiograph(study_folder, case, entry)
     found = locate(radiograph, load_bundle(DEFAULT_BUNDLE), turns=(0,))
-    if found.confidence < LOCATED_CONFIDENCE:
+    if found.confidence < WRIST_FOUND:
         raise InputError(
             f"{entry.file}: no upright wrist was found (confidence {found.confidence:.2f}); register the radiograph "
             "or leave it out"
         )
-    film = film_from_landmarks(radiograph, found.origin_px, found.shaft_px)
+    film = film_from_landmarks(radiograph, found.origin_px, found.shaft_px, found.from_ulnar)
     return FilmSample(film.pixels, np.zeros_like(film.pixels), entry.view)
 
 

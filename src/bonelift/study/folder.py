@@ -7,8 +7,7 @@ patient is an identifier that the lab chooses.
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
@@ -17,8 +16,10 @@ from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.geometry import CameraFile, is_rigid
-from bonelift.images.radiograph import Side, View
-from bonelift.images.reading import Invert, RadiographOptions
+from bonelift.geometry.camera_files import camera_from_file
+from bonelift.images.radiograph import Radiograph, Side, View
+from bonelift.images.reading import Invert, RadiographOptions, read_radiograph
+from bonelift.text_files import write_whole
 
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1
@@ -80,9 +81,7 @@ class Study:
 def write_study(folder: Path, study: Study) -> None:
     """Write ``study.json``; it appears whole or not at all."""
     content = {"schema_version": SCHEMA_VERSION, "origin": study.origin, "cases": [asdict(c) for c in study.cases]}
-    partial = folder / f".{STUDY_FILE}.partial"
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / STUDY_FILE)
+    write_whole(folder / STUDY_FILE, json.dumps(content, indent=1) + "\n")
 
 
 def read_study(folder: Path) -> Study:
@@ -118,6 +117,15 @@ def read_pose(path: Path) -> NDArray[np.float64]:
     if not is_rigid(pose, tolerance=1e-4):
         raise InputError(f"{path.name}: camera_from_world is not rigid; register the case again")
     return pose
+
+
+def read_case_radiograph(folder: Path, case: StudyCase, entry: StudyRadiograph, trim: bool = True) -> Radiograph:
+    """A radiograph of a case with its camera file's geometry, where it has one. trim: as in RadiographOptions.
+
+    Raises InputError where a file cannot be used.
+    """
+    camera = None if entry.camera_file is None else camera_from_file(folder / entry.camera_file)
+    return read_radiograph(folder / entry.file, replace(radiograph_options(case, entry, camera), trim=trim))
 
 
 def radiograph_options(case: StudyCase, entry: StudyRadiograph, camera: CameraFile | None) -> RadiographOptions:

@@ -10,7 +10,6 @@ saw any image of that patient: both wrists, every CT, view and augmentation go w
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from bonelift.errors import InputError
 from bonelift.study.folder import Study
+from bonelift.text_files import write_whole
 
 FOLDS_FILE = "folds.json"
 SCHEMA_VERSION = 1
@@ -143,9 +143,7 @@ def _split(patients: Sequence[str], rng: np.random.Generator) -> Split:
 
 def write_folds(path: Path, folds: Folds) -> None:
     """Write the file; it appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps({"schema_version": SCHEMA_VERSION, **asdict(folds)}, indent=1) + "\n", "utf-8")
-    os.replace(partial, path)
+    write_whole(path, json.dumps({"schema_version": SCHEMA_VERSION, **asdict(folds)}, indent=1) + "\n")
 
 
 def read_folds(path: Path) -> Folds:

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera, invert_rigid
-from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import LabelMap, Radiograph, Side, Volume
 from bonelift.images.masks import mask_of, read_mask
-from bonelift.images.reading import RadiographOptions, read_radiograph
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.registration.ct_bone import PART_LABELS, CtBone, Part, check_ct, ct_bone
 from bonelift.registration.ct_frame import rough_right_from_world
@@ -26,7 +24,7 @@ from bonelift.registration.film_views import FilmView
 from bonelift.registration.films import RELATIVE, UNPOSITIONED, FilmPose, FilmSettings, register_to_films
 from bonelift.registration.starts import ShaftPoints, pixel_mm_at, start_from_outline, start_from_points
 from bonelift.registration.verdict import Verdict, judge
-from bonelift.study.folder import StudyCase, StudyRadiograph, read_pose
+from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph, read_pose
 
 Float = NDArray[np.float64]
 Bones = Literal["both", "radius", "ulna", "each"]
@@ -83,19 +81,10 @@ class RegisteredFilm:
     reason: str = ""
 
 
-def read_film(folder: Path, entry: StudyRadiograph, side: Side) -> FilmInput:
+def read_film(folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmInput:
     """Read a radiograph of a study with what belongs to it. Raises InputError."""
-    camera = None if entry.camera_file is None else camera_from_file(folder / entry.camera_file)
     mask = None if entry.mask_file is None else read_mask(folder / entry.mask_file)
-    options = RadiographOptions(
-        side=side,
-        view=entry.view,
-        camera=camera.camera if camera else None,
-        source_to_object_mm=camera.source_to_object_mm if camera else None,
-        invert=entry.invert,
-        trim=mask is None,
-    )
-    radiograph = read_radiograph(folder / entry.file, options)
+    radiograph = read_case_radiograph(folder, case, entry, trim=mask is None)
     if mask is not None and radiograph.pixels.shape != mask.shape:
         raise InputError(f"the mask has {mask.shape} (rows, columns), the image {radiograph.pixels.shape}")
     pose = None if entry.pose_file is None else read_pose(folder / entry.pose_file)

@@ -13,7 +13,7 @@ from bonelift.drr.joseph import project
 from bonelift.drr.subject import attenuation_stack
 from bonelift.images import LabelMap, Volume
 from bonelift.images.raster import write_png
-from bonelift.images.volume import RADIUS, ULNA
+from bonelift.images.volume import BONES, LABEL_NAMES
 from bonelift.registration.verdict import record_of
 from bonelift.report.content import ReportFilm
 from bonelift.report.overlay import overlay_image
@@ -24,7 +24,6 @@ from bonelift.training.study_samples import label_surface
 
 Float = NDArray[np.float64]
 
-_NAMES = {"radius": RADIUS, "ulna": ULNA}
 NUMBERS = (
     "trust", "similarity", "overlap", "agreeing", "spread_deg", "spread_mm", "slack_deg", "slack_turn_deg", "slack_mm",
     "slack_depth_mm", "prior_sigmas", "seen", "evaluations",
@@ -68,7 +67,7 @@ def write_films(
     """Write pose, registration-DRR and overlay of every film that was registered into ``folder``; rows for all."""
     rows: list[RecordRow] = []
     stack = attenuation_stack(ct, labels, "each bone")
-    surfaces = {name: label_surface(labels, label) for name, label in _NAMES.items()}
+    surfaces = {name: label_surface(labels, label) for label, name in LABEL_NAMES.items()}
     for film in films:
         name, view = film.film.name, film.film.radiograph.view
         if not film.bones:
@@ -104,7 +103,7 @@ def write_films(
 def bone_poses(film: RegisteredFilm) -> dict[str, Float]:
     """Bone -> camera_from_ct (4, 4): its own where it was registered by itself, else that of both as one."""
     found = {bone.part: bone.camera_from_ct for bone in film.bones}
-    return {name: found.get(name, found.get("both", film.bones[0].camera_from_ct)) for name in ("radius", "ulna")}  # type: ignore[call-overload]
+    return {name: found.get(name, found.get("both", film.bones[0].camera_from_ct)) for name in BONES}  # type: ignore[call-overload]
 
 
 def registration_drr(
@@ -114,7 +113,7 @@ def registration_drr(
     registration-DRR. stack: (2, I, J, K) attenuation of each, 1/mm."""
     camera = film.film.camera_alone
     total = np.zeros(camera.shape_px, dtype=np.float32)
-    for values, name in zip(stack, _NAMES, strict=True):
+    for values, name in zip(stack, BONES, strict=True):
         total += project(values[None], camera.image_from_camera, poses[name] @ world_from_voxel, camera.shape_px)[0]
     return total
 

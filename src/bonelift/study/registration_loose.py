@@ -21,7 +21,8 @@ from bonelift.study.registration import (
     register_case,
 )
 from bonelift.study.registration_files import RecordRow, write_films
-from bonelift.study.registration_run import without_nan, write_table
+from bonelift.study.registration_run import RECORD_FILE, write_table
+from bonelift.text_files import without_nan
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def register_files(
     entries = _entries(files)
     case = StudyCase("files", "", files.side or "right", str(files.ct), str(files.labels), "", tuple(entries))
     ct, labels = read_ct(here, case)
-    films = [read_film(here, entry, case.side) for entry in entries]
+    films = [read_film(here, case, entry) for entry in entries]
     if files.start is not None:
         first = films[0]
         films[0] = FilmInput(first.name, first.radiograph, first.mask, read_pose(files.start))
@@ -69,7 +70,7 @@ def register_files(
                 raise InputError(f"{film.film.name}: {film.reason}")
         rows = write_films(folder, case.case, ct, labels, found)
         content = {"rows": [asdict(row) for row in rows]}
-        (folder / "record.json").write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
+        (folder / RECORD_FILE).write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
         write_table(folder, rows)
     return rows
 

@@ -9,10 +9,8 @@ from pathlib import Path
 from bonelift.errors import InputError
 from bonelift.images import Radiograph
 from bonelift.networks.bundle import ModelBundle, load_bundle
-from bonelift.networks.inference import locate
+from bonelift.networks.inference import WRIST_FOUND, locate
 from bonelift.registration.starts import ShaftPoints
-
-LEAST_CONFIDENCE = 0.5
 
 
 def locator(model: Path | None = None, device: str = "cpu") -> Callable[[Radiograph], ShaftPoints]:
@@ -23,7 +21,7 @@ def locator(model: Path | None = None, device: str = "cpu") -> Callable[[Radiogr
 def points_of(radiograph: Radiograph, bundle: ModelBundle) -> ShaftPoints:
     """Raises InputError where no wrist is seen."""
     located = locate(radiograph, bundle)
-    if located.confidence < LEAST_CONFIDENCE:
+    if located.confidence < WRIST_FOUND:
         raise InputError(
             f"no wrist was seen in the image (confidence {located.confidence:.2f}); draw a mask or give a start"
         )

@@ -6,9 +6,9 @@ Interrupted, the same call goes on with the cases that are not there yet; cases 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -28,6 +28,7 @@ from bonelift.study.registration import (
     register_case,
 )
 from bonelift.study.registration_files import NUMBERS, RecordRow, failed_row, write_films
+from bonelift.text_files import without_nan, write_whole
 
 SETTINGS_FILE = "registration.json"
 RECORD_FILE = "record.json"
@@ -95,7 +96,7 @@ def _registered(
     unread: list[RecordRow] = []
     for entry in case.radiographs:
         try:
-            films.append(read_film(study_folder, entry, case.side))
+            films.append(read_film(study_folder, case, entry))
         except InputError as error:
             unread.append(failed_row(case.case, Path(entry.file).stem, entry.view, str(error)))
     found: list[RegisteredFilm] = []
@@ -131,17 +132,15 @@ def _number(value: float | None) -> float:
 def write_table(out: Path, rows: Sequence[RecordRow]) -> None:
     """``records.csv`` and ``records.json``, each replaced whole."""
     flat = [row.flat() for row in rows]
-    partial = out / f".{TABLE}.partial"
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(flat[0]) if flat else ["case"], lineterminator="\n")
-        writer.writeheader()
-        for row in flat:
-            writer.writerow(
-                {k: ("" if math.isnan(v) else f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
-            )
-    os.replace(partial, out / f"{TABLE}.csv")
-    partial.write_text(json.dumps({"rows": without_nan(flat)}, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, out / f"{TABLE}.json")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(flat[0]) if flat else ["case"], lineterminator="\n")
+    writer.writeheader()
+    for row in flat:
+        writer.writerow(
+            {k: ("" if math.isnan(v) else f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+        )
+    write_whole(out / f"{TABLE}.csv", table.getvalue())
+    write_whole(out / f"{TABLE}.json", json.dumps({"rows": without_nan(flat)}, indent=1) + "\n")
 
 
 def adopt_poses(study_folder: Path, out: Path, rows: Sequence[RecordRow]) -> int:
@@ -162,12 +161,3 @@ def adopt_poses(study_folder: Path, out: Path, rows: Sequence[RecordRow]) -> int
     if count:
         write_study(study_folder, Study(tuple(cases), study.origin))
     return count
-
-
-def without_nan(value: Any) -> Any:
-    """JSON has no NaN: an undefined number becomes null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: without_nan(part) for key, part in value.items()}
-    return [without_nan(part) for part in value] if isinstance(value, list) else value

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bonelift.geometry import XrayCamera, apply_transform
 from bonelift.geometry.camera_files import camera_from_file
-from bonelift.images import RADIUS, ULNA, LabelMap, View, Volume
+from bonelift.images import LABEL_NAMES, LabelMap, View, Volume
 from bonelift.images.reading import RadiographOptions, read_radiograph
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.phantom.annotator import OUTLINE_ERROR_PX, drawn_mask
@@ -21,6 +21,7 @@ from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone, Part, ct_bone
 from bonelift.registration.film_views import FilmView
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
+from bonelift.registration.starts import pixel_mm_at
 from bonelift.report.rasterise import fill_mask
 from bonelift.study.folder import StudyCase, read_pose
 from bonelift.training.study_samples import label_surface
@@ -30,7 +31,6 @@ Float = NDArray[np.float64]
 CUT_RANGE_MM = (8.0, 30.0)
 """The CT is made to end so much further distal than the radiograph's bones, which all virtual CTs share with it."""
 Mirror = Literal["none", "side", "depth"]
-_BONE_LABELS = {"radius": RADIUS, "ulna": ULNA}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def read_trial_patient(
     """Read a virtual case; its masks are drawn with the given error on the image as recorded."""
     rng = np.random.default_rng([seed, *case.case.encode()])
     ct, labels = read_volume(study_folder / case.ct), read_labels(study_folder / case.labels)
-    surfaces = {name: label_surface(labels, label) for name, label in _BONE_LABELS.items()}
+    surfaces = {name: label_surface(labels, label) for label, name in LABEL_NAMES.items()}
     films = {}
     for entry in case.radiographs:
         camera = camera_from_file(study_folder / str(entry.camera_file)).camera
@@ -161,7 +161,12 @@ def run_trial(
         axes = pose_chart(posed[0], np.eye(4), bone.fine.centre_mm).world_from_view
         bone = mirrored(bone, axes[:3, 0 if mirror == "side" else 2])
     shown = [
-        FilmView(film.image, camera, film.mask(part) if masks else None, _pixel_mm(camera, bone))
+        FilmView(
+            film.image,
+            camera,
+            film.mask(part) if masks else None,
+            pixel_mm_at(camera, camera.camera_from_world, bone.points_mm),
+        )
         for film, camera in zip(films, posed, strict=True)
     ]
     chart = pose_chart(posed[0], np.eye(4), bone.fine.centre_mm)
@@ -182,8 +187,3 @@ def pose_errors(world_from_ct: Float, camera: XrayCamera, bone: CtBone) -> Trial
         float(abs(step[5])),
         float(np.linalg.norm(moved, axis=1).mean()),
     )
-
-
-def _pixel_mm(camera: XrayCamera, bone: CtBone) -> float:
-    depth_mm = float(apply_transform(camera.camera_from_world, bone.points_mm.mean(axis=0))[2])
-    return camera.detector_spacing_mm * depth_mm / camera.sdd_mm

@@ -23,6 +23,7 @@ from bonelift.errors import InputError
 from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.folder import Study
 from bonelift.study.folds import FOLDS_FILE
+from bonelift.text_files import write_whole
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 1
@@ -164,10 +165,5 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """UTF-8 that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing(path):
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, text)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.report.page import page_template
+from bonelift.report.palette import png_uri
 from bonelift.study.case_records import study_warnings
 from bonelift.study.experiment_scores import SOURCES, CaseRow, TranslationRow
 from bonelift.study.experiment_tables import collect_scores, experiment_2, experiment_3, failures, tests_of
@@ -29,6 +28,7 @@ from bonelift.study.paper_results import (
 from bonelift.study.run_cost import run_costs
 from bonelift.study.run_folder import RunPaths, read_run, write_json, write_text, writing
 from bonelift.study.statistics import GroupSummary, summarise
+from bonelift.text_files import without_nan
 
 REPORT_FILE, STATISTICS_FILE = "report.html", "statistics.json"
 
@@ -52,9 +52,9 @@ def write_study_report(run: Path) -> Path:
         "experiment_3": [asdict(line) for line in third],
         "tests": [asdict(test) for test in tests],
     }
-    write_json(run / STATISTICS_FILE, _without_nan(values))
+    write_json(run / STATISTICS_FILE, without_nan(values))
     folds = read_folds(paths.folds)
-    page = _template().render(
+    page = page_template("bonelift.study", "study_report.html.j2").render(
         run=content,
         preset_json=json.dumps(content["preset"], indent=1),
         folds=folds,
@@ -67,7 +67,7 @@ def write_study_report(run: Path) -> Path:
         failures=failures(rows, translation),
         warnings=study_warnings(paths),
         costs=run_costs(paths),
-        figures=[(name, caption, _data_uri(paths.figures / name)) for name, caption in figures],
+        figures=[(name, caption, png_uri((paths.figures / name).read_bytes())) for name, caption in figures],
         paper=PAPER_ASD_MM,
         paper_mae=(PAPER_MAE, PAPER_MAE_SD, PAPER_RANGE, PAPER_BEST_MAE, PAPER_WORST_MAE),
         notice=RESEARCH_NOTICE,
@@ -113,35 +113,3 @@ def _order(third: list[Any]) -> list[tuple[str, str, str]]:
         ordered = sorted((name for name in means if np.isfinite(means[name])), key=means.__getitem__)
         made.append((bone, alignment, " < ".join(f"{name} ({means[name]:.2f})" for name in ordered)))
     return made
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): _without_nan(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
-    return value
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("bonelift.study"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    environment.filters["p"] = lambda p: "–" if not np.isfinite(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return environment.get_template("study_report.html.j2")
-
-
-def _number(value: float, decimals: int = 2) -> str:
-    return f"{value:.{decimals}f}".replace("-", "−") if np.isfinite(value) else "–"

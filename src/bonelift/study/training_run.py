@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from bonelift.errors import InputError
-from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import View
 from bonelift.images.markups import read_landmarks
-from bonelift.images.reading import read_radiograph
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.networks.bundle import new_bundle, save_bundle
-from bonelift.study.folder import Study, StudyCase, radiograph_options, read_pose, read_study
-from bonelift.training.checkpoint import load_networks
+from bonelift.study.folder import Study, StudyCase, read_case_radiograph, read_pose, read_study
 from bonelift.training.locator import build_locator, train_locator
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.training.presets import Preset
@@ -45,7 +41,8 @@ from bonelift.training.study_samples import (
     locator_samples,
     normalise_case,
 )
-from bonelift.training.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.training.tl import build_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.training.trained_bundle import with_trained
 from bonelift.training.virtual_samples import FilmSample, LocatorSample
 
 Target = Literal["pix2pix", "tl", "locator"]
@@ -147,9 +144,7 @@ def read_study_case(study_folder: Path, case: StudyCase) -> tuple[NormalisedCase
     for entry in case.radiographs:
         if entry.pose_file is None:
             continue
-        camera = None if entry.camera_file is None else camera_from_file(study_folder / entry.camera_file)
-        options = radiograph_options(case, entry, camera)
-        radiograph = read_radiograph(study_folder / entry.file, options)
+        radiograph = read_case_radiograph(study_folder, case, entry)
         posed.append(PosedRadiograph(radiograph, read_pose(study_folder / entry.pose_file)))
     return normalised, posed
 
@@ -211,19 +206,6 @@ def write_model_if_complete(run: Path, preset: Preset, seed: int) -> bool:
     stages = [run / name for name in ("autoencoder", "finetune", "pix2pix", "locator")]
     if not all(any(stage.glob("*.safetensors")) for stage in stages):
         return False
-    networks: TlNetworks = build_tl(preset.tl, seed)
-    load_tl(networks, run / "autoencoder", run / "finetune", run / "finetune")
-    translators, locator = build_pix2pix(preset.pix2pix, seed), build_locator(preset.locator, seed)
-    load_networks(run / "pix2pix", {"generator": translators.generator})
-    load_networks(run / "locator", {"locator": locator})
     empty = new_bundle(run.name, preset.grid, preset.tl, preset.pix2pix, preset.locator, {"preset": preset.name})
-    bundle = replace(
-        empty,
-        encoder=networks.encoder,
-        decoder=networks.decoder,
-        predictor=networks.predictor,
-        generator=translators.generator,
-        locator=locator,
-    )
-    save_bundle(bundle, run / "model")
+    save_bundle(with_trained(empty, run, preset, seed), run / "model")
     return True

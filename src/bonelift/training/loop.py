@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from bonelift.errors import InputError
+from bonelift.text_files import write_whole
 from bonelift.training.checkpoint import (
     CHECKPOINT_NAME,
     load_checkpoint,
@@ -206,9 +206,7 @@ class Curve:
         if rank() or not path.exists():
             return
         kept = path.read_text(encoding="utf-8").splitlines()[:rows]
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, "".join(line + "\n" for line in kept))
         self.rows = len(kept)
 
     def add(self, update: int, seconds: float, scalars: dict[str, float]) -> None:

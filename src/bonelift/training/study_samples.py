@@ -144,7 +144,8 @@ def film_sample(
     angle = np.deg2rad(rng.normal(0, error_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     origin = points[0] + rng.normal(0, error_mm / spacing_mm, 2)
-    film = film_from_landmarks(radiograph, origin, origin + turn @ (points[1] - points[0]))
+    shaft = origin + turn @ (points[1] - points[0])
+    film = film_from_landmarks(radiograph, origin, shaft, _from_ulnar(case, posed))
     mirror = mirror_transform() if film.mirrored else np.eye(4)
     canonical_from_right = mirror @ posed.camera_from_world @ np.linalg.inv(case.right_from_world)
     drr = project(
@@ -158,14 +159,21 @@ def film_sample(
 
 def locator_samples(case: NormalisedCase, posed: PosedRadiograph, rng: np.random.Generator) -> list[LocatorSample]:
     """The whole radiograph upright with its landmarks, and once turned by a random quarter, as what is no answer."""
-    image, image_from_locator = locator_input(posed.radiograph)
+    from_ulnar = _from_ulnar(case, posed)
+    image, image_from_locator = locator_input(posed.radiograph, 0, from_ulnar)
     locator_from_image = np.linalg.inv(image_from_locator)
     points = _landmarks_px(case, posed) @ locator_from_image[:2, :2].T + locator_from_image[:2, 2]
     inside = ((points >= 0) & (points <= np.array(LOCATOR_SHAPE[::-1]) - 1)).all()
-    turned, _ = locator_input(posed.radiograph, int(rng.integers(1, 4)))
+    turned, _ = locator_input(posed.radiograph, int(rng.integers(1, 4)), from_ulnar)
     nowhere = np.full((3, 2), np.nan, dtype=np.float32)
     upright = LocatorSample(image, points.astype(np.float32) if inside else nowhere, bool(inside))
     return [upright, LocatorSample(turned, nowhere, False)]
+
+
+def _from_ulnar(case: NormalisedCase, posed: PosedRadiograph) -> bool:
+    """Whether it is a lateral with the source on the ulnar side (images.film), going by the pose."""
+    camera_from_right = posed.camera_from_world @ np.linalg.inv(case.right_from_world)
+    return posed.radiograph.view == "lateral" and bool(camera_from_right[2, 0] < 0)  # ulnar is towards the source
 
 
 def _landmarks_px(case: NormalisedCase, posed: PosedRadiograph) -> Float:
