@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,47 @@ def test_a_users_mistake_ends_the_pieces(tmp_path):
     with runner() as run, pytest.raises(InputError, match="labels hold 7"):
         run(pieces(tmp_path, "wrong", "after"), lambda *_: None)
     assert not (tmp_path / "after").exists()
+
+
+def test_a_worker_killed_here_is_named(tmp_path):
+    with runner(workers=2) as run, pytest.raises(InputError, match="a worker process was killed"):
+        run(pieces(tmp_path, "lost", "one"), lambda *_: None)
+
+
+def wait_for(folder: Path, name: str) -> None:
+    """Leaves word of who it is, and does not end by itself."""
+    (folder / name).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def run_waiting_pieces(folder: Path) -> None:
+    with runner(workers=2) as run:
+        run([Piece(name, wait_for, (folder, name)) for name in ("one", "two")], lambda *_: None)
+
+
+def test_no_worker_outlives_a_killed_run(tmp_path):
+    run = multiprocessing.get_context("spawn").Process(target=run_waiting_pieces, args=(tmp_path,))
+    run.start()
+    until(lambda: all((tmp_path / name).exists() and (tmp_path / name).read_text() for name in ("one", "two")))
+    run.kill()
+    run.join()
+    workers = [int((tmp_path / name).read_text()) for name in ("one", "two")]
+    until(lambda: not any(is_running(worker) for worker in workers))
+
+
+def until(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen"
+        time.sleep(0.1)
+
+
+def is_running(process: int) -> bool:
+    """A zombie that nobody has waited for yet has ended too."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
 
 
 @pytest.mark.filterwarnings("default")  # Dask's own, of a worker that died

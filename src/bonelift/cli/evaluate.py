@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--fold", metavar="NAME", action="append", default=[], help="only this fold, e.g. fold-2")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for training (default: cpu)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler; study and run must be shared folders")
-    parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes for images and scores")
+    parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes that share the cores")
     parser.add_argument("--allow-failed", action="store_true", help="go on without cases that cannot be used")
     parser.add_argument("--report-only", action="store_true", help="write tables, figures and report of what is there")
 

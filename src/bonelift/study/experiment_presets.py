@@ -1,4 +1,4 @@
-"""The sizes of a whole study: smoke (a minute, in tests), laptop (two cores, one night), paper (a GPU)."""
+"""The sizes of a whole study: smoke (a minute, in tests), laptop (two cores, some hours), paper (a GPU)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:
     if name == "smoke":
         return StudyPreset(_one_minute(networks), ct_drrs=3, test_drrs=1, films_per_pair=2, pose_spread="positioning")
     if name == "laptop":
-        return StudyPreset(_one_night(networks), ct_drrs=16, test_drrs=2, films_per_pair=8, pose_spread="positioning")
+        return StudyPreset(_some_hours(networks), ct_drrs=16, test_drrs=2, films_per_pair=8, pose_spread="positioning")
     return StudyPreset(networks, ct_drrs=40, test_drrs=40, films_per_pair=1, pose_spread="paper")
 
 
@@ -48,22 +48,23 @@ def _one_minute(preset: Preset) -> Preset:
     )
 
 
-def _one_night(preset: Preset) -> Preset:
-    """Four TL nets and five pix2pix in one night of two cores: docs/experiments.md has the measured steps."""
+def _some_hours(preset: Preset) -> Preset:
+    """Four TL nets and five pix2pix in six hours of one core: docs/experiments.md has the measured steps."""
     return replace(
         preset,
-        autoencoder_training=replace(
-            preset.autoencoder_training, batch=8, loop=LoopConfig(3_000, 2e-3, "cosine", 100, validate_every=1_500)
-        ),
+        autoencoder_training=replace(preset.autoencoder_training, batch=8, loop=LoopConfig(1_500, 2e-3, "cosine", 100)),
         predictor_training=replace(
             preset.predictor_training,
             batch=16,
             gan_fraction=0.0,
-            loop=LoopConfig(4_500, 1e-3, "cosine", 100, validate_every=1_500),
-            latent_warmup=0.7,
+            loop=LoopConfig(2_400, 1e-3, "cosine", 100, validate_every=600),
+            latent_warmup=0.75,
         ),
         finetune_training=replace(
-            preset.finetune_training, batch=8, gan_fraction=0.0, loop=LoopConfig(1_200, 2e-4, "cosine", 50)
+            preset.finetune_training,
+            batch=8,
+            gan_fraction=0.0,
+            loop=LoopConfig(600, 2e-4, "cosine", 50, validate_every=300),
         ),
-        pix2pix_training=replace(preset.pix2pix_training, loop=LoopConfig(3_000, 2e-4, "cosine", validate_every=1_500)),
+        pix2pix_training=replace(preset.pix2pix_training, loop=LoopConfig(1_500, 2e-4, "cosine")),
     )

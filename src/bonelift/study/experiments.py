@@ -89,12 +89,7 @@ def run_experiments(
             )
             for task in tasks
         ]
-        # Here one after the other, each with all cores; on a cluster side by side.
-        if settings.scheduler is None:
-            with runner() as here:
-                _run_pieces(here, bar, "networks", networks)
-        else:
-            _run_pieces(everywhere, bar, "networks", networks)
+        _run_pieces(everywhere, bar, "networks", networks)
         tested = [case for case in cases if folds.fold_testing(case.patient).name in names]
         # Fold by fold, so that a process keeps the networks it has loaded.
         tested.sort(key=lambda case: folds.fold_testing(case.patient).name)

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,20 +56,37 @@ def _run_here(pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> N
 def _run_in_processes(workers: int, pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> None:
     if len(pieces) < 2:
         return _run_here(pieces, on_done)
-    with ProcessPoolExecutor(min(workers, len(pieces)), multiprocessing.get_context("spawn"), _one_thread) as pool:
+    count = min(workers, len(pieces))
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin_worker, (count,)) as pool:
         futures = {pool.submit(piece.function, *piece.arguments): piece for piece in pieces}
         try:
             for future in as_completed(futures):
                 on_done(futures[future].label, future.result())
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a worker process was killed, perhaps for want of memory; the same command goes on, "
+                "with less memory where --workers is lower"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _one_thread() -> None:
+def _begin_worker(count: int) -> None:
+    """Of a worker process, one of ``count``: its share of the cores, and an end when its run is dead."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(max(1, torch.get_num_threads() // count))
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed run leaves no worker behind that trains into the folder where the next run goes on. SIGTERM, so that a
+    training saves what it has."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _dask_client(address: str) -> Any:
