@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from bonelift.images import LAPTOP_GRID
-from bonelift.networks.bundle import load_bundle
+from bonelift.networks.model import load_model
 from bonelift.study.holdout import PREDICTORS, ScoreRow, no_skill_surfaces, score_patient, summary
 
 FIRST_SEED = 910_000
@@ -31,7 +31,7 @@ MEAN_SEEDS = tuple(range(200_000, 200_200))
 
 def score(seed: int, model: str | None) -> list[ScoreRow]:
     torch.set_num_threads(1)
-    return score_patient(seed, load_bundle(model), no_skill_surfaces(MEAN_SEEDS, LAPTOP_GRID))
+    return score_patient(seed, load_model(model), no_skill_surfaces(MEAN_SEEDS, LAPTOP_GRID))
 
 
 def table(lines: list[dict[str, float | str | int]]) -> str:
@@ -82,7 +82,7 @@ def main() -> int:
         for row in rows:
             values = asdict(row)
             writer.writerow({key: f"{v:.4f}" if isinstance(v, float) else v for key, v in values.items()})
-    bundle = load_bundle(arguments.model)
+    model = load_model(arguments.model)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     text = f"""# The packaged model on unseen virtual patients
 
@@ -102,8 +102,8 @@ z >= -40 mm; the paper's ASD is between points at most 0.625 mm apart. Mean +- S
 
 Per case: [holdout.csv](holdout.csv).
 
-Command: `python scripts/evaluate_default_model.py --patients {arguments.patients}`. Model `{bundle.name}`, weights
-sha256 `{bundle.weights_sha256[:12]}`. Commit {commit}. Machine: {platform.machine()}, {arguments.workers} processes of
+Command: `python scripts/evaluate_default_model.py --patients {arguments.patients}`. Model `{model.name}`, weights
+sha256 `{model.weights_sha256[:12]}`. Commit {commit}. Machine: {platform.machine()}, {arguments.workers} processes of
 one thread, torch {torch.__version__}, {time.strftime("%Y-%m-%d")}, {(time.time() - started) / 60:.0f} minutes.
 """
     (out / "holdout.md").write_text(text)

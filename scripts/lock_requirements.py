@@ -46,7 +46,10 @@ def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     default = [*BUILD, *project["dependencies"]]
-    dev = [*default, *(line for name in ("train", "bench", "study", "cluster", "dev") for line in extras[name])]
+    dev = [
+        *default,
+        *(line for name in ("train", "tables", "bench", "study", "cluster", "dev") for line in extras[name]),
+    ]
     for file, wanted in (("requirements.lock", default), ("requirements-dev.lock", dev)):
         lines = [f"{name}=={version}" for name, version in sorted(closure(wanted).items())]
         (ROOT / file).write_text(HEADER + "\n".join(lines) + "\n")

@@ -22,7 +22,7 @@ from bonelift.geometry import XrayCamera, apply_transform
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import View
 from bonelift.images.reading import RadiographOptions
-from bonelift.networks.bundle import load_bundle
+from bonelift.networks.model import load_model
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.job import reconstruct
 from bonelift.registration import moving_bone
@@ -50,7 +50,7 @@ def image(folder: Path, camera: str, view: View, depth_mm: float) -> ImageInput:
 
 def reconstructed_radius(pa: ImageInput) -> tuple[CtBone, Float]:
     """The radius that the packaged model makes of a film, and world_from_bone where it puts it."""
-    result = reconstruct(read_radiographs([pa]), load_bundle(None))
+    result = reconstruct(read_radiographs([pa]), load_model(None))
     if result.bones is None or not result.placed:
         raise SystemExit("no bones were reconstructed from camera 2")
     values, bone_from_voxel = nominal_attenuation(result.bones.fields[0], result.bones.grid)

@@ -23,7 +23,7 @@ from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.output_folder import output_folder
 from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
-from bonelift.networks.bundle import ModelBundle, load_bundle
+from bonelift.networks.model import WristModel, load_model
 from bonelift.reconstruct.bones import Method
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.job import reconstruct
@@ -63,11 +63,11 @@ def films(data: Path) -> list[tuple[str, str, ImageInput]]:
     return found
 
 
-def run_film(images: list[ImageInput], bundle: ModelBundle, method: Method | None, out: Path) -> str:
+def run_film(images: list[ImageInput], model: WristModel, method: Method | None, out: Path) -> str:
     """Table cells: answer, score, flags, seconds."""
     started = time.perf_counter()
     try:
-        result = reconstruct(read_radiographs(images), bundle, method=method)
+        result = reconstruct(read_radiographs(images), model, method=method)
     except InputError as error:
         return f"refused | | {error} | {time.perf_counter() - started:.1f}"
     seconds = time.perf_counter() - started
@@ -87,14 +87,14 @@ def main() -> int:
     if not os.environ.get("BONELIFT_DATA"):
         print("BONELIFT_DATA is not set; expected the folder with radiographs/ and specimen/", file=sys.stderr)
         return 2
-    bundle = load_bundle(arguments.model)
+    model = load_model(arguments.model)
     print("| film | shows | answer | score | flags | s |\n|---|---|---|---|---|---|")
     single = films(Path(os.environ["BONELIFT_DATA"]))
     pair = [image for name, _, image in single if name.startswith("specimen")]
     runs = [(name, shown, [image]) for name, shown, image in single]
     for name, shown, images in tqdm([*runs, ("specimen both", "the two cameras together", pair)], desc="films"):
         out = Path(arguments.pictures) / name.replace(" ", "-")
-        print(f"| {name} | {shown} | {run_film(images, bundle, arguments.method, out)} |", flush=True)
+        print(f"| {name} | {shown} | {run_film(images, model, arguments.method, out)} |", flush=True)
     return 0
 
 

@@ -38,7 +38,8 @@ from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID
 from bonelift.images.film import FILM_SHAPE
 from bonelift.images.volume import BONES
-from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle, save_bundle
+from bonelift.networks.bundle import load_bundle, save_bundle
+from bonelift.networks.model import DEFAULT_MODEL
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
@@ -307,7 +308,7 @@ def main() -> None:
     parser.add_argument("--work", default="runs/default", help="folder for samples, checkpoints and learning curves")
     parser.add_argument("--minutes", type=float, help="end the stage by the clock, its learning rate annealed to that")
     parser.add_argument("--name", default="virtual-1", help="model id written by the bundle stage")
-    parser.add_argument("--out", default=str(DEFAULT_BUNDLE), help="folder written by the bundle stage")
+    parser.add_argument("--out", default=str(DEFAULT_MODEL), help="folder written by the bundle stage")
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--films", type=int, default=4, help="films: of each patient")

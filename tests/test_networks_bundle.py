@@ -103,7 +103,7 @@ def test_missing_folder_and_files(tmp_path, saved):
         load_bundle(tmp_path / "nowhere")
     _, folder, _ = saved
     (folder / WEIGHTS_NAME).unlink()
-    with pytest.raises(InputError, match="weights cannot be read"):
+    with pytest.raises(InputError, match=r"weights\.safetensors: cannot be read"):
         load_bundle(folder)
 
 

@@ -48,14 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SystemExit as request:  # argparse ends --help and wrong calls this way
         return request.code if isinstance(request.code, int) else DONE
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            return _fault(error, arguments)
+        print("bonelift: this needs PyTorch; pip install 'bonelift[train]'", file=sys.stderr)
+        return WRONG_INPUT
     except Exception as error:
-        if "--traceback" in arguments:
-            traceback.print_exc()
-        print(
-            f"bonelift: a fault of ours: {type(error).__name__}: {_one_line(error)}; --traceback shows where",
-            file=sys.stderr,
-        )
-        return FAULT
+        return _fault(error, arguments)
+
+
+def _fault(error: Exception, arguments: Sequence[str]) -> int:
+    if "--traceback" in arguments:
+        traceback.print_exc()
+    print(
+        f"bonelift: a fault of ours: {type(error).__name__}: {_one_line(error)}; --traceback shows where",
+        file=sys.stderr,
+    )
+    return FAULT
 
 
 def _run(arguments: list[str]) -> int:

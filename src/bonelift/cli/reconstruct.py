@@ -12,6 +12,7 @@ from tqdm import tqdm
 from bonelift import RESEARCH_NOTICE
 from bonelift.cli.arguments import pixel_box, positive_float, positive_int
 from bonelift.cli.console import Console, console_for
+from bonelift.cli.warm_up import kernels_compiling
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.output_folder import output_folder
@@ -85,16 +86,21 @@ def run_job(
     clock = Stopwatch(on_step)
     with clock.step("read"):
         radiographs = read_radiographs(inputs)
-    # Imported now: numba and torch take seconds, and a wrong file or option is reported before them.
-    from bonelift.cli.warm_up import kernels_compiling
+    # Started now: numba takes seconds, and a wrong file or option is reported before them.
+    with kernels_compiling() as kernels:
 
-    with kernels_compiling():
+        def on_later_step(name: str) -> None:
+            on_step(name)
+            if name == "place":
+                kernels.wait()
+
+        clock.on_step = on_later_step
         with clock.step("load model"):
-            from bonelift.networks.bundle import load_bundle
+            from bonelift.networks.model import load_model
             from bonelift.reconstruct.job import reconstruct
 
-            bundle = load_bundle(model, device)
-        return reconstruct(radiographs, bundle, clock, method)
+            loaded = load_model(model, device)
+        return reconstruct(radiographs, loaded, clock, method)
 
 
 def image_inputs(options: Namespace) -> list[ImageInput]:

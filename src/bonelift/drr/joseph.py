@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bonelift.drr.joseph_kernels import dominant_axes, march_forward
+from bonelift.drr.joseph_kernels import march_forward
 from bonelift.drr.ray_volume import MARCH_ORDER, Box, RayVolume, prepare, run_parts
 from bonelift.errors import InputError
 
@@ -171,12 +171,31 @@ def ray_fans(
     camera_from_pixel = np.linalg.inv(intrinsics)
     direction_from_pixel = voxel_from_camera[:3, :3] @ camera_from_pixel
     source = voxel_from_camera[:3, 3] - volume.box[0]
-    for axis in np.flatnonzero(dominant_axes(direction_from_pixel, window)):
+    for axis in _marching_axes(direction_from_pixel, window):
         order = list(MARCH_ORDER[axis])
         yield RayFan(
             int(axis), source[order], np.ascontiguousarray(direction_from_pixel[order]), camera_from_pixel,
             np.ascontiguousarray(voxel_from_camera[:3, :3][order]), window,
         )  # fmt: skip
+
+
+def _marching_axes(direction_from_pixel: Float, window: tuple[int, int, int, int]) -> list[int]:
+    """The axes along which some ray of the window runs most; ties go to the lower axis."""
+    first_row, last_row, first_column, last_column = window
+    corners = [(u, v, 1) for u in (first_column, last_column - 1) for v in (first_row, last_row - 1)]
+    at_corners = np.array(corners) @ direction_from_pixel.T
+    size = np.abs(at_corners)
+    axis = int(size[0].argmax())
+    along = at_corners[:, axis]
+    # The directions that run most along +axis are a convex cone, and every ray of the window lies between its corners'.
+    if (size[:, axis] > np.delete(size, axis, axis=1).max(axis=1)).all() and (
+        np.sign(along) == np.sign(along[0])
+    ).all():
+        return [axis]
+    columns, rows = np.arange(first_column, last_column), np.arange(first_row, last_row)
+    across, down, middle = direction_from_pixel.T[:, :, None, None]
+    directions = np.abs(across * columns[None] + down * rows[:, None] + middle)
+    return np.flatnonzero(np.bincount(directions.argmax(axis=0).ravel(), minlength=3)).tolist()
 
 
 def _window(

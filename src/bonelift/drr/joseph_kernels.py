@@ -38,25 +38,6 @@ START0, SLOPE0, START1, SLOPE1, STEP_MM, SIGN, ALONG = range(7)
 
 
 @njit(cache=True, nogil=True)
-def dominant_axes(direction_from_pixel, window):
-    """(3,) bool: the axes along which some ray of the window runs most; ties go to the lower axis."""
-    found = np.zeros(3, dtype=np.bool_)
-    m = direction_from_pixel
-    for row in range(window[0], window[1]):
-        for column in range(window[2], window[3]):
-            d0 = abs(m[0, 0] * column + m[0, 1] * row + m[0, 2])
-            d1 = abs(m[1, 0] * column + m[1, 1] * row + m[1, 2])
-            d2 = abs(m[2, 0] * column + m[2, 1] * row + m[2, 2])
-            if d0 >= d1 and d0 >= d2:
-                found[0] = True
-            elif d1 >= d2:
-                found[1] = True
-            else:
-                found[2] = True
-    return found
-
-
-@njit(cache=True, nogil=True)
 def _trace_tile(axis, source, directions, camera, window, share, row0, column0, rays, slopes):
     """Fill the ray table (7, RAYS) and fixed-point slopes (2, RAYS) of one tile.
 

@@ -1,4 +1,5 @@
-"""A trained model: every network with its configuration, kept as a folder of config.json and weights.safetensors."""
+"""A trained model in torch: every network with its configuration, kept as a folder of config.json and
+weights.safetensors. To use a model, :func:`bonelift.networks.model.load_model`."""
 
 from __future__ import annotations
 
@@ -11,24 +12,30 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from bonelift.anatomy.shape_basis import BoneBasis, basis_arrays, basis_from_arrays
+from bonelift.anatomy.shape_basis import BoneBasis, basis_arrays
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
 from bonelift.images.volume import BONES
 from bonelift.networks.locator import Locator, LocatorConfig
+from bonelift.networks.model import (
+    CONFIG_NAME,
+    DEFAULT_MODEL,
+    SCHEMA_VERSION,
+    WEIGHTS_NAME,
+    Program,
+    read_bases,
+    read_config,
+    read_grid,
+    read_weights,
+)
 from bonelift.networks.pix2pix import Generator, Pix2pixConfig
+from bonelift.networks.programs import program_module
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, Decoder, Encoder, Predictor, TlConfig
-
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "weights.safetensors"
-SCHEMA_VERSION = 1
-DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "default"
-LARGEST_WEIGHTS_BYTES = 2**31
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,27 @@ class ModelBundle:
     @property
     def device(self) -> torch.device:
         return next(self.decoder.parameters()).device
+
+    @property
+    def film_shape(self) -> tuple[int, int]:
+        return self.tl.film_shape
+
+    @property
+    def bases(self) -> Mapping[str, BoneBasis]:
+        return self.shape.bases if self.shape else {}
+
+    @property
+    def reads_film(self) -> bool:
+        return self.shape is not None and self.shape.config.reads_film
+
+    @torch.no_grad()
+    def run(self, program: Program, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """Outputs of a program (:class:`bonelift.networks.model.WristModel`)."""
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in inputs]
+        outputs = program_module(program, self).module(*tensors)
+        return tuple(
+            output.float().cpu().numpy() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)
+        )
 
 
 def new_bundle(
@@ -132,11 +160,6 @@ def _basis_tensors(shape: ShapeReader) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_basis(bone: str, tensors: Mapping[str, Tensor]) -> BoneBasis:
-    start = f"shape_basis/{bone}/"
-    return basis_from_arrays({k.removeprefix(start): t.numpy() for k, t in tensors.items() if k.startswith(start)})
-
-
 def _packed(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     if not tensor.is_floating_point() or tensor.ndim < 2:
@@ -157,21 +180,15 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
     Raises InputError, one line, for a missing folder or file, a config that is not ours, weights that do not fit it or
     whose hash is not the one in the config. Nothing is unpickled.
     """
-    place = DEFAULT_BUNDLE if folder is None else Path(folder)
-    config = _read_config(place)
-    tensors = _read_weights(place, config)
+    place = DEFAULT_MODEL if folder is None else Path(folder)
+    config = read_config(place)
+    tensors = read_weights(place, config, load)
     try:
-        grid_facts = config["grid"]
-        grid = LabelGrid(
-            _three(int, grid_facts["shape"]),
-            float(grid_facts["spacing_mm"]),
-            _three(float, grid_facts["first_centre_mm"]),
-        )
         # On the meta device weights take neither memory nor the time of drawing them.
         with torch.device("meta"):
             bundle = new_bundle(
                 str(config["name"]),
-                grid,
+                read_grid(config),
                 _dataclass_from(TlConfig, config["tl"]),
                 _dataclass_from(Pix2pixConfig, config["pix2pix"]),
                 _dataclass_from(LocatorConfig, config["locator"]),
@@ -179,8 +196,9 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
             )
             if "shape" in config:
                 shape_config = _dataclass_from(ShapeConfig, config["shape"])
-                bases = (_read_basis(bone, tensors) for bone in BONES)
-                bundle = replace(bundle, shape=new_shape_reader(shape_config, *bases))
+                arrays = {key: tensor.numpy() for key, tensor in tensors.items() if key.startswith("shape_basis/")}
+                bases = read_bases(config, arrays)
+                bundle = replace(bundle, shape=new_shape_reader(shape_config, *(bases[bone] for bone in BONES)))
         bundle = _with(bundle, drr_scale=float(config["drr_scale"]), weights_sha256=str(config["weights_sha256"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -197,44 +215,6 @@ def _with(bundle: ModelBundle, drr_scale: float, weights_sha256: str) -> ModelBu
         raise ValueError(f"drr_scale {drr_scale}")
     fields = {name: getattr(bundle, name) for name in bundle.__dataclass_fields__}
     return ModelBundle(**{**fields, "drr_scale": drr_scale, "weights_sha256": weights_sha256})
-
-
-def _read_config(place: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((place / CONFIG_NAME).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{place}: no model there ({error.strerror}); expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{place / CONFIG_NAME}: not JSON ({error}); get the model again") from error
-    version = config.get("schema_version") if isinstance(config, dict) else None
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{place / CONFIG_NAME}: schema_version is {version}; expected {SCHEMA_VERSION}; "
-            "get a model for this version"
-        )
-    return config
-
-
-def _read_weights(place: Path, config: dict[str, Any]) -> dict[str, Tensor]:
-    path = place / WEIGHTS_NAME
-    try:
-        if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
-            raise InputError(f"{path}: over {LARGEST_WEIGHTS_BYTES} bytes; not the weights of a bonelift model")
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: weights cannot be read ({error.strerror}); get the model again") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != config.get("weights_sha256"):
-        raise InputError(
-            f"{path}: sha256 is {digest[:12]}..., expected {str(config.get('weights_sha256'))[:12]}...; the file is "
-            "damaged or belongs to another config.json; get the model again"
-        )
-    try:
-        return load(content)
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a safetensors file ({error}); get the model again") from error
 
 
 def _load_weights(bundle: ModelBundle, tensors: Mapping[str, Tensor], path: Path) -> None:

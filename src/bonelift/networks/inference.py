@@ -1,4 +1,4 @@
-"""Use of a model bundle: arrays in, arrays out, float32, the same numbers for the same input."""
+"""Use of a model: arrays in, arrays out, float32, the same numbers for the same input."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy import special
 
 from bonelift.errors import InputError
 from bonelift.images import Radiograph, View
-from bonelift.networks.bundle import ModelBundle
-from bonelift.networks.film_warp import warp
-from bonelift.networks.locator import soft_argmax_px
 from bonelift.networks.locator_input import locator_input
+from bonelift.networks.model import WristModel
 
 VIEW_CODES: dict[View, int] = {"pa": 0, "lateral": 1}
 WRIST_FOUND = 0.5
@@ -42,8 +40,7 @@ class LocatedWrist:
     from_ulnar: bool = False
 
 
-@torch.no_grad()
-def locate(radiograph: Radiograph, bundle: ModelBundle, turns: Sequence[int] = (0, 1, 2, 3)) -> LocatedWrist:
+def locate(radiograph: Radiograph, model: WristModel, turns: Sequence[int] = (0, 1, 2, 3)) -> LocatedWrist:
     """Find the wrist in a whole radiograph; every quarter turn of ``turns`` is tried and the most wrist-like one taken,
     and of a lateral both ways in which the palm may point.
 
@@ -51,10 +48,9 @@ def locate(radiograph: Radiograph, bundle: ModelBundle, turns: Sequence[int] = (
     """
     tried = [(turn, flip) for flip in ((False, True) if radiograph.view == "lateral" else (False,)) for turn in turns]
     prepared = [locator_input(radiograph, turn, flip) for turn, flip in tried]
-    image = torch.from_numpy(np.stack([picture for picture, _ in prepared]))[:, None].to(bundle.device)
-    heatmaps, presence = bundle.locator(image)
-    points, share = (tensor.cpu().double().numpy() for tensor in soft_argmax_px(heatmaps))
-    confidence = torch.sigmoid(presence.double()).cpu().numpy()
+    pictures = np.stack([picture for picture, _ in prepared])[:, None]
+    points, share, presence = (array.astype(np.float64) for array in model.run("locate", pictures))
+    confidence = special.expit(presence)
     score = confidence * share.mean(axis=1) * np.where([turn % 4 == 0 for turn, _ in tried], 1.5, 1.0)
     best = int(score.argmax())
     matrix = prepared[best][1]
@@ -70,102 +66,84 @@ def locate(radiograph: Radiograph, bundle: ModelBundle, turns: Sequence[int] = (
     )
 
 
-@torch.no_grad()
-def translate(film_pixels: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:
+def translate(film_pixels: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float32]:
     """GAN-DRR of a film: FILM_SHAPE line integrals of the bones' attenuation (dimensionless, >= 0).
 
     film_pixels: FILM_SHAPE, as in ``Film.pixels``.
     """
-    film = _picture("film", film_pixels, bundle)
-    drr = bundle.generator(film, _view(view, bundle))
-    return (bundle.drr_scale * drr[0, 0]).float().cpu().numpy()
+    (drr,) = model.run("translate", _picture("film", film_pixels, model), _view(view))
+    return drr[0, 0]
 
 
-@torch.no_grad()
-def predict_latent(drr: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:
+def predict_latent(drr: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float32]:
     """P: (latent,) float32 of a DRR (FILM_SHAPE, line integrals)."""
-    picture = _picture("DRR", drr, bundle) / bundle.drr_scale
-    return bundle.predictor(picture, _view(view, bundle))[0].float().cpu().numpy()
+    (latent,) = model.run("read_latent", _picture("DRR", drr, model), _view(view))
+    return latent[0]
 
 
-@torch.no_grad()
-def decode_fields(latent: NDArray[np.floating], bundle: ModelBundle) -> NDArray[np.float32]:
-    """D: (2, I, J, K) float32 soft labels of radius and ulna in [0, 1] on ``bundle.grid``, in the radius frame.
+def decode_fields(latent: NDArray[np.floating], model: WristModel) -> NDArray[np.float32]:
+    """D: (2, I, J, K) float32 soft labels of radius and ulna in [0, 1] on ``model.grid``, in the radius frame.
 
     A soft label is the part of a voxel that is bone, so the surface is the level 0.5.
     """
-    vector = torch.from_numpy(np.asarray(latent, dtype=np.float32))[None].to(bundle.device)
-    return bundle.decoder(vector)[0].float().softmax(dim=0)[1:].cpu().numpy()
+    (fields,) = model.run("decode", np.asarray(latent, dtype=np.float32)[None])
+    return fields[0]
 
 
-@torch.no_grad()
 def read_shape(
     drrs: Sequence[NDArray[np.floating]],
     views: Sequence[View],
-    bundle: ModelBundle,
+    model: WristModel,
     films: Sequence[NDArray[np.floating]] | None = None,
 ) -> NDArray[np.float64]:
     """S: (outputs,) shape codes of radius and ulna, in SD, from DRRs of one wrist (FILM_SHAPE, line integrals).
 
     films: what the DRRs were translated from (``Film.pixels``); None for DRRs of a CT. A model that does not read films
     ignores them.
-    Each film is read JITTERS times, a little moved and turned, and the readings averaged. Several films are weighed,
-    number by number, by the inverse square of the error that their view had on validation patients
+    Each film is read several times (programs.JITTERS), a little moved and turned, and the readings averaged. Several
+    films are weighed, number by number, by the inverse square of the error that their view had on validation patients
     (metadata "shape_error_sd"; equally where a model does not know it).
     """
-    if bundle.shape is None:
-        raise InputError(f"model {bundle.name}: has no shape regressor; pass --method tl, or another model")
+    if not model.bases:
+        raise InputError(f"model {model.name}: has no shape regressor; pass --method tl, or another model")
     if not drrs or len(drrs) != len(views):
         raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
     codes = []
     for drr, view, film in zip(drrs, views, films or [None] * len(drrs), strict=True):
-        picture = _picture("DRR", drr, bundle) / bundle.drr_scale
-        if bundle.shape.config.reads_film:
-            picture = torch.cat(
-                [picture, torch.zeros_like(picture) if film is None else _picture("film", film, bundle)], 1
-            )
-        picture = _jittered(picture)
-        codes.append(bundle.shape.network(picture, _view(view, bundle).expand(len(picture))).double().mean(dim=0))
-    known = bundle.metadata.get("shape_error_sd", {})
+        pictures = [_picture("DRR", drr, model)]
+        if model.reads_film:
+            pictures.append(np.zeros_like(pictures[0]) if film is None else _picture("film", film, model))
+        (code,) = model.run("read_shape", np.concatenate(pictures, axis=1), _view(view))
+        codes.append(code[0].astype(np.float64))
+    known = model.metadata.get("shape_error_sd", {})
     sds = [np.asarray(known.get(view, np.ones(len(codes[0]))), dtype=np.float64) for view in views]
     weights = 1 / np.square(sds)
-    return (weights * torch.stack(codes).cpu().numpy()).sum(axis=0) / weights.sum(axis=0)
+    return (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
 
 
-JITTERS = ((0.0, 0.0, 0.0), (1.0, 0.5, 0.7), (-1.0, -0.5, 0.7), (0.5, -1.0, -0.7), (-0.5, 1.0, -0.7))
-"""(columns, rows, degrees) by which a film is moved and turned: within what S was trained on."""
-
-
-def _jittered(picture: torch.Tensor) -> torch.Tensor:
-    """(1, C, H, W) to (JITTERS, C, H, W)."""
-    columns_px, rows_px, degrees = np.array(JITTERS).T
-    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)
-    return warp(picture.expand(len(JITTERS), -1, -1, -1), torch.from_numpy(old_from_new).to(picture))
-
-
-def predict_fields(drr: NDArray[np.floating], view: View, bundle: ModelBundle) -> NDArray[np.float32]:
+def predict_fields(drr: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float32]:
     """D(P(DRR)): (2, I, J, K) float32 soft labels of radius and ulna in [0, 1]; see ``decode_fields``."""
-    return decode_fields(predict_latent(drr, view, bundle), bundle)
+    return decode_fields(predict_latent(drr, view, model), model)
 
 
 def predict_fields_from_views(
-    drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle
+    drrs: Sequence[NDArray[np.floating]], views: Sequence[View], model: WristModel
 ) -> NDArray[np.float32]:
     """Soft labels from several DRRs of one wrist: their latents are averaged."""
     if not drrs or len(drrs) != len(views):
         raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
-    latents = [predict_latent(drr, view, bundle) for drr, view in zip(drrs, views, strict=True)]
-    return decode_fields(np.mean(latents, axis=0), bundle)
+    latents = [predict_latent(drr, view, model) for drr, view in zip(drrs, views, strict=True)]
+    return decode_fields(np.mean(latents, axis=0), model)
 
 
-def _picture(name: str, pixels: NDArray[np.floating], bundle: ModelBundle) -> torch.Tensor:
-    if pixels.shape != bundle.tl.film_shape:
-        raise InputError(f"{name} has {pixels.shape} pixels; expected {bundle.tl.film_shape} (rows, columns)")
+def _picture(name: str, pixels: NDArray[np.floating], model: WristModel) -> NDArray[np.float32]:
+    """(1, 1, rows, columns)."""
+    if pixels.shape != model.film_shape:
+        raise InputError(f"{name} has {pixels.shape} pixels; expected {model.film_shape} (rows, columns)")
     if not np.isfinite(pixels).all():
         raise InputError(f"{name} holds NaN or infinite pixels")
-    return torch.from_numpy(np.asarray(pixels, dtype=np.float32))[None, None].to(bundle.device)
+    return np.asarray(pixels, dtype=np.float32)[None, None]
 
 
-def _view(view: View, bundle: ModelBundle) -> torch.Tensor:
-    return torch.tensor([VIEW_CODES[view]], device=bundle.device)
+def _view(view: View) -> NDArray[np.int64]:
+    return np.array([VIEW_CODES[view]], dtype=np.int64)

@@ -15,8 +15,8 @@ from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID, LabelGrid, View
 from bonelift.images.volume import BONES
-from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.inference import decode_fields, predict_latent, read_shape
+from bonelift.networks.model import WristModel
 from bonelift.surface.clip import clip_below
 from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
@@ -50,7 +50,7 @@ class Bones:
 def predict(
     drrs: Sequence[NDArray[np.floating]],
     views: Sequence[View],
-    bundle: ModelBundle,
+    model: WristModel,
     method: Method | None = None,
     films: Sequence[NDArray[np.floating]] | None = None,
 ) -> Bones:
@@ -60,30 +60,29 @@ def predict(
     films: what the images were translated from (``Film.pixels``), which S may read beside them; None for DRRs of a CT.
     Raises InputError where S is asked of a model that has none.
     """
-    chosen: Method = method or ("shape" if bundle.shape else "tl")
-    return _from_shape(drrs, views, bundle, films) if chosen == "shape" else _from_latents(drrs, views, bundle)
+    chosen: Method = method or ("shape" if model.bases else "tl")
+    return _from_shape(drrs, views, model, films) if chosen == "shape" else _from_latents(drrs, views, model)
 
 
-def _from_latents(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], bundle: ModelBundle) -> Bones:
+def _from_latents(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], model: WristModel) -> Bones:
     """D(P(DRR)); the latents of several images are averaged."""
-    latents = [predict_latent(drr, view, bundle) for drr, view in zip(drrs, views, strict=True)]
+    latents = [predict_latent(drr, view, model) for drr, view in zip(drrs, views, strict=True)]
     latent = np.asarray(np.mean(latents, axis=0), dtype=np.float32)
-    fields = decode_fields(latent, bundle)
-    surfaces = {name: bone_surface(field, bundle.grid) for name, field in zip(BONES, fields, strict=True)}
-    return Bones(fields, bundle.grid, surfaces, latent)
+    fields = decode_fields(latent, model)
+    surfaces = {name: bone_surface(field, model.grid) for name, field in zip(BONES, fields, strict=True)}
+    return Bones(fields, model.grid, surfaces, latent)
 
 
 def _from_shape(
     drrs: Sequence[NDArray[np.floating]],
     views: Sequence[View],
-    bundle: ModelBundle,
+    model: WristModel,
     films: Sequence[NDArray[np.floating]] | None,
 ) -> Bones:
     """S(DRR, film): surfaces from the shape code; the fields are their voxels on a grid that holds every wrist."""
-    code = read_shape(drrs, views, bundle, films)
-    assert bundle.shape is not None  # read_shape has checked it
-    parts = np.split(code, [bundle.shape.radius.length])
-    whole = {name: bundle.shape.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}
+    code = read_shape(drrs, views, model, films)
+    parts = np.split(code, [model.bases["radius"].length])
+    whole = {name: model.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}
     fields = [soft_label(whole[name], LAPTOP_GRID) for name in BONES]
     surfaces = {name: clip_below(mesh, SHOWN_ABOVE_MM) for name, mesh in whole.items()}
     return Bones(np.stack(fields), LAPTOP_GRID, surfaces, code, "shape")

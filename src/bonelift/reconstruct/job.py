@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.images.radiograph import Radiograph, Side, View
-from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.inference import WRIST_FOUND, translate
+from bonelift.networks.model import WristModel
 from bonelift.reconstruct.bones import Bones, MeasuredValue, Method, measure_bones, predict
 from bonelift.reconstruct.judge import (
     Quality,
@@ -52,7 +52,7 @@ class Reconstruction:
 
 
 def reconstruct(
-    radiographs: Sequence[Radiograph], bundle: ModelBundle, clock: Stopwatch | None = None, method: Method | None = None
+    radiographs: Sequence[Radiograph], model: WristModel, clock: Stopwatch | None = None, method: Method | None = None
 ) -> Reconstruction:
     """The bones of one wrist from one or two of its radiographs (:func:`bonelift.reconstruct.inputs.read_radiographs`).
 
@@ -62,26 +62,26 @@ def reconstruct(
     """
     clock = clock or Stopwatch()
     with clock.step("find the wrist"):
-        prepared = tuple(prepare(radiograph, bundle) for radiograph in radiographs)
+        prepared = tuple(prepare(radiograph, model) for radiograph in radiographs)
     films = tuple(film for film in prepared if film.presence >= WRIST_FOUND)
     if not films:
         presence = min(film.presence for film in prepared)
-        return _finished(prepared, (), None, (), (), nothing_found(presence), bundle, clock)
+        return _finished(prepared, (), None, (), (), nothing_found(presence), model, clock)
     views: list[View] = [film.radiograph.view for film in films]
     with clock.step("translate"):
-        drrs = tuple(translate(film.film.pixels, view, bundle) for film, view in zip(films, views, strict=True))
+        drrs = tuple(translate(film.film.pixels, view, model) for film, view in zip(films, views, strict=True))
     with clock.step("predict"):
-        bones = predict(drrs, views, bundle, method, [film.film.pixels for film in films])
+        bones = predict(drrs, views, model, method, [film.film.pixels for film in films])
     with clock.step("place"):
         placed = place_on_films(bones, films, drrs) if bones.complete else ()
     with clock.step("measure"):
         measurements = measure_bones(bones.surfaces) if bones.complete else ()
     with clock.step("judge"):
         evidence = tuple(film_evidence(*parts) for parts in zip(films, drrs, placed, strict=bool(placed)))
-        distance = latent_distance(bones.code, bundle.metadata, "shape_code" if bones.method == "shape" else "latent")
+        distance = latent_distance(bones.code, model.metadata, "shape_code" if bones.method == "shape" else "latent")
         quality = judge(evidence, bones.surfaces, _facts([film.radiograph for film in films]), distance)
         quality = with_left_out(quality, [film for film in prepared if film.presence < WRIST_FOUND])
-    return _finished(films, drrs, bones, placed, measurements, quality, bundle, clock)
+    return _finished(films, drrs, bones, placed, measurements, quality, model, clock)
 
 
 def _facts(radiographs: Sequence[Radiograph]) -> dict[str, str]:
@@ -101,9 +101,9 @@ def _finished(
     placed: tuple[PlacedFilm, ...],
     measurements: tuple[MeasuredValue, ...],
     quality: Quality,
-    bundle: ModelBundle,
+    model: WristModel,
     clock: Stopwatch,
 ) -> Reconstruction:
     return Reconstruction(
-        films, drrs, bones, placed, measurements, quality, bundle.name, bundle.weights_sha256, dict(clock.seconds)
+        films, drrs, bones, placed, measurements, quality, model.name, model.weights_sha256, dict(clock.seconds)
     )

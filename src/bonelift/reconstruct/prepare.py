@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bonelift.images import Radiograph
 from bonelift.images.film import FILM_SHAPE, Film, film_from_landmarks
-from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.inference import LocatedWrist, locate
+from bonelift.networks.model import WristModel
 
 SHAFT_POINT_MM = (12.0, 80.0)
 """Plausible distances, in the image, of the two landmarks on the radius: 40 mm in adults, less in a child."""
@@ -32,10 +32,10 @@ class PreparedFilm:
     recorded: NDArray[np.bool_]
 
 
-def prepare(radiograph: Radiograph, bundle: ModelBundle) -> PreparedFilm:
+def prepare(radiograph: Radiograph, model: WristModel) -> PreparedFilm:
     """Locate the wrist, in whichever of four quarter turns it lies and to whichever side the palm of a lateral points,
     and cut the film along its landmarks."""
-    located = locate(radiograph, bundle)
+    located = locate(radiograph, model)
     spacing_mm = radiograph.spacing_at_wrist_mm
     length_mm = float(np.linalg.norm(located.shaft_px - located.origin_px)) * spacing_mm
     origin, shaft, presence = located.origin_px, located.shaft_px, located.confidence

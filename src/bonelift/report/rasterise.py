@@ -13,10 +13,10 @@ Float = NDArray[np.float64]
 
 def fill_mask(triangles_px: Float, shape_px: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels (rows, columns) whose centre lies in the union of ``triangles_px`` (F, 3, 2) as (column, row)."""
-    mask = np.zeros(shape_px, dtype=np.bool_)
-    finite = np.isfinite(triangles_px).all(axis=(1, 2))
-    _fill(np.ascontiguousarray(triangles_px[finite], dtype=np.float64), mask)
-    return mask
+    points = triangles_px[np.isfinite(triangles_px).all(axis=(1, 2))].reshape(-1, 2)
+    faces = np.arange(len(points), dtype=np.int32).reshape(-1, 3)
+    depth, _ = render_attributes(points, np.zeros(len(points)), faces, np.zeros((len(points), 1)), shape_px)
+    return np.isfinite(depth)
 
 
 def render_attributes(
@@ -50,24 +50,6 @@ def _pixel_range(a, b, c, size):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True)
-def _fill(triangles, mask):  # pragma: no cover - compiled
-    for f in range(triangles.shape[0]):
-        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if area == 0.0:
-            continue
-        left, right, top, bottom = _pixel_box(a, b, c, mask.shape)
-        for row in range(top, bottom + 1):
-            for column in range(left, right + 1):
-                if mask[row, column]:
-                    continue
-                u = ((b[0] - column) * (c[1] - row) - (b[1] - row) * (c[0] - column)) / area
-                v = ((c[0] - column) * (a[1] - row) - (c[1] - row) * (a[0] - column)) / area
-                if u >= 0.0 and v >= 0.0 and u + v <= 1.0:
-                    mask[row, column] = True
-
-
-@numba.njit(cache=True)
 def _render(corners, faces, attributes, nearest, seen):  # pragma: no cover - compiled
     for f in range(faces.shape[0]):
         a, b, c = corners[faces[f, 0]], corners[faces[f, 1]], corners[faces[f, 2]]
@@ -80,7 +62,7 @@ def _render(corners, faces, attributes, nearest, seen):  # pragma: no cover - co
                 u = ((b[0] - column) * (c[1] - row) - (b[1] - row) * (c[0] - column)) / area
                 v = ((c[0] - column) * (a[1] - row) - (c[1] - row) * (a[0] - column)) / area
                 w = 1.0 - u - v
-                if u < 0.0 or v < 0.0 or w < 0.0:
+                if u < 0.0 or v < 0.0 or u + v > 1.0:  # Not w, which rounds below 0 on an edge and leaves a crack.
                     continue
                 depth = u * a[2] + v * b[2] + w * c[2]
                 if depth < nearest[row, column]:

@@ -21,8 +21,8 @@ from bonelift.drr.poses import moved_poses, random_motions
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.images.film import film_from_landmarks
-from bonelift.networks.bundle import DEFAULT_BUNDLE, load_bundle
 from bonelift.networks.inference import WRIST_FOUND, locate
+from bonelift.networks.model import load_model
 from bonelift.phantom.xray_geometry import PoseSpread as NoSpread
 from bonelift.phantom.xray_geometry import draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
@@ -195,7 +195,7 @@ def _films(
 
 def _located_film(study_folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmSample:
     radiograph = read_case_radiograph(study_folder, case, entry)
-    found = locate(radiograph, load_bundle(DEFAULT_BUNDLE), turns=(0,))
+    found = locate(radiograph, load_model(), turns=(0,))
     if found.confidence < WRIST_FOUND:
         raise InputError(
             f"{entry.file}: no upright wrist was found (confidence {found.confidence:.2f}); register the radiograph "

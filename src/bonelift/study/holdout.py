@@ -19,7 +19,7 @@ from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wr
 from bonelift.geometry import apply_transform, rigid_between
 from bonelift.images import LabelGrid, Radiograph, Side
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
-from bonelift.networks.bundle import ModelBundle
+from bonelift.networks.model import WristModel
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
@@ -65,30 +65,30 @@ class ScoreRow:
     note: str = ""
 
 
-def score_patient(seed: int, bundle: ModelBundle, means: Mapping[Method, Mapping[str, TriangleMesh]]) -> list[ScoreRow]:
+def score_patient(seed: int, model: WristModel, means: Mapping[Method, Mapping[str, TriangleMesh]]) -> list[ScoreRow]:
     """All rows of one virtual patient. means: no-skill surfaces by method and bone, from :func:`no_skill_surfaces`."""
     patient = make_patient(seed, load_shape_model())
     truth = {name: getattr(patient.shape, name) for name in BONES}
     side: Side = "left" if seed % 2 else "right"
     rows = partial_rows(seed, patient, side)
 
-    result = reconstruct([whole_radiograph(patient, seed, side)], bundle)
+    result = reconstruct([whole_radiograph(patient, seed, side)], model)
     drr = ct_drr(patient, seed)
     scored = []
     for method, name in PREDICTORS.items():
-        if method == "shape" and bundle.shape is None:
+        if method == "shape" and not model.bases:
             continue
         films = [film.film.pixels for film in result.films]
-        from_film = predict(result.drrs, ["pa"], bundle, method, films).surfaces if result.drrs else {}
+        from_film = predict(result.drrs, ["pa"], model, method, films).surfaces if result.drrs else {}
         film_rows = rows("radiograph", name, from_film, truth)
         if result.bones and result.bones.method == method:  # what reconstruct gives, so its verdict belongs to it
             film_rows = [
                 replace(row, quality=result.quality.score, note=row.note or _flags(result)) for row in film_rows
             ]
-        scored += film_rows + rows("CT-DRR", name, predict([drr], ["pa"], bundle, method).surfaces, truth)
+        scored += film_rows + rows("CT-DRR", name, predict([drr], ["pa"], model, method).surfaces, truth)
     for method, surfaces in means.items():
         scored += rows("none", method, surfaces, truth)
-    return scored + rows("none", "grid floor", grid_floor(patient.shape, bundle.grid), truth)
+    return scored + rows("none", "grid floor", grid_floor(patient.shape, model.grid), truth)
 
 
 def _flags(result: Reconstruction) -> str:

@@ -77,7 +77,9 @@ def _inside_votes(corners_voxel: Float, shape: tuple[int, int, int]) -> NDArray[
         order = [(axis + 1) % 3, (axis + 2) % 3, axis]
         crossings = np.zeros([shape[a] + (a == axis) for a in order], dtype=np.int16)
         _scatter_crossings(np.ascontiguousarray(corners_voxel[..., order]), crossings)
-        _cast_votes(crossings, votes.transpose(order))
+        entered = np.cumsum(crossings, axis=2, out=crossings)
+        before, total = entered[..., :-1], entered[..., -1:]
+        votes.transpose(order)[...] += (before > 0).astype(np.int8) + (before > total)
     return votes
 
 
@@ -116,23 +118,6 @@ def _scatter_crossings(corners, crossings):  # pragma: no cover - compiled
                 c = min(max(p[2] + slope_a * (a - p[0]) + slope_b * (b - p[1]), lowest), highest)
                 cell = min(max(int(np.ceil(c)), 0), size_c - 1)
                 crossings[a, b, cell] += 1 if normal_c < 0 else -1
-
-
-@numba.njit(cache=True)
-def _cast_votes(crossings, votes):  # pragma: no cover - compiled
-    size_a, size_b, size_c = votes.shape
-    for a in range(size_a):
-        for b in range(size_b):
-            total = 0
-            for c in range(size_c + 1):
-                total += crossings[a, b, c]
-            before = 0
-            for c in range(size_c):
-                before += crossings[a, b, c]
-                if before > 0:
-                    votes[a, b, c] += 1
-                if before - total > 0:
-                    votes[a, b, c] += 1
 
 
 @numba.njit(cache=True, fastmath=True)

@@ -1,0 +1,155 @@
+"""What a trained model is to those who use it, without torch: named programs on arrays, and what is known of it.
+
+A model is a folder of config.json, weights.safetensors and, for use without torch, one ONNX graph a program. The graphs
+hold no weights: both ways read the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.anatomy.shape_basis import BoneBasis, basis_from_arrays
+from bonelift.errors import InputError
+from bonelift.images import LabelGrid
+from bonelift.images.volume import BONES
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "weights.safetensors"
+SCHEMA_VERSION = 1
+DEFAULT_MODEL = Path(__file__).resolve().parent.parent / "models" / "default"
+LARGEST_WEIGHTS_BYTES = 2**31
+
+Program = Literal["locate", "translate", "read_latent", "decode", "read_shape"]
+"""locate: pictures (N, 1, 160, 160) -> points (N, 3, 2) px, share (N, 3), presence logit (N,).
+translate: film (1, 1, H, W), view (1,) -> line integrals (1, 1, H, W).
+read_latent: line integrals, view -> latent (1, latent). decode: latent -> soft labels (1, 2, I, J, K).
+read_shape: pictures (1, 1 or 2, H, W), line integrals and then the film where the model reads it, view -> shape codes
+(1, outputs).
+"""
+
+
+class WristModel(Protocol):
+    """A model ready to use.
+
+    name: model id. grid: lattice of the TL-embedding network's fields, radius frame. film_shape: rows, columns of its
+    films. bases: of radius and ulna, that the shape codes are written in; empty where the model has no shape regressor.
+    reads_film: whether read_shape takes the film after the DRR. metadata: JSON-able facts of the training.
+    weights_sha256: of the weights file; "" for one never saved.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def grid(self) -> LabelGrid: ...
+    @property
+    def film_shape(self) -> tuple[int, int]: ...
+    @property
+    def bases(self) -> Mapping[str, BoneBasis]: ...
+    @property
+    def reads_film(self) -> bool: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+    @property
+    def weights_sha256(self) -> str: ...
+
+    def run(self, program: Program, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """Outputs of a program; see ``Program``. Pictures and latents float32, views int64 (0 PA, 1 lateral)."""
+        ...
+
+
+def load_model(folder: Path | str | None = None, device: str = "cpu") -> WristModel:
+    """The model in ``folder``, ready to use; None is the one that comes with the package.
+
+    On the CPU ONNX Runtime runs the graphs of the folder; torch runs a model without graphs, or another ``device``.
+    Raises InputError: see read_config and read_weights, and where torch is needed and not there.
+    """
+    place = DEFAULT_MODEL if folder is None else Path(folder)
+    config = read_config(place)
+    if device == "cpu" and "graphs" in config and importlib.util.find_spec("onnxruntime"):
+        from bonelift.networks.onnx_model import load_onnx_model
+
+        return load_onnx_model(place)
+    if importlib.util.find_spec("torch") is None:
+        why = f"--device {device}" if device != "cpu" else f"{place}: a model without ONNX graphs"
+        raise InputError(f"{why} needs PyTorch; pip install 'bonelift[train]'")
+    from bonelift.networks.bundle import load_bundle
+
+    return load_bundle(place, device)
+
+
+def read_config(place: Path) -> dict[str, Any]:
+    """config.json of a model. Raises InputError for a missing folder or file, or a config that is not ours."""
+    try:
+        config = json.loads((place / CONFIG_NAME).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{place}: no model there ({error.strerror}); expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{place / CONFIG_NAME}: not JSON ({error}); get the model again") from error
+    version = config.get("schema_version") if isinstance(config, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{place / CONFIG_NAME}: schema_version is {version}; expected {SCHEMA_VERSION}; "
+            "get a model for this version"
+        )
+    return config
+
+
+T = TypeVar("T")
+
+
+def read_weights(place: Path, config: Mapping[str, Any], load: Callable[[bytes], dict[str, T]]) -> dict[str, T]:
+    """Every tensor of a model, by safetensors' ``load`` (for torch or numpy). Raises InputError for a file that is
+    missing, not safetensors, or not the one whose hash is in the config. Nothing is unpickled."""
+    from safetensors import SafetensorError
+
+    path = place / WEIGHTS_NAME
+    content = read_checked(path, str(config.get("weights_sha256")), LARGEST_WEIGHTS_BYTES)
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file ({error}); get the model again") from error
+
+
+def read_checked(path: Path, sha256: str, largest: int) -> bytes:
+    """Content of a file of a model. Raises InputError for a missing or too large file, or another hash."""
+    try:
+        if path.stat().st_size > largest:
+            raise InputError(f"{path}: over {largest} bytes; not a file of a bonelift model")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); get the model again") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise InputError(
+            f"{path}: sha256 is {digest[:12]}..., expected {sha256[:12]}...; the file is "
+            f"damaged or belongs to another {CONFIG_NAME}; get the model again"
+        )
+    return content
+
+
+def read_grid(config: Mapping[str, Any]) -> LabelGrid:
+    facts = config["grid"]
+    shape, first = ([kind(value) for value in facts[key]] for kind, key in ((int, "shape"), (float, "first_centre_mm")))
+    (i, j, k), (x, y, z) = shape, first
+    return LabelGrid((int(i), int(j), int(k)), float(facts["spacing_mm"]), (float(x), float(y), float(z)))
+
+
+def read_bases(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict[str, BoneBasis]:
+    """Of radius and ulna; {} where the model has no shape regressor."""
+    if "shape" not in config:
+        return {}
+    starts = {bone: f"shape_basis/{bone}/" for bone in BONES}
+    return {
+        bone: basis_from_arrays({k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)})
+        for bone, start in starts.items()
+    }

@@ -1,0 +1,102 @@
+"""The programs of a model as torch modules: what runs by torch, and what is exported to ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bonelift.errors import InputError
+from bonelift.networks.film_warp import warp
+from bonelift.networks.locator import soft_argmax_px
+from bonelift.networks.model import Program
+
+if TYPE_CHECKING:
+    from bonelift.networks.bundle import ModelBundle
+
+JITTERS = ((0.0, 0.0, 0.0), (1.0, 0.5, 0.7), (-1.0, -0.5, 0.7), (0.5, -1.0, -0.7), (-0.5, 1.0, -0.7))
+"""(columns, rows, degrees) by which S's pictures are moved and turned: within what S was trained on."""
+
+
+class Locate(nn.Module):
+    def __init__(self, bundle: ModelBundle) -> None:
+        super().__init__()
+        self.locator = bundle.locator
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        heatmaps, presence = self.locator(picture)
+        return *soft_argmax_px(heatmaps), presence
+
+
+class Translate(nn.Module):
+    def __init__(self, bundle: ModelBundle) -> None:
+        super().__init__()
+        self.generator, self.drr_scale = bundle.generator, bundle.drr_scale
+
+    def forward(self, film: Tensor, view: Tensor) -> Tensor:
+        return self.drr_scale * self.generator(film, view)
+
+
+class ReadLatent(nn.Module):
+    def __init__(self, bundle: ModelBundle) -> None:
+        super().__init__()
+        self.predictor, self.drr_scale = bundle.predictor, bundle.drr_scale
+
+    def forward(self, drr: Tensor, view: Tensor) -> Tensor:
+        return self.predictor(drr / self.drr_scale, view)
+
+
+class Decode(nn.Module):
+    def __init__(self, bundle: ModelBundle) -> None:
+        super().__init__()
+        self.decoder = bundle.decoder
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.decoder(latent).softmax(dim=1)[:, 1:]
+
+
+class ReadShape(nn.Module):
+    """The mean of S over JITTERS."""
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        super().__init__()
+        if bundle.shape is None:
+            raise InputError(f"model {bundle.name}: has no shape regressor")
+        self.shape_regressor, self.drr_scale = bundle.shape.network, bundle.drr_scale
+        columns_px, rows_px, degrees = np.array(JITTERS).T
+        cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+        old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)
+        self.old_from_new = torch.from_numpy(old_from_new.astype(np.float32))
+
+    def forward(self, pictures: Tensor, view: Tensor) -> Tensor:
+        scaled = torch.cat([pictures[:, :1] / self.drr_scale, pictures[:, 1:]], dim=1)
+        moved = warp(scaled.expand(len(JITTERS), -1, -1, -1), self.old_from_new.to(pictures.device))
+        return self.shape_regressor(moved, view.expand(len(JITTERS))).mean(dim=0, keepdim=True)
+
+
+@dataclass(frozen=True)
+class ProgramModule:
+    """A program of one model. inputs, outputs: names, in order."""
+
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def program_module(program: Program, bundle: ModelBundle) -> ProgramModule:
+    """Raises InputError for read_shape of a model without a shape regressor."""
+    if program == "locate":
+        made = ProgramModule(Locate(bundle), ("picture",), ("points", "share", "presence"))
+    elif program == "translate":
+        made = ProgramModule(Translate(bundle), ("film", "view"), ("drr",))
+    elif program == "read_latent":
+        made = ProgramModule(ReadLatent(bundle), ("drr", "view"), ("latent",))
+    elif program == "decode":
+        made = ProgramModule(Decode(bundle), ("latent",), ("fields",))
+    else:
+        made = ProgramModule(ReadShape(bundle), ("pictures", "view"), ("code",))
+    made.module.eval()
+    return made
