@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from bonelift.experiments.holdout import PREDICTORS, ScoreRow, no_skill_surfaces, score_patient, summary
 from bonelift.images import LAPTOP_GRID
 from bonelift.networks.model import load_model
-from bonelift.study.holdout import PREDICTORS, ScoreRow, no_skill_surfaces, score_patient, summary
 
 FIRST_SEED = 910_000
 """Below lie the seeds of training (100000.., 200000..), validation (800000..) and of the X-ray settings (900000..)."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.experiments.holdout import no_skill_surfaces
 from bonelift.geometry.camera_files import write_camera_json
 from bonelift.images import LAPTOP_GRID
 from bonelift.images.raster import write_png
@@ -19,7 +20,6 @@ from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
 from bonelift.reconstruct.bones import BONES
 from bonelift.reconstruct.demo_case import CAMERA_NAME, FACTS_NAME, FOLDER, IMAGE_NAME, SHAPES_NAME
-from bonelift.study.holdout import no_skill_surfaces
 from bonelift.study.virtual_cohort import full_scale_16_bit
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from bonelift.bench.register_trials import draw_start
 from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone
@@ -28,7 +29,6 @@ from bonelift.registration.film_views import FilmView, bone_shadow
 from bonelift.registration.films import register_to_films
 from bonelift.registration.verdict import judge
 from bonelift.registration.views import moving_bone
-from bonelift.study.registration_trials import draw_start
 from bonelift.surface.files import read_mesh
 from bonelift.surface.voxelize import occupancy, signed_distance_grid
 

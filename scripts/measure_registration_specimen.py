@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.bench.register_trials import draw_start
 from bonelift.geometry import XrayCamera, apply_transform
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import View
@@ -33,7 +34,6 @@ from bonelift.registration.films import FilmPose, register_to_films
 from bonelift.registration.nominal_bone import nominal_attenuation
 from bonelift.registration.starts import pixel_mm_at
 from bonelift.registration.verdict import judge
-from bonelift.study.registration_trials import draw_start
 
 Float = NDArray[np.float64]
 CAMERAS: tuple[tuple[str, View, float], ...] = (("cam02", "pa", 1063.0), ("cam01", "lateral", 1040.0))

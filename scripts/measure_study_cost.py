@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bonelift.study.experiment_presets import StudyPreset, load_study_preset
+from bonelift.experiments.presets import StudyPreset, load_study_preset
 from bonelift.training.loop import LoopConfig
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.training.samples import FilmSamples, ShapeSamples, save_chunk

@@ -30,8 +30,8 @@ from bonelift.images.raster import write_png
 from bonelift.registration.ct_bone import Part, ct_bone
 from bonelift.registration.film_views import bone_shadow
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, read_pose, read_study, write_pose, write_study
-from bonelift.study.registration import RegistrationOptions
-from bonelift.study.registration_run import register_study
+from bonelift.study.registration.case import RegistrationOptions
+from bonelift.study.registration.whole_study import register_study
 from toy_wrist import DEPTH_MM, film_camera, toy_ct, toy_radiograph
 
 Float = NDArray[np.float64]

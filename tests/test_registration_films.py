@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bonelift.bench.register_trials import draw_start, mirrored
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera, invert_rigid, rotation_about_axis, translation
 from bonelift.images import RADIUS, LabelMap, Radiograph, Volume
@@ -22,7 +23,6 @@ from bonelift.registration.films import FilmPose, FilmSettings, register_to_film
 from bonelift.registration.pose import PoseResult
 from bonelift.registration.starts import ShaftPoints, laid_on_outlines, start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
-from bonelift.study.registration_trials import draw_start, mirrored
 from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
 
 Float = NDArray[np.float64]

@@ -15,7 +15,7 @@ from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import ct_bone
 from bonelift.registration.film_views import bone_shadow
 from bonelift.registration.starts import ShaftPoints
-from bonelift.study.registration import FilmInput, RegistrationOptions, StartKind, register_case
+from bonelift.study.registration.case import FilmInput, RegistrationOptions, StartKind, register_case
 from toy_wrist import DEPTH_MM, film_camera, toy_ct, toy_radiograph
 
 Float = NDArray[np.float64]

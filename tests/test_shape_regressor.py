@@ -14,12 +14,12 @@ import trimesh
 from bonelift.anatomy.shape_basis import BoneBasis, fit_basis
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
+from bonelift.experiments.surface_scores import score_surface
 from bonelift.networks.bundle import ModelBundle, load_bundle, new_bundle, save_bundle
 from bonelift.networks.inference import read_shape
 from bonelift.networks.programs import JITTERS
 from bonelift.networks.shape_regressor import ShapeConfig, metric_matrices, new_shape_reader, surface_errors
 from bonelift.reconstruct.bones import BONES, bone_surface, predict
-from bonelift.study.holdout import score_surface
 from bonelift.surface.distance import surface_distances
 from bonelift.training.augmentation import AffineRange
 from bonelift.training.bare_samples import bare_patient

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bonelift.bench.provenance import provenance
+from bonelift.bench.register_trials import Mirror, TrialPatient, draw_start, read_trial_patient, run_trial
 from bonelift.images import View
 from bonelift.images.output_folder import claim_folder
 from bonelift.registration.ct_bone import Part
@@ -26,7 +27,6 @@ from bonelift.registration.films import FilmSettings
 from bonelift.registration.similarity import Similarity
 from bonelift.registration.verdict import record_of
 from bonelift.study.folder import read_study
-from bonelift.study.registration_trials import Mirror, TrialPatient, draw_start, read_trial_patient, run_trial
 
 TABLE_FILE = "registration.csv"
 SETTINGS_FILE = "bench-register.json"

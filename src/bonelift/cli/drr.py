@@ -152,7 +152,7 @@ def _camera(options: Namespace) -> XrayCamera:
 def _run_study(options: Namespace, settings: DrrSettings, console: Console) -> int:
     import numpy as np
 
-    from bonelift.study.drr_study import TABLE_FILE, drrs_of_study
+    from bonelift.study.ct_drrs_of_study import TABLE_FILE, drrs_of_study
     from bonelift.study.folder import read_study
 
     given = {

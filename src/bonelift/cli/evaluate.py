@@ -12,9 +12,9 @@ from pathlib import Path
 from bonelift.cli.arguments import positive_int, whole_number
 from bonelift.cli.console import Console, console_for
 from bonelift.errors import InputError
-from bonelift.study.experiment_presets import load_study_preset
-from bonelift.study.experiments import Bar, ExperimentSettings, run_experiments
-from bonelift.study.study_report import write_study_report
+from bonelift.experiments.evaluate import Bar, ExperimentSettings, run_experiments
+from bonelift.experiments.presets import load_study_preset
+from bonelift.experiments.results.report import write_study_report
 
 EPILOG = """\
 Trains pix2pix and the TL net in every fold, reconstructs every patient with networks that never saw them, and

@@ -12,8 +12,8 @@ from bonelift.cli.console import Console, console_for
 from bonelift.errors import InputError
 
 if TYPE_CHECKING:
-    from bonelift.study.registration import LocatePoints, RegistrationOptions
-    from bonelift.study.registration_files import RecordRow
+    from bonelift.study.registration.case import LocatePoints, RegistrationOptions
+    from bonelift.study.registration.film_files import RecordRow
 
 FLAGGED = 3
 EPILOG = """\
@@ -69,7 +69,7 @@ def run(options: Namespace) -> int:
 
 
 def _settings(options: Namespace) -> RegistrationOptions:
-    from bonelift.study.registration import RegistrationOptions
+    from bonelift.study.registration.case import RegistrationOptions
 
     kinds = ("auto", "outline", "landmarks", "pose")
     start = options.start if options.start in kinds else "pose"
@@ -82,7 +82,7 @@ def _locate_points(options: Namespace) -> LocatePoints:
 
     def locate_points(radiograph):
         if not loaded:
-            from bonelift.study.registration_points import locator
+            from bonelift.study.registration.locator_points import locator
 
             loaded.append(locator(options.model))
         return loaded[0](radiograph)
@@ -92,7 +92,7 @@ def _locate_points(options: Namespace) -> LocatePoints:
 
 def _run_study(options: Namespace, console: Console) -> list[RecordRow]:
     from bonelift.study.folder import read_study
-    from bonelift.study.registration_run import adopt_poses, chosen_cases, register_study
+    from bonelift.study.registration.whole_study import adopt_poses, chosen_cases, register_study
 
     if options.start not in ("auto", "outline", "landmarks", "pose"):
         raise InputError(f"--start {options.start}: a pose file belongs to loose files; a study lists its own (pose)")
@@ -112,7 +112,7 @@ def _run_study(options: Namespace, console: Console) -> list[RecordRow]:
 
 
 def _run_files(options: Namespace, console: Console) -> list[RecordRow]:
-    from bonelift.study.registration_loose import LooseFiles, register_files
+    from bonelift.study.registration.loose_files import LooseFiles, register_files
 
     files = LooseFiles(
         options.ct,

@@ -1,0 +1,1 @@
+"""The study folder: cases simulated or imported, checked, normalised, projected, registered and trained on."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bonelift.errors import InputError
+from bonelift.experiments.run.folder import RunPaths, write_json
 from bonelift.study.checking import CaseCheck, with_comparisons
 from bonelift.study.folder import Study, StudyCase
-from bonelift.study.run_folder import RunPaths, write_json
 
 RECORD_FILE = "record.json"
 

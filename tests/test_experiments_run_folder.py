@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bonelift.errors import InputError
-from bonelift.study.case_records import CaseRecord, changed_file, fingerprint, require_usable
-from bonelift.study.run_folder import written_once
+from bonelift.experiments.run.case_records import CaseRecord, changed_file, fingerprint, require_usable
+from bonelift.experiments.run.folder import written_once
 
 
 def record(case: str, patient: str, ct: str | None = None, failure: str = "", files=None) -> CaseRecord:

@@ -9,12 +9,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bonelift.geometry import translation
-from bonelift.images import LabelGrid
-from bonelift.study.case_records import CaseRecord, write_record
-from bonelift.study.experiment_presets import load_study_preset
-from bonelift.study.experiment_scores import NAN, SOURCES, CaseRow, mean_bones, score_case, translation_row
-from bonelift.study.experiment_tables import (
+from bonelift.experiments.folds import draw_folds
+from bonelift.experiments.presets import load_study_preset
+from bonelift.experiments.results.tables import (
     collect_scores,
     experiment_2,
     experiment_3,
@@ -22,12 +19,15 @@ from bonelift.study.experiment_tables import (
     four_inputs,
     patient_values,
 )
-from bonelift.study.experiment_tables import (
+from bonelift.experiments.results.tables import (
     tests_of as statistics_of,
 )
-from bonelift.study.folds import draw_folds
-from bonelift.study.run_folder import RunPaths
-from test_study_folds import cohort
+from bonelift.experiments.run.case_records import CaseRecord, write_record
+from bonelift.experiments.run.folder import RunPaths
+from bonelift.experiments.scores import NAN, SOURCES, CaseRow, mean_bones, score_case, translation_row
+from bonelift.geometry import translation
+from bonelift.images import LabelGrid
+from test_experiments_folds import cohort
 
 GRID = LabelGrid((30, 30, 30), 1.0, (-14.5, -14.5, -14.5))
 ROW = CaseRow("fold-1", "p1", "c1", "right", True, "CT-DRR", 0, "pa", "radius", "model", "as predicted")

@@ -20,9 +20,9 @@ from typing import Any
 
 from bonelift import __version__
 from bonelift.errors import InputError
-from bonelift.study.experiment_presets import StudyPreset
+from bonelift.experiments.folds import FOLDS_FILE
+from bonelift.experiments.presets import StudyPreset
 from bonelift.study.folder import Study
-from bonelift.study.folds import FOLDS_FILE
 from bonelift.text_files import write_whole
 
 RUN_FILE = "run.json"
@@ -63,7 +63,7 @@ def claim_run(paths: RunPaths, study: Study, preset: StudyPreset, seed: int, fol
     """Begin a run, or check that this is the study, preset and seed that it was begun with; returns run.json.
 
     Raises InputError where something differs, naming it. The files of the study are looked at case by case: see
-    :mod:`bonelift.study.case_records`.
+    :mod:`bonelift.experiments.run.case_records`.
     """
     settings = _plain({"preset": asdict(preset), "seed": seed, "folds": folds})
     cases = {case.case: _plain(asdict(case)) for case in study.cases}

@@ -12,7 +12,7 @@ from bonelift.images import Side, View
 from bonelift.images.output_folder import output_folder
 from bonelift.images.reading import Invert
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_pose
-from bonelift.study.registration import (
+from bonelift.study.registration.case import (
     FilmInput,
     LocatePoints,
     RegistrationOptions,
@@ -20,8 +20,8 @@ from bonelift.study.registration import (
     read_film,
     register_case,
 )
-from bonelift.study.registration_files import RecordRow, write_films
-from bonelift.study.registration_run import RECORD_FILE, write_table
+from bonelift.study.registration.film_files import RecordRow, write_films
+from bonelift.study.registration.whole_study import RECORD_FILE, write_table
 from bonelift.text_files import without_nan
 
 

@@ -10,14 +10,9 @@ from typing import Any
 import numpy as np
 
 from bonelift import RESEARCH_NOTICE, __version__
-from bonelift.report.page import page_template
-from bonelift.report.palette import png_uri
-from bonelift.study.case_records import study_warnings
-from bonelift.study.experiment_scores import SOURCES, CaseRow, TranslationRow
-from bonelift.study.experiment_tables import collect_scores, experiment_2, experiment_3, failures, tests_of
-from bonelift.study.figures import draw_figures
-from bonelift.study.folds import read_folds
-from bonelift.study.paper_results import (
+from bonelift.experiments.folds import read_folds
+from bonelift.experiments.results.figures import draw_figures
+from bonelift.experiments.results.published import (
     PAPER_ASD_MM,
     PAPER_BEST_MAE,
     PAPER_MAE,
@@ -25,9 +20,14 @@ from bonelift.study.paper_results import (
     PAPER_RANGE,
     PAPER_WORST_MAE,
 )
-from bonelift.study.run_cost import run_costs
-from bonelift.study.run_folder import RunPaths, read_run, write_json, write_text, writing
-from bonelift.study.statistics import GroupSummary, summarise
+from bonelift.experiments.results.statistics import GroupSummary, summarise
+from bonelift.experiments.results.tables import collect_scores, experiment_2, experiment_3, failures, tests_of
+from bonelift.experiments.run.case_records import study_warnings
+from bonelift.experiments.run.cost import run_costs
+from bonelift.experiments.run.folder import RunPaths, read_run, write_json, write_text, writing
+from bonelift.experiments.scores import SOURCES, CaseRow, TranslationRow
+from bonelift.report.page import page_template
+from bonelift.report.palette import png_uri
 from bonelift.text_files import without_nan
 
 REPORT_FILE, STATISTICS_FILE = "report.html", "statistics.json"
@@ -54,7 +54,7 @@ def write_study_report(run: Path) -> Path:
     }
     write_json(run / STATISTICS_FILE, without_nan(values))
     folds = read_folds(paths.folds)
-    page = page_template("bonelift.study", "study_report.html.j2").render(
+    page = page_template("bonelift.experiments.results", "study_report.html.j2").render(
         run=content,
         preset_json=json.dumps(content["preset"], indent=1),
         folds=folds,

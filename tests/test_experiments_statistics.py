@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bonelift.errors import InputError
-from bonelift.study.statistics import (
+from bonelift.experiments.results.statistics import (
     hedges_g,
     holm,
     one_way_anova,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bonelift.errors import InputError
-from bonelift.study.run_folder import RunPaths
+from bonelift.experiments.run.folder import RunPaths
 from bonelift.training.loop import CURVE_NAME
 
 COST_FILE = "cost.json"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonelift.errors import InputError
+from bonelift.experiments.folds import check_folds, draw_folds, read_folds, write_folds
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph
-from bonelift.study.folds import check_folds, draw_folds, read_folds, write_folds
 
 
 def cohort(patients: int, films: int, registered: int, twice: int = 0) -> Study:

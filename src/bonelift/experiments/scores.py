@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from bonelift.errors import InputError
+from bonelift.experiments.folds import ALL_PAIRS, Folds
+from bonelift.experiments.histogram_matching import match_to_drr
+from bonelift.experiments.images import CaseImages, load_case_images
+from bonelift.experiments.presets import StudyPreset
+from bonelift.experiments.run.case_records import failure_of
+from bonelift.experiments.run.cost import write_cost
+from bonelift.experiments.run.folder import RunPaths, written_once
+from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
+from bonelift.experiments.training import load_tl_networks, load_translator
 from bonelift.images import LabelGrid
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.tl_embedding import DRR_SCALE
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface
-from bonelift.study.case_records import failure_of
-from bonelift.study.experiment_images import CaseImages, load_case_images
-from bonelift.study.experiment_presets import StudyPreset
-from bonelift.study.experiment_training import load_tl_networks, load_translator
 from bonelift.study.folder import StudyCase
-from bonelift.study.folds import ALL_PAIRS, Folds
-from bonelift.study.histogram_matching import match_to_drr
-from bonelift.study.holdout import ALIGNMENTS, Alignment, score_surface
-from bonelift.study.run_cost import write_cost
-from bonelift.study.run_folder import RunPaths, written_once
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import distance_to_surface
 from bonelift.surface.isosurface import extract_surface, largest_piece

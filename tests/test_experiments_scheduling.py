@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bonelift.errors import InputError
-from bonelift.study.scheduling import Piece, runner
+from bonelift.experiments.run.scheduling import Piece, runner
 
 distributed = pytest.importorskip("distributed")
 

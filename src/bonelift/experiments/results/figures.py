@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bonelift.errors import InputError
+from bonelift.experiments.results.tables import Tests, chosen, four_inputs, patient_values
+from bonelift.experiments.run.folder import RunPaths
+from bonelift.experiments.scores import SOURCES, CaseRow, TranslationRow
+from bonelift.experiments.surface_scores import ALIGNMENTS
 from bonelift.reconstruct.bones import BONES
 from bonelift.report.bone_views import render_error_maps
 from bonelift.report.palette import INK, PAPER, lettering
-from bonelift.study.experiment_scores import SOURCES, CaseRow, TranslationRow
-from bonelift.study.experiment_tables import Tests, chosen, four_inputs, patient_values
-from bonelift.study.holdout import ALIGNMENTS
-from bonelift.study.run_folder import RunPaths
 from bonelift.surface.mesh import TriangleMesh
 
 Pictures = Mapping[str, NDArray[Any]]

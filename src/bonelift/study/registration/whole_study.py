@@ -18,7 +18,7 @@ from typing import Any
 from bonelift.errors import InputError
 from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.study.folder import Study, StudyCase, read_study, write_study
-from bonelift.study.registration import (
+from bonelift.study.registration.case import (
     FilmInput,
     LocatePoints,
     RegisteredFilm,
@@ -27,7 +27,7 @@ from bonelift.study.registration import (
     read_film,
     register_case,
 )
-from bonelift.study.registration_files import NUMBERS, RecordRow, failed_row, write_films
+from bonelift.study.registration.film_files import NUMBERS, RecordRow, failed_row, write_films
 from bonelift.text_files import without_nan, write_whole
 
 SETTINGS_FILE = "registration.json"

@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 
 from bonelift.errors import InputError
+from bonelift.experiments.folds import ALL_PAIRS, Folds, Split
+from bonelift.experiments.images import load_case_images
+from bonelift.experiments.presets import StudyPreset
+from bonelift.experiments.run.case_records import failure_of
+from bonelift.experiments.run.cost import peak_mib
+from bonelift.experiments.run.folder import RunPaths, write_json, writing
 from bonelift.networks.pix2pix import Generator
-from bonelift.study.case_records import failure_of
-from bonelift.study.experiment_images import load_case_images
-from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.folder import StudyCase
-from bonelift.study.folds import ALL_PAIRS, Folds, Split
-from bonelift.study.run_cost import peak_mib
-from bonelift.study.run_folder import RunPaths, write_json, writing
 from bonelift.training.checkpoint import load_networks
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.training.samples import FilmSamples, ShapeSamples, save_chunk

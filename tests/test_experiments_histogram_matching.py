@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonelift.errors import InputError
-from bonelift.study.affine_pairs import AFFINE_SPREAD, affine_pairs, contact_sheet
-from bonelift.study.histogram_matching import match_to_drr
+from bonelift.experiments.affine_pairs import AFFINE_SPREAD, affine_pairs, contact_sheet
+from bonelift.experiments.histogram_matching import match_to_drr
 from bonelift.training.augmentation import AffineRange
 
 

@@ -21,16 +21,16 @@ import pytest
 
 from bonelift.cli import main
 from bonelift.errors import InputError
+from bonelift.experiments.folds import read_folds
+from bonelift.experiments.images import load_case_images, make_case_images
+from bonelift.experiments.presets import load_study_preset
+from bonelift.experiments.run.case_records import check_unchanged, read_record
+from bonelift.experiments.run.folder import RunPaths
+from bonelift.experiments.training import write_samples
 from bonelift.images import LabelMap, read_labels
 from bonelift.images.nrrd_files import write_labels_seg_nrrd
 from bonelift.reconstruct.bones import SHOWN_ABOVE_MM
-from bonelift.study.case_records import check_unchanged, read_record
-from bonelift.study.experiment_images import load_case_images, make_case_images
-from bonelift.study.experiment_presets import load_study_preset
-from bonelift.study.experiment_training import write_samples
 from bonelift.study.folder import read_study
-from bonelift.study.folds import read_folds
-from bonelift.study.run_folder import RunPaths
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh

@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.drr.poses import moved_poses, random_motions
 from bonelift.errors import InputError
+from bonelift.experiments.presets import StudyPreset
+from bonelift.experiments.run.case_records import CaseRecord, case_files, failure_of, fingerprint, write_record
+from bonelift.experiments.run.cost import write_cost
+from bonelift.experiments.run.folder import written_once
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.images.film import film_from_landmarks
 from bonelift.networks.inference import WRIST_FOUND, locate
@@ -26,13 +30,9 @@ from bonelift.networks.model import load_model
 from bonelift.phantom.xray_geometry import PoseSpread as NoSpread
 from bonelift.phantom.xray_geometry import draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
-from bonelift.study.case_records import CaseRecord, case_files, failure_of, fingerprint, write_record
 from bonelift.study.checking import check_case
-from bonelift.study.experiment_presets import StudyPreset
 from bonelift.study.findings import Level
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph
-from bonelift.study.run_cost import write_cost
-from bonelift.study.run_folder import written_once
 from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM, read_study_case
 from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below

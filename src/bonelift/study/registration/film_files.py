@@ -18,7 +18,7 @@ from bonelift.registration.verdict import record_of
 from bonelift.report.content import ReportFilm
 from bonelift.report.overlay import overlay_image
 from bonelift.study.folder import write_pose
-from bonelift.study.registration import RegisteredFilm
+from bonelift.study.registration.case import RegisteredFilm
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.training.study_samples import label_surface
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
+from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.geometry import apply_transform, rigid_between
 from bonelift.images import LabelGrid, Radiograph, Side
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
@@ -28,9 +29,7 @@ from bonelift.reconstruct import bones as reconstruction
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
 from bonelift.reconstruct.job import Reconstruction, reconstruct
 from bonelift.study.virtual_cohort import mirrored_camera
-from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
-from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.training.bare_samples import bare_drr
 from bonelift.training.virtual_samples import (
@@ -38,10 +37,8 @@ from bonelift.training.virtual_samples import (
     patient_occupancy,
 )
 
-Alignment = Literal["as predicted", "rigid"]
 Method = Literal["shape regressor", "TL-embedding", "mean bone", "mean field", "grid floor"]
 PREDICTORS: dict[reconstruction.Method, Method] = {"shape": "shape regressor", "tl": "TL-embedding"}
-ALIGNMENTS: tuple[Alignment, ...] = ("as predicted", "rigid")
 
 
 @dataclass(frozen=True)
@@ -114,22 +111,6 @@ def partial_rows(
         return made
 
     return rows
-
-
-def score_surface(
-    predicted: TriangleMesh | None, truth: TriangleMesh, alignment: Alignment
-) -> tuple[tuple[float, float, float, float], str]:
-    """((ASD paper, ASD surface, HD95, maximum) mm, note); both surfaces in the radius frame, cut at SHOWN_ABOVE_MM.
-
-    truth runs on below the cut, so that after an alignment both can be cut by the same plane again.
-    """
-    if predicted is None or predicted.is_empty:
-        return (np.nan, np.nan, np.nan, np.nan), "no surface"
-    if alignment == "rigid":
-        # The truth is moved onto the prediction, which was cut already: then one plane cuts both.
-        truth = truth.transformed(rigid_align(clip_below(truth, SHOWN_ABOVE_MM), predicted))
-    distances = surface_distances(clip_below(predicted, SHOWN_ABOVE_MM), clip_below(truth, SHOWN_ABOVE_MM))
-    return (distances.asd_paper_mm, distances.asd_surface_mm, distances.hd95_mm, distances.maximum_mm), ""
 
 
 def whole_radiograph(patient: VirtualPatient, seed: int, side: Side) -> Radiograph:

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonelift.study.case_records import check_unchanged, read_record, require_usable
-from bonelift.study.experiment_images import make_case_images
-from bonelift.study.experiment_presets import StudyPreset
-from bonelift.study.experiment_scores import score_case
-from bonelift.study.experiment_training import train_network, training_tasks
-from bonelift.study.figures import pyplot
+from bonelift.experiments.folds import Folds, check_folds, draw_folds, read_folds, write_folds
+from bonelift.experiments.images import make_case_images
+from bonelift.experiments.presets import StudyPreset
+from bonelift.experiments.results.figures import pyplot
+from bonelift.experiments.results.report import write_study_report
+from bonelift.experiments.run.case_records import check_unchanged, read_record, require_usable
+from bonelift.experiments.run.folder import RunPaths, claim_run, writing
+from bonelift.experiments.run.scheduling import Piece, Run, runner
+from bonelift.experiments.scores import score_case
+from bonelift.experiments.training import train_network, training_tasks
 from bonelift.study.folder import Study, read_study
-from bonelift.study.folds import Folds, check_folds, draw_folds, read_folds, write_folds
-from bonelift.study.run_folder import RunPaths, claim_run, writing
-from bonelift.study.scheduling import Piece, Run, runner
-from bonelift.study.study_report import write_study_report
 
 Bar = Callable[[int, str], AbstractContextManager[Callable[[str], None]]]
 """bar(total, label) -> a context whose value is called with the name of each thing done."""

@@ -11,19 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bonelift.reconstruct.bones import BONES
-from bonelift.study.experiment_scores import (
-    GRID_FLOOR,
-    MEAN_BONE,
-    NAN,
-    SOURCES,
-    CaseRow,
-    TranslationRow,
-    read_scores,
-)
-from bonelift.study.holdout import ALIGNMENTS
-from bonelift.study.run_folder import RunPaths, write_text
-from bonelift.study.statistics import (
+from bonelift.experiments.results.statistics import (
     Comparison,
     GroupSummary,
     Omnibus,
@@ -33,6 +21,18 @@ from bonelift.study.statistics import (
     summarise,
     tukey_kramer,
 )
+from bonelift.experiments.run.folder import RunPaths, write_text
+from bonelift.experiments.scores import (
+    GRID_FLOOR,
+    MEAN_BONE,
+    NAN,
+    SOURCES,
+    CaseRow,
+    TranslationRow,
+    read_scores,
+)
+from bonelift.experiments.surface_scores import ALIGNMENTS
+from bonelift.reconstruct.bones import BONES
 
 ROWS_FILE, TRANSLATION_FILE = "rows.csv", "translation.csv"
 METRICS = ("asd_paper_mm", "asd_surface_mm", "hd95_mm", "dice", "skill_paper", "skill_surface")
