@@ -40,6 +40,7 @@ from bonelift.images.film import FILM_SHAPE
 from bonelift.images.volume import BONES
 from bonelift.networks.bundle import load_bundle, save_bundle
 from bonelift.networks.model import DEFAULT_MODEL
+from bonelift.networks.onnx_export import add_graphs
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
@@ -232,6 +233,7 @@ def write_bundle(work: Path, preset: Preset, name: str, out: Path) -> dict[str, 
         shape, facts = trained_shape_reader(work, bundle.generator)
         bundle, metadata = replace(bundle, shape=shape), {**metadata, **facts}
     digest = save_bundle(replace(bundle, name=name, metadata=metadata), out)
+    add_graphs(out)
     size = (out / "weights.safetensors").stat().st_size / 2**20
     print(f"{out}: {name}, weights sha256 {digest[:12]}, {size:.1f} MiB")
     return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import warnings
@@ -21,6 +22,11 @@ from bonelift.networks.programs import program_module
 from bonelift.text_files import write_whole
 
 OPSET = 18
+
+
+def can_export() -> bool:
+    """Whether what torch's exporter needs is installed (the train extra)."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript"))
 
 
 def add_graphs(folder: Path) -> list[str]:

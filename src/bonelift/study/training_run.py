@@ -19,6 +19,7 @@ from bonelift.images import View
 from bonelift.images.markups import read_landmarks
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.networks.bundle import new_bundle, save_bundle
+from bonelift.networks.onnx_export import add_graphs, can_export
 from bonelift.study.folder import Study, StudyCase, read_case_radiograph, read_pose, read_study
 from bonelift.training.locator import build_locator, train_locator
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
@@ -202,10 +203,15 @@ def _train_tl(preset: Preset, run: Path, seed: int, quiet: bool) -> dict[str, fl
 
 
 def write_model_if_complete(run: Path, preset: Preset, seed: int) -> bool:
-    """Write ``run/model`` once the stages tl, pix2pix and locator have left their networks; True where it did."""
+    """Write ``run/model`` once the stages tl, pix2pix and locator have left their networks; True where it did.
+
+    With its ONNX graphs, where what writes them is installed; without, the model needs torch.
+    """
     stages = [run / name for name in ("autoencoder", "finetune", "pix2pix", "locator")]
     if not all(any(stage.glob("*.safetensors")) for stage in stages):
         return False
     empty = new_bundle(run.name, preset.grid, preset.tl, preset.pix2pix, preset.locator, {"preset": preset.name})
     save_bundle(with_trained(empty, run, preset, seed), run / "model")
+    if can_export():
+        add_graphs(run / "model")
     return True
