@@ -2,6 +2,8 @@
 
 A child process compiles the projector into numba's cache, a thread of this one the rest; who needs the projector waits.
 Once everything is in the cache, no process is started and reading it takes a moment.
+
+    python -m bonelift.cli.warm_up        # compile now, so that no reconstruction has to: a part of an installation
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ def kernels_compiling() -> Iterator[KernelWarmUp]:
 
 
 def _projector_is_cached() -> bool:
-    """Whether numba has an index of the last kernel of ``compile_projector``: a guess, which costs time if wrong."""
+    """Whether numba has an index of the kernel that takes longest: a guess, which costs time if wrong."""
     from bonelift.drr.gradient_kernels import march_gradient
 
     folder = march_gradient.stats.cache_path
@@ -89,8 +91,13 @@ def _projector_is_cached() -> bool:
 
 
 def _start_child() -> subprocess.Popen[bytes] | None:
-    command = [sys.executable, "-c", f"from {__name__} import compile_projector; compile_projector()"]
+    command = [sys.executable, "-c", "from bonelift.cli.warm_up import compile_projector as run; run()"]
     try:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except OSError:
         return None
+
+
+if __name__ == "__main__":
+    compile_projector()
+    compile_surface_kernels()
