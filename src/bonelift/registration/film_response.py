@@ -22,8 +22,8 @@ class FilmResponse:
     """The grey level (1 - exp(-saturation p)) / saturation of a line integral p; at saturation 0 its limit, p itself.
 
     saturation: dimensionless per unit of p. Of a body given as its share of solid material (p is then a thickness in
-        mm) it is the material's attenuation in 1/mm: at 60 keV titanium alloy 0.33, cobalt-chromium 1.2 (xraydb). Of a body
-        given as its attenuation in 1/mm (p then has no unit) it is 1. Similarities ignore the scale of the result.
+        mm) it is the material's attenuation in 1/mm: at 60 keV titanium alloy 0.33, cobalt-chromium 1.2 (xraydb). Of a
+        body given as its attenuation in 1/mm (p then has no unit) it is 1. Similarities ignore the result's scale.
     Errors: InputError for a negative or non-finite saturation.
     """
 
@@ -42,3 +42,7 @@ class FilmResponse:
     def slope(self, projection: Float) -> Float:
         """Derivative of :meth:`shown` by the line integral, of the same shape; 1 for thin, 0 for opaque bodies."""
         return np.exp(-self.saturation * projection)
+
+
+LINE_INTEGRALS = FilmResponse()
+"""What films of bone are compared with."""

@@ -12,7 +12,7 @@ from bonelift.drr.gradients import project_with_pose_gradient
 from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import PoseChart, twist_in_camera
 from bonelift.registration.features import ResidualSimilarity, channels, channels_with_derivative
-from bonelift.registration.film_response import FilmResponse
+from bonelift.registration.film_response import LINE_INTEGRALS, FilmResponse
 from bonelift.registration.similarity import Similarity, patch_gradient_correlation, smooth, standardise
 from bonelift.registration.views import FixedView, MovingBone, background, coarser, project_bone
 
@@ -59,7 +59,7 @@ class Objective:
     still: tuple[Float, ...]
     sigma_px: float
     kind: ResidualSimilarity = "gradient_correlation"
-    response: FilmResponse = FilmResponse()
+    response: FilmResponse = LINE_INTEGRALS
     _fixed: dict[tuple[int, str], Float] = field(default_factory=dict, repr=False, compare=False)
 
     def moving(self, index: int, world_from_bone: Float) -> Float:
@@ -102,17 +102,17 @@ def objective(
     sigma_px: float,
     others: Sequence[tuple[MovingBone, Float]] = (),
     kind: Similarity = "gradient_correlation",
-    response: FilmResponse | None = None,
+    response: FilmResponse = LINE_INTEGRALS,
 ) -> Objective:
     """``views`` at 1 / ``factor`` of their resolution; ``others`` (bone, world_from_bone) are held still.
 
     kind: of the residuals; the patch variant has none, plain gradient correlation stands in for it.
-    response: of the images (default: they show line integrals).
+    response: what the images show of a projection.
     """
     pyramid = tuple(coarser(view, factor, sigma_px) for view in views)
     still = tuple(background(others, view.camera) for view in pyramid)
     residual_kind = "gradient_correlation" if kind == "patch_gradient_correlation" else kind
-    return Objective(bone, pyramid, still, sigma_px, residual_kind, response or FilmResponse())
+    return Objective(bone, pyramid, still, sigma_px, residual_kind, response)
 
 
 def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[Float, Float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import PoseChart, pose_chart
-from bonelift.registration.film_response import FilmResponse
+from bonelift.registration.film_response import LINE_INTEGRALS, FilmResponse
 from bonelift.registration.objective import Objective, PosePrior, objective
 from bonelift.registration.refine import Refined, refine
 from bonelift.registration.search import cma_search
@@ -60,7 +60,7 @@ class PoseSettings:
     smoothing_px: float = 0.7
     similarity: Similarity = "gradient_correlation"
     minimum_similarity: float = 0.35
-    response: FilmResponse = FilmResponse()
+    response: FilmResponse = LINE_INTEGRALS
 
 
 @dataclass(frozen=True)
