@@ -2,10 +2,11 @@
 
     BONELIFT_DATA=... python scripts/measure_registration_specimen.py --starts 6
 
-There is no CT of the specimen (Autoscoper sample data, Brown University). The bone is the radius that `bonelift
-reconstruct` makes of camera 2 (PA), given a nominal wall and filling (registration/nominal_bone.py). From starts
-perturbed about where the reconstruction puts it, it is registered to both films at once and to each alone, on the films
-as they are, with the settings of `bonelift register`. Prints one line a registration and a summary; writes nothing.
+There is no CT of the specimen (Autoscoper sample data, Brown University). The bone is what `bonelift reconstruct` makes
+of camera 2 (PA), given a nominal wall and filling (registration/nominal_bone.py). From starts perturbed about where the
+reconstruction puts it, it is registered to both cameras at once and to each alone, with the settings of `bonelift
+register`: to the films as they are, or to the bone-only images that the packaged model makes of them (--image gan-drr),
+all over or within an outline (--mask-mm). Prints one line a registration and a summary; writes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +22,21 @@ from numpy.typing import NDArray
 
 from bonelift.geometry import XrayCamera, apply_transform
 from bonelift.geometry.camera_files import camera_from_file
-from bonelift.images import View
+from bonelift.images import Radiograph, View
+from bonelift.images.film import FILM_SPACING_MM
 from bonelift.images.reading import RadiographOptions
+from bonelift.images.volume import BONES
 from bonelift.networks.bundle import load_bundle
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
-from bonelift.reconstruct.job import reconstruct
+from bonelift.reconstruct.job import Reconstruction, reconstruct
 from bonelift.registration import moving_bone
 from bonelift.registration.chart import pose_chart
-from bonelift.registration.ct_bone import CtBone, CutEnd
-from bonelift.registration.film_views import FilmView
+from bonelift.registration.ct_bone import CtBone, CutEnd, Part
+from bonelift.registration.film_views import FilmView, dilated
 from bonelift.registration.films import FilmPose, register_to_films
 from bonelift.registration.nominal_bone import nominal_attenuation
-from bonelift.registration.starts import pixel_mm_at
 from bonelift.registration.verdict import judge
+from bonelift.report.rasterise import fill_mask
 from bonelift.study.registration_trials import draw_start
 
 Float = NDArray[np.float64]
@@ -48,20 +52,50 @@ def image(folder: Path, camera: str, view: View, depth_mm: float) -> ImageInput:
     return ImageInput(folder / f"{camera}_0002.tif", options)
 
 
-def reconstructed_radius(pa: ImageInput) -> tuple[CtBone, Float]:
-    """The radius that the packaged model makes of a film, and world_from_bone where it puts it."""
-    result = reconstruct(read_radiographs([pa]), load_bundle(None))
+def alone(radiograph: Radiograph) -> Reconstruction:
+    """What `bonelift reconstruct` makes of one camera's film with the packaged model."""
+    result = reconstruct([radiograph], load_bundle(None))
     if result.bones is None or not result.placed:
-        raise SystemExit("no bones were reconstructed from camera 2")
-    values, bone_from_voxel = nominal_attenuation(result.bones.fields[0], result.bones.grid)
-    bone = moving_bone(values, bone_from_voxel)
-    points = result.bones.surfaces["radius"].vertices
+        raise SystemExit("no bones were reconstructed from a camera's film")
+    return result
+
+
+def predicted_bone(result: Reconstruction, part: Part) -> tuple[CtBone, Float]:
+    """The predicted bone or bones, with a nominal wall and filling, and world_from_bone where the film puts them."""
+    assert result.bones is not None
+    names = BONES if part == "both" else (part,)
+    made = [nominal_attenuation(result.bones.fields[BONES.index(name)], result.bones.grid) for name in names]
+    bone_from_voxel = made[0][1]
+    bone = moving_bone(np.sum([values for values, _ in made], axis=0), bone_from_voxel)
+    points = np.concatenate([result.bones.surfaces[name].vertices for name in names])
     # The shaft is continued proximally by its last section; what lies beyond that is not compared.
     low = float(bone_from_voxel[2, 3])
     cut = CutEnd(np.array([0, 0, low]), np.array([0, 0, 1.0]), float(points[:, 2].max()) - low)
-    return CtBone("radius", bone, bone, (cut,), points[:: len(points) // 1000]), result.placed[0].world_from_bone[
-        "radius"
-    ]
+    placed = result.placed[0]
+    pose = placed.world_from_radius if part == "both" else placed.world_from_bone[part]
+    return CtBone(part, bone, bone, (cut,), points[:: len(points) // 1000]), pose
+
+
+def outline_mask(result: Reconstruction, part: Part, camera: XrayCamera) -> NDArray[np.bool_]:
+    """(rows, columns): the outline of a film's own reconstruction, filled."""
+    names = BONES if part == "both" else (part,)
+    meshes = [result.placed[0].bones_world[name] for name in names]
+    return np.logical_or.reduce([fill_mask(camera.project(m.vertices)[m.faces], camera.shape_px) for m in meshes])
+
+
+def target_film(result: Reconstruction, image: str, part: Part, mask_mm: float | None) -> FilmView:
+    """What the bone is registered to in one camera, in the cameras' shared world: its film, or the bone-only image that
+    the packaged model makes of it; with the outline of that camera's own reconstruction grown by ``mask_mm``."""
+    radiograph, standard = result.films[0].radiograph, result.films[0].film
+    camera, pixels, pixel_mm = radiograph.camera, radiograph.pixels, radiograph.spacing_at_wrist_mm
+    if image == "gan-drr":
+        camera = replace(standard.camera, camera_from_world=radiograph.camera.camera_from_world)
+        pixels, pixel_mm = result.drrs[0], FILM_SPACING_MM
+        if standard.from_ulnar:  # its standard film is the mirror image; a camera sees it the right way round
+            flip = np.array([[-1.0, 0, camera.width_px - 1], [0, 1, 0], [0, 0, 1]])
+            camera, pixels = camera.viewed_through(flip, camera.width_px, camera.height_px), pixels[:, ::-1]
+    mask = None if mask_mm is None else dilated(outline_mask(result, part, camera), mask_mm / pixel_mm)
+    return FilmView(np.asarray(pixels, dtype=np.float64), camera, mask, pixel_mm)
 
 
 def ray_gaps_mm(points: Float, cameras: list[XrayCamera], poses: list[Float]) -> Float:
@@ -91,15 +125,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--image", choices=["film", "gan-drr"], default="film", help="what the bones are compared with")
+    parser.add_argument("--mask-mm", type=float, help="compare within the camera's own reconstruction grown by so much")
+    parser.add_argument("--bones", choices=["both", "radius"], default="radius", help="both: as one rigid object")
     arguments = parser.parse_args()
     folder = Path(os.environ["BONELIFT_DATA"]) / "specimen"
-    inputs = [image(folder, *each) for each in CAMERAS]
-    bone, placed = reconstructed_radius(inputs[0])
-    films = []
-    for radiograph in read_radiographs(inputs):
-        camera = radiograph.camera
-        pixel_mm = pixel_mm_at(camera, camera.camera_from_world @ placed, bone.points_mm)
-        films.append(FilmView(np.asarray(radiograph.pixels, dtype=np.float64), camera, None, pixel_mm))
+    results = [alone(radiograph) for radiograph in read_radiographs([image(folder, *each) for each in CAMERAS])]
+    bone, placed = predicted_bone(results[0], arguments.bones)
+    films = [target_film(result, arguments.image, arguments.bones, arguments.mask_mm) for result in results]
     groups = {"both": films, "cam02 alone": films[:1], "cam01 alone": films[1:]}
     chart = pose_chart(films[0].camera, placed, bone.fine.centre_mm)
     found: dict[str, list[FilmPose]] = {name: [] for name in groups}
