@@ -119,7 +119,7 @@ def beads(radiographs: Sequence[Radiograph]) -> str:
         sharp = (ndimage.gaussian_filter(pixels, 1.5) - ndimage.gaussian_filter(pixels, 5))[FOREARM_PX]
         peaks = np.argwhere(sharp == ndimage.maximum_filter(sharp, 9))
         strongest = peaks[np.argsort(-sharp[tuple(peaks.T)])[:12]]
-        found.append((strongest + [FOREARM_PX[0].start, FOREARM_PX[1].start])[:, ::-1].astype(np.float64))
+        found.append((strongest + np.array([axis.start for axis in FOREARM_PX]))[:, ::-1].astype(np.float64))
     first, second = (radiograph.camera for radiograph in radiographs)
     apart = second.source_world - first.source_world
     rays = [np.array([c.back_project(p, 100.0) - c.source_world for p in points])
@@ -130,8 +130,8 @@ def beads(radiographs: Sequence[Radiograph]) -> str:
     right = found[0][rows, 0] > np.median(found[0][:, 0])
     where = found[1][columns, 0] < np.median(found[1][:, 0])
     return (
-        f"rays of 12 beads pass at {median_and_largest(list(gaps[rows, columns]))} mm; of the {right.sum()} on the right "
-        f"(ulnar) in camera 2, {(right & where).sum()} lie on the left in camera 1"
+        f"rays of 12 beads pass at {median_and_largest(list(gaps[rows, columns]))} mm; of the {right.sum()} on the "
+        f"right (ulnar) in camera 2, {(right & where).sum()} lie on the left in camera 1"
     )
 
 
@@ -163,9 +163,7 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--image", choices=["film", "gan-drr"], default="film", help="what the bones are compared with")
-    parser.add_argument(
-        "--mask-mm", type=float, help="compare within the outline of the reconstruction grown by so much"
-    )
+    parser.add_argument("--mask-mm", type=float, help="compare within the reconstruction's outline grown by so much")
     parser.add_argument("--bones", choices=["both", "radius"], default="radius", help="both: as one rigid object")
     arguments = parser.parse_args()
     folder = Path(os.environ["BONELIFT_DATA"]) / "specimen"
