@@ -63,7 +63,7 @@ def register_with_nanodrr(bone: CtBone, film: FilmView, world_from_start: Float,
     torch.manual_seed(seed)
     subject = _subject(bone)
     camera_from_world = film.camera.camera_from_world
-    bone_from_camera = np.linalg.inv(camera_from_world @ world_from_start)
+    bone_from_camera = np.asarray(np.linalg.inv(camera_from_world @ world_from_start), dtype=np.float64)
     for stage, level_mm in enumerate(LEVEL_MM):
         bone_from_camera = _adam(subject, _target(film, level_mm), bone_from_camera, 0.5**stage)
     return np.linalg.inv(camera_from_world) @ np.linalg.inv(bone_from_camera)

@@ -26,8 +26,8 @@ matched them best, at the poses that an operator set."""
 METAL = FilmSettings(pose=replace(FilmSettings().pose, response=FilmResponse(TITANIUM_PER_MM)))
 """For bodies of :func:`metal_body`. The verdict knows bones only."""
 FINE_MM, COARSE_MM = 0.3, 0.8
-"""Voxels. An opaque body comes out about a fifth of a voxel too wide, because its edge is blurred over two: at 0.8 mm
-the depth of a tray was off by 10 mm and more."""
+"""Voxels. An opaque body comes out too wide by a part of a voxel, because its edge is blurred over two: with 0.8 mm
+the trays of docs/results/registration-real.md ended 8 mm further off in depth."""
 
 
 def metal_body(mesh: TriangleMesh, fine_mm: float = FINE_MM, coarse_mm: float = COARSE_MM) -> CtBone:
