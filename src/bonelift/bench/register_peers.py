@@ -2,7 +2,7 @@
 
 nanodrr is no dependency; where it (and einops, which its metrics need) imports, ``bonelift bench register --peers``
 measures it. It is run as its author's registration tool runs (eigenvivek/xvr, defaults of ``xvr register``): Adam at
-0.01 rad and 1 mm, a tenth of that after 5 steps without gain, stopped at the third such plateau or after 500 steps;
+0.01 rad and 1 mm, a tenth of that after 5 steps without gain, stopped at the second such cut or after 500 steps;
 similarity is the mean of correlation and gradient correlation, whole and in patches. It sees what our search sees: the
 bones above soft tissue, on the film within the drawn mask, at 1.6 and then (rates halved) at 0.8 mm a pixel.
 """
