@@ -21,8 +21,8 @@ from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.voxelize import occupancy, signed_distance_grid
 
 TITANIUM_PER_MM = 0.33
-"""Attenuation of titanium alloy at 60 keV. Of the values between 0.1 and 5 that were tried on films of knee implants it
-matched them best, at the poses that an operator set."""
+"""Attenuation of titanium alloy at 60 keV. Of the values from 0.1 to 5 tried on films of knee implants, this and
+0.2 matched them best, at the poses that an operator set."""
 METAL = FilmSettings(pose=replace(FilmSettings().pose, response=FilmResponse(TITANIUM_PER_MM)))
 """For bodies of :func:`metal_body`. The verdict knows bones only."""
 FINE_MM, COARSE_MM = 0.3, 0.8
