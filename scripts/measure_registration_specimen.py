@@ -2,10 +2,12 @@
 
     BONELIFT_DATA=... python scripts/measure_registration_specimen.py --starts 6
 
-There is no CT of the specimen (Autoscoper sample data, Brown University). The bone is the radius that `bonelift
-reconstruct` makes of camera 2 (PA), given a nominal wall and filling (registration/nominal_bone.py). From starts
-perturbed about where the reconstruction puts it, it is registered to both films at once and to each alone, on the films
-as they are, with the settings of `bonelift register`. Prints one line a registration and a summary; writes nothing.
+There is no CT of the specimen (Autoscoper sample data, Brown University). The bone is what `bonelift reconstruct` makes
+of camera 2 (PA), given a nominal wall and filling (registration/nominal_bone.py). From starts perturbed about where the
+reconstruction puts it, it is registered to both cameras at once and to each alone, with the settings of `bonelift
+register`: to the films as they are, or to the bone-only images that the packaged model makes of them (--image gan-drr);
+all over, or within the outline of the reconstruction (--mask-mm). Prints one line a registration and a summary; writes
+nothing.
 """
 
 from __future__ import annotations
@@ -13,31 +15,42 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 
 from bonelift.bench.register_trials import draw_start
 from bonelift.geometry import XrayCamera, apply_transform
 from bonelift.geometry.camera_files import camera_from_file
-from bonelift.images import View
+from bonelift.images import Radiograph, View
+from bonelift.images.film import FILM_SPACING_MM, film_from_landmarks
 from bonelift.images.reading import RadiographOptions
+from bonelift.images.volume import BONES
+from bonelift.networks.inference import LocatedWrist, translate
 from bonelift.networks.model import load_model
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
-from bonelift.reconstruct.job import reconstruct
+from bonelift.reconstruct.job import Reconstruction, reconstruct
+from bonelift.reconstruct.prepare import prepare
 from bonelift.registration import moving_bone
 from bonelift.registration.chart import pose_chart
-from bonelift.registration.ct_bone import CtBone, CutEnd
-from bonelift.registration.film_views import FilmView
+from bonelift.registration.ct_bone import CtBone, CutEnd, Part
+from bonelift.registration.film_views import FilmView, dilated
 from bonelift.registration.films import FilmPose, register_to_films
 from bonelift.registration.nominal_bone import nominal_attenuation
-from bonelift.registration.starts import pixel_mm_at
 from bonelift.registration.verdict import judge
+from bonelift.report.rasterise import fill_mask
+from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
 CAMERAS: tuple[tuple[str, View, float], ...] = (("cam02", "pa", 1063.0), ("cam01", "lateral", 1040.0))
-"""Camera, view, and distance from the source to the wrist (mm) where the rays through matched beads cross."""
+"""Camera, the view it is read as, and distance from source to wrist (mm) where the rays through matched beads cross."""
+FOREARM_PX = (slice(1250, 1560), slice(450, 1020))
+"""Rows and columns in which both images show the forearm's beads."""
 
 
 def image(folder: Path, camera: str, view: View, depth_mm: float) -> ImageInput:
@@ -48,20 +61,78 @@ def image(folder: Path, camera: str, view: View, depth_mm: float) -> ImageInput:
     return ImageInput(folder / f"{camera}_0002.tif", options)
 
 
-def reconstructed_radius(pa: ImageInput) -> tuple[CtBone, Float]:
-    """The radius that the packaged model makes of a film, and world_from_bone where it puts it."""
-    result = reconstruct(read_radiographs([pa]), load_model(None))
+def alone(radiograph: Radiograph) -> Reconstruction:
+    """What `bonelift reconstruct` makes of one camera's film with the packaged model."""
+    result = reconstruct([radiograph], load_model(None))
     if result.bones is None or not result.placed:
-        raise SystemExit("no bones were reconstructed from camera 2")
-    values, bone_from_voxel = nominal_attenuation(result.bones.fields[0], result.bones.grid)
-    bone = moving_bone(values, bone_from_voxel)
-    points = result.bones.surfaces["radius"].vertices
+        raise SystemExit("no bones were reconstructed from a camera's film")
+    return result
+
+
+def parts(part: Part) -> tuple[str, ...]:
+    return BONES if part == "both" else (part,)
+
+
+def predicted_bone(result: Reconstruction, part: Part) -> tuple[CtBone, Float]:
+    """The predicted bone or bones, with a nominal wall and filling, and world_from_bone where the film puts them."""
+    assert result.bones is not None
+    names = parts(part)
+    made = [nominal_attenuation(result.bones.fields[BONES.index(name)], result.bones.grid) for name in names]
+    bone_from_voxel = made[0][1]
+    bone = moving_bone(np.sum([values for values, _ in made], axis=0), bone_from_voxel)
+    points = np.concatenate([result.bones.surfaces[name].vertices for name in names])
     # The shaft is continued proximally by its last section; what lies beyond that is not compared.
     low = float(bone_from_voxel[2, 3])
     cut = CutEnd(np.array([0, 0, low]), np.array([0, 0, 1.0]), float(points[:, 2].max()) - low)
-    return CtBone("radius", bone, bone, (cut,), points[:: len(points) // 1000]), result.placed[0].world_from_bone[
-        "radius"
-    ]
+    placed = result.placed[0]
+    pose = placed.world_from_radius if part == "both" else placed.world_from_bone[part]
+    return CtBone(part, bone, bone, (cut,), points[:: len(points) // 1000]), pose
+
+
+def bone_only(radiograph: Radiograph, located: LocatedWrist) -> FilmView:
+    """The GAN-DRR of a camera's film. Camera 1 is taken as from the radial side: the beads say so (:func:`beads`), and
+    `bonelift reconstruct`, which has seen laterals only, takes it for one from the ulnar side."""
+    bundle = load_model(None)
+    standard = film_from_landmarks(radiograph, located.origin_px, located.shaft_px, False)
+    camera = replace(standard.camera, camera_from_world=radiograph.camera.camera_from_world)
+    drr = translate(standard.pixels, radiograph.view, bundle)
+    return FilmView(drr.astype(np.float64), camera, None, FILM_SPACING_MM)
+
+
+def as_it_is(radiograph: Radiograph) -> FilmView:
+    return FilmView(radiograph.pixels.astype(np.float64), radiograph.camera, None, radiograph.spacing_at_wrist_mm)
+
+
+def masked(view: FilmView, surfaces: Sequence[TriangleMesh], margin_mm: float) -> FilmView:
+    """Compared within the outline of surfaces (shared world) grown by ``margin_mm``."""
+    camera = view.camera
+    filled = [fill_mask(camera.project(mesh.vertices)[mesh.faces], camera.shape_px) for mesh in surfaces]
+    return replace(view, mask=dilated(np.logical_or.reduce(filled), margin_mm / view.pixel_mm))
+
+
+def beads(radiographs: Sequence[Radiograph]) -> str:
+    """The twelve lead beads on the forearm: how far apart their rays pass, and which side of camera 1's image the beads
+    on the right of camera 2's lie on."""
+    found = []
+    for radiograph in radiographs:
+        pixels = radiograph.pixels.astype(np.float64)
+        sharp = (ndimage.gaussian_filter(pixels, 1.5) - ndimage.gaussian_filter(pixels, 5))[FOREARM_PX]
+        peaks = np.argwhere(sharp == ndimage.maximum_filter(sharp, 9))
+        strongest = peaks[np.argsort(-sharp[tuple(peaks.T)])[:12]]
+        found.append((strongest + np.array([axis.start for axis in FOREARM_PX]))[:, ::-1].astype(np.float64))
+    first, second = (radiograph.camera for radiograph in radiographs)
+    apart = second.source_world - first.source_world
+    rays = [np.array([c.back_project(p, 100.0) - c.source_world for p in points])
+            for c, points in zip((first, second), found, strict=True)]  # fmt: skip
+    across = np.cross(rays[0][:, None], rays[1][None])
+    gaps = np.abs((across / np.linalg.norm(across, axis=-1, keepdims=True)) @ apart)
+    rows, columns = linear_sum_assignment(gaps)
+    right = found[0][rows, 0] > np.median(found[0][:, 0])
+    where = found[1][columns, 0] < np.median(found[1][:, 0])
+    return (
+        f"rays of 12 beads pass at {median_and_largest(list(gaps[rows, columns]))} mm; of the {right.sum()} on the "
+        f"right (ulnar) in camera 2, {(right & where).sum()} lie on the left in camera 1"
+    )
 
 
 def ray_gaps_mm(points: Float, cameras: list[XrayCamera], poses: list[Float]) -> Float:
@@ -91,15 +162,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--image", choices=["film", "gan-drr"], default="film", help="what the bones are compared with")
+    parser.add_argument("--mask-mm", type=float, help="compare within the reconstruction's outline grown by so much")
+    parser.add_argument("--bones", choices=["both", "radius"], default="radius", help="both: as one rigid object")
     arguments = parser.parse_args()
     folder = Path(os.environ["BONELIFT_DATA"]) / "specimen"
-    inputs = [image(folder, *each) for each in CAMERAS]
-    bone, placed = reconstructed_radius(inputs[0])
-    films = []
-    for radiograph in read_radiographs(inputs):
-        camera = radiograph.camera
-        pixel_mm = pixel_mm_at(camera, camera.camera_from_world @ placed, bone.points_mm)
-        films.append(FilmView(np.asarray(radiograph.pixels, dtype=np.float64), camera, None, pixel_mm))
+    radiographs = read_radiographs([image(folder, *each) for each in CAMERAS])
+    print(beads(radiographs))
+    result = alone(radiographs[0])
+    bone, placed = predicted_bone(result, arguments.bones)
+    if arguments.image == "film":
+        films = [as_it_is(radiograph) for radiograph in radiographs]
+    else:
+        films = [bone_only(radiograph, prepare(radiograph, load_model(None)).located) for radiograph in radiographs]
+    if arguments.mask_mm is not None:
+        surfaces = [result.placed[0].bones_world[name] for name in parts(arguments.bones)]
+        films = [masked(film, surfaces, arguments.mask_mm) for film in films]
     groups = {"both": films, "cam02 alone": films[:1], "cam01 alone": films[1:]}
     chart = pose_chart(films[0].camera, placed, bone.fine.centre_mm)
     found: dict[str, list[FilmPose]] = {name: [] for name in groups}

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
+import numpy as np
 import pytest
 
-from bonelift.bench import register
+from bonelift.bench import register, register_peers
 from bonelift.bench.register import read_rows, run_register_bench
 from bonelift.bench.register_report import markdown, record_auc, summary, trust_of
 from bonelift.cli import main
+from bonelift.images.film import FILM_SPACING_MM, nominal_camera_from_radius
+from bonelift.registration.chart import pose_chart
+from bonelift.registration.ct_bone import ct_bone
+from bonelift.registration.film_views import FilmView
+from bonelift.registration.views import project_bone
 from bonelift.study.folder import Study, StudyCase, write_study
+from toy_wrist import DEPTH_MM, film_camera, toy_ct
 
 FACTS = {"command": "bonelift bench register", "commit": "abc", "date": "today", "machine": "one", "load": "0",
          "python": "3", "study": "a test", "seed": "1"}  # fmt: skip
@@ -53,6 +62,53 @@ def test_the_page_has_a_table_for_each_question():
     for title in ("Starts nearby", "Capture range", "Mirrored bones"):
         assert f"## {title}" in page
     assert "Without a mask" not in page  # not measured
+
+
+def test_a_peer_stands_beside_ours_where_it_was_measured(tmp_path, monkeypatch):
+    peers = [row(method=method, good=good) for method, good in (("bonelift", 1), ("nanodrr", 0), ("nanodrr", 1))]
+    page = markdown([row()], FACTS | {"nanodrr": "9.9"}, peers)
+    assert "nanodrr 9.9" in page
+    assert "| bonelift | 1 | 100 %" in page
+    assert "| nanodrr | 2 | 50 %" in page
+    assert "nanodrr" not in markdown([row()], FACTS)
+
+    study, out = tmp_path / "study", tmp_path / "out"
+    study.mkdir()
+    write_study(study, Study((StudyCase("c1", "c1", "right", "ct", "labels", "", ()),), "a test"))
+    monkeypatch.setattr(register, "run_register_bench", lambda *_: [row()])
+    asked: list[str] = []
+
+    def measured(patient: str, method: str, seed: int):
+        asked.append(method)
+        return row(case=patient, method=method)
+
+    monkeypatch.setattr(register_peers, "read_trial_patient", lambda folder, case, seed: case.case)
+    monkeypatch.setattr(register_peers, "_row", measured)
+    monkeypatch.setattr(register_peers, "installed_version", lambda: None)
+    options = Namespace(study=study, out=out, groups=["near"], patients=None, seed=1, peers=True)
+    out.mkdir()
+    assert "no peer was measured" in register.run_bench(options)[1]
+    monkeypatch.setattr(register_peers, "installed_version", lambda: "9.9")
+    for _ in range(2):  # the second time nothing is left to measure
+        assert "no peer" not in register.run_bench(options)[1]
+    assert asked == list(register_peers.METHODS)
+    assert "## Beside nanodrr" in (out / "registration.md").read_text()
+
+
+@pytest.mark.skipif(register_peers.installed_version() is None, reason="nanodrr and einops are not installed")
+def test_the_peer_sees_the_same_geometry_as_we_do():
+    ct, labels = toy_ct()
+    bone, camera = ct_bone(ct, labels, "both"), film_camera()
+    pose = nominal_camera_from_radius(camera, "pa", DEPTH_MM)
+    image = project_bone(bone.fine, camera, pose[None])[0]
+    film = FilmView(image, camera, image > 0.02, FILM_SPACING_MM)
+    chart = pose_chart(camera, pose, bone.fine.centre_mm)
+    start = chart.poses(np.array([[0.05, -0.04, 0.06, 3.0, -4.0, 10.0]]))[0]
+    step = chart.parameters(register_peers.register_with_nanodrr(bone, film, start))
+    # Its own projection is off from ours by under 1 %; pixels of 1 mm (2 of the film's) bind it to a fifth of one, and
+    # half a pixel of it would be a mistake in the geometry.
+    assert np.linalg.norm(step[3:5]) < 0.2
+    assert np.rad2deg(np.linalg.norm(step[:3])) < 2.0
 
 
 def test_an_interrupted_bench_goes_on_after_the_last_patient(tmp_path, monkeypatch):

@@ -39,6 +39,14 @@ def test_round_trip_in_mm(tmp_path, block, suffix):
     assert not found.border_vertices().any()
 
 
+def test_a_closed_surface_wound_inward_is_turned_and_an_open_one_is_not(tmp_path, block):
+    # The knee implants of JTML wind inward: voxelised as they are, 2.7 of 31.5 cm3 came out as metal.
+    write_stl(tmp_path / "inward.stl", TriangleMesh(block.vertices, block.faces[:, ::-1]))
+    write_stl(tmp_path / "open.stl", TriangleMesh(block.vertices, block.faces[2:, ::-1]))
+    assert read_mesh(tmp_path / "inward.stl").volume_mm3 == pytest.approx(6000, rel=1e-5)
+    assert read_mesh(tmp_path / "open.stl").volume_mm3 < 0
+
+
 def test_stl_header_states_the_unit_and_is_not_mistaken_for_text(tmp_path, block):
     write_stl(tmp_path / "bone.stl", block)
     data = (tmp_path / "bone.stl").read_bytes()

@@ -2,8 +2,8 @@
 
 Each patient is registered from random starts within 10 degrees, 10 mm in the plane and 30 mm in depth (PA, lateral,
 both views; both bones as one, radius, ulna), from starts further and further away (capture range), without masks, with
-every similarity, and with the mirrored bone. No peer stands beside it: none registers a bone of a CT to a radiograph
-with soft tissue in one call that runs without a GPU.
+every similarity, and with the mirrored bone. With ``--peers``, nanodrr's registration stands beside it from the same
+starts (:mod:`bonelift.bench.register_peers`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bonelift.bench.provenance import provenance
 from bonelift.bench.register_trials import Mirror, TrialPatient, draw_start, read_trial_patient, run_trial
@@ -87,13 +88,23 @@ def columns_of(trial: Trial) -> dict[str, str | int]:
 _OF_TRIAL = tuple(columns_of(TRIALS["near"][0]))
 
 
+def drawn_start(case: str, trial: Trial, seed: int) -> NDArray[np.float64]:
+    """(6,) where a trial starts, as chart parameters about the truth."""
+    # Trials that differ in the similarity, the mask or the mirror alone start from the same pose.
+    key = [seed, *case.encode(), len(trial.views), int(trial.reach[0]), len(trial.part)]
+    return draw_start(np.random.default_rng(key), *trial.reach, trial.farthest)
+
+
+def number_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its floats as text of four decimals."""
+    return {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
+
+
 def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[dict[str, Any]]:
     """A row of plain columns for each trial."""
     rows = []
     for trial in trials:
-        # Trials that differ in the similarity, the mask or the mirror alone start from the same pose.
-        key = [seed, *patient.case.encode(), len(trial.views), int(trial.reach[0]), len(trial.part)]
-        offset = draw_start(np.random.default_rng(key), *trial.reach, trial.farthest)
+        offset = drawn_start(patient.case, trial, seed)
         settings = FilmSettings()
         settings = replace(settings, pose=replace(settings.pose, similarity=trial.similarity))
         found, errors, wall_s, cpu_s = run_trial(
@@ -106,7 +117,7 @@ def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[d
             "depth_mm": errors.depth_mm, "target_mm": errors.target_mm, "good": int(errors.good),
             "wall_s": wall_s, "cpu_s": cpu_s,
         } | record_of(found)  # fmt: skip
-        rows.append({key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()})
+        rows.append(number_cells(row))
     return rows
 
 
@@ -130,7 +141,7 @@ def run_register_bench(
         asked = [trial for group in groups for trial in TRIALS[group]]
         trials = [trial for trial in asked if (case.case, *map(str, columns_of(trial).values())) not in known]
         if trials:
-            _append(table, run_patient(read_trial_patient(study_folder, case, seed), trials, seed))
+            append_rows(table, run_patient(read_trial_patient(study_folder, case, seed), trials, seed))
         on_patient(case.case)
     return read_rows(table)
 
@@ -143,7 +154,7 @@ def read_rows(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _append(table: Path, rows: list[dict[str, Any]]) -> None:
+def append_rows(table: Path, rows: list[dict[str, Any]]) -> None:
     """Add a patient's rows, so that an interrupted bench goes on after them."""
     new = not table.exists()
     with table.open("a", newline="", encoding="utf-8") as file:
@@ -163,15 +174,24 @@ def add_bench_parser(subparsers: Any) -> ArgumentParser:
     parser.add_argument("--patients", type=int, help="only the first so many")
     parser.add_argument("--groups", nargs="+", choices=list(TRIALS), default=list(TRIALS), help="default: all")
     parser.add_argument("--seed", type=int, default=1, help="of starts and drawn masks (default: %(default)s)")
+    parser.add_argument("--peers", action="store_true", help="nanodrr's registration too, where it is installed")
     parser.set_defaults(run_bench=run_bench)
     return parser
 
 
 def run_bench(options: Namespace) -> tuple[dict[str, Any], str]:
     """Measure, write the page; the result in plain values and in a line."""
+    from bonelift.bench import register_peers
     from bonelift.bench.register_report import summary, write_register_report
 
     rows = run_register_bench(options.study, options.out, options.groups, options.patients, options.seed)
     facts = provenance() | {"study": read_study(options.study).origin, "seed": str(options.seed)}
-    write_register_report(rows, options.out, facts)
-    return summary(rows), f"{options.out}: registration.md, registration.csv, registration.png"
+    peers, said = [], ""
+    if options.peers:
+        found = register_peers.installed_version()
+        said = "\nnanodrr is not installed (or einops, which it needs): no peer was measured"
+        if found is not None:
+            peers, said = register_peers.run_peers(options.study, options.out, options.patients, options.seed), ""
+            facts["nanodrr"] = found
+    write_register_report(rows, options.out, facts, peers)
+    return summary(rows), f"{options.out}: registration.md, registration.csv, registration.png{said}"

@@ -20,11 +20,13 @@ _HEAD = (
 )
 
 
-def write_register_report(rows: Sequence[Row], folder: Path, facts: Mapping[str, str]) -> None:
+def write_register_report(
+    rows: Sequence[Row], folder: Path, facts: Mapping[str, str], peers: Sequence[Row] = ()
+) -> None:
     """Write registration.md and, where capture was measured, registration.png beside the table."""
     if any(row["group"] == "capture" for row in rows):
         _draw(rows, folder / "registration.png")
-    (folder / "registration.md").write_text(markdown(rows, facts), encoding="utf-8")
+    (folder / "registration.md").write_text(markdown(rows, facts, peers), encoding="utf-8")
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
@@ -71,8 +73,8 @@ def record_auc(rows: Sequence[Row]) -> float:
     return float(((above > 0) + 0.5 * (above == 0)).mean())
 
 
-def markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
-    """The page: the bars first, then a table for each question."""
+def markdown(rows: Sequence[Row], facts: Mapping[str, str], peers: Sequence[Row] = ()) -> str:
+    """The page: the bars first, then a table for each question. peers: rows of another package and ours in turn."""
     told = summary(rows)
     patients = len({row["case"] for row in rows})
     lines = [
@@ -121,7 +123,29 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         "The mirror image registered from the same start; errors mean nothing here. From in front, a bone whose front "
         "and back are exchanged looks nearly the same: one view cannot tell, two can.", "mirror",
     )  # fmt: skip
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_peer_section(peers, facts)]) + "\n"
+
+
+def _peer_section(peers: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
+    if not peers:
+        return []
+    lines = [
+        "", "## Beside nanodrr", "",
+        f"nanodrr {facts.get('nanodrr', '')} and Adam, as its author's `xvr register` runs them, on the CPU and one "
+        "thread, in turn with ours: both bones as one, one PA film, the same starts, masks and bones above soft "
+        "tissue; once from the start itself and once from the start laid on the drawn outline as ours is. Median (95th "
+        "percentile).", "",
+        "| method | n | within 1 mm and 2 deg | angle, deg | in plane, mm | depth, mm | 3D, mm | CPU s | s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]  # fmt: skip
+    for method in dict.fromkeys(row["method"] for row in peers):
+        part = [row for row in peers if row["method"] == method]
+        errors = (f"{_median(part, key):.2f} ({_high(part, key):.2f})" for key in _ERRORS)
+        lines.append(
+            f"| {method} | {len(part)} | {100 * _mean(part, 'good'):.0f} % | {' | '.join(errors)} | "
+            f"{_median(part, 'cpu_s'):.1f} | {_median(part, 'wall_s'):.1f} |"
+        )
+    return lines
 
 
 def _section(rows: Sequence[Row], group: str, title: str, text: str, by: str) -> list[str]:

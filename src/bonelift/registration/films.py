@@ -165,8 +165,9 @@ def _objective(
     others: Sequence[tuple[MovingBone, Float]],
 ) -> Objective:
     """One objective from views that are shrunk by different factors."""
+    pose = settings.pose
     parts = [
-        objective(bone, [view], factor, settings.pose.smoothing_px, others, settings.pose.similarity)
+        objective(bone, [view], factor, pose.smoothing_px, others, pose.similarity, pose.response)
         for view, factor in zip(views, factors, strict=True)
     ]
     shrunk = tuple(view for part in parts for view in part.views)

@@ -12,6 +12,7 @@ from bonelift.drr.gradients import project_with_pose_gradient
 from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import PoseChart, twist_in_camera
 from bonelift.registration.features import ResidualSimilarity, channels, channels_with_derivative
+from bonelift.registration.film_response import LINE_INTEGRALS, FilmResponse
 from bonelift.registration.similarity import Similarity, patch_gradient_correlation, smooth, standardise
 from bonelift.registration.views import FixedView, MovingBone, background, coarser, project_bone
 
@@ -50,6 +51,7 @@ class Objective:
 
     views: already coarser and smoothed. still: (rows, columns) for each view, what other bones add to the projection.
     sigma_px: smoothing of the moving image, the same as the fixed one got. kind: the similarity of the residuals.
+    response: what the images show of a projection.
     """
 
     bone: MovingBone
@@ -57,12 +59,13 @@ class Objective:
     still: tuple[Float, ...]
     sigma_px: float
     kind: ResidualSimilarity = "gradient_correlation"
+    response: FilmResponse = LINE_INTEGRALS
     _fixed: dict[tuple[int, str], Float] = field(default_factory=dict, repr=False, compare=False)
 
     def moving(self, index: int, world_from_bone: Float) -> Float:
         """(N, rows, columns) in view ``index`` for poses (N, 4, 4)."""
         projection = project_bone(self.bone, self.views[index].camera, world_from_bone)
-        return smooth(projection + self.still[index], self.sigma_px)
+        return smooth(self.response.shown(projection + self.still[index]), self.sigma_px)
 
     def similarity(self, world_from_bone: Float, kind: Similarity) -> Float:
         """(V, N) similarity of each view for poses (N, 4, 4)."""
@@ -99,23 +102,26 @@ def objective(
     sigma_px: float,
     others: Sequence[tuple[MovingBone, Float]] = (),
     kind: Similarity = "gradient_correlation",
+    response: FilmResponse = LINE_INTEGRALS,
 ) -> Objective:
     """``views`` at 1 / ``factor`` of their resolution; ``others`` (bone, world_from_bone) are held still.
 
     kind: of the residuals; the patch variant has none, plain gradient correlation stands in for it.
+    response: what the images show of a projection.
     """
     pyramid = tuple(coarser(view, factor, sigma_px) for view in views)
     still = tuple(background(others, view.camera) for view in pyramid)
     residual_kind = "gradient_correlation" if kind == "patch_gradient_correlation" else kind
-    return Objective(bone, pyramid, still, sigma_px, residual_kind)
+    return Objective(bone, pyramid, still, sigma_px, residual_kind, response)
 
 
 def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[Float, Float]:
     view = problem.views[index]
     weights = view.pixel_weights
     projection, derivatives = _pose_derivatives(problem.bone, view.camera, chart)
-    image = smooth(projection + problem.still[index], problem.sigma_px)
-    image_change = smooth(derivatives, problem.sigma_px)
+    projection = projection + problem.still[index]
+    image = smooth(problem.response.shown(projection), problem.sigma_px)
+    image_change = smooth(problem.response.slope(projection) * derivatives, problem.sigma_px)
     moving, change = channels_with_derivative(problem.kind, image, image_change, weights)  # change: (6, F, H, W)
     fixed_unit, moving_unit = problem.fixed_channels(index, problem.kind), standardise(moving, weights)
 

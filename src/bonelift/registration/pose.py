@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import PoseChart, pose_chart
+from bonelift.registration.film_response import LINE_INTEGRALS, FilmResponse
 from bonelift.registration.objective import Objective, PosePrior, objective
 from bonelift.registration.refine import Refined, refine
 from bonelift.registration.search import cma_search
@@ -42,6 +43,7 @@ class PoseSettings:
     finalists: so many of the best starts take them, where they ended apart and nearly as well (CLOSE_COST).
     smoothing_px: Gaussian on both images, in px of the shrunk image.
     similarity: what is maximised; its patch variant only in the search, where gradient correlation refines.
+    response: what the images show of a projection: its line integrals (bones), or less where they saturate (metal).
     population, generations: of each start's search; 0 generations refines the starts as they are.
     """
 
@@ -58,6 +60,7 @@ class PoseSettings:
     smoothing_px: float = 0.7
     similarity: Similarity = "gradient_correlation"
     minimum_similarity: float = 0.35
+    response: FilmResponse = LINE_INTEGRALS
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def register(
     chart = start_chart(views[0].camera, world_from_start, bone.centre_mm)
 
     def level(factor: int) -> Objective:
-        return objective(bone, views, factor, settings.smoothing_px, others, settings.similarity)
+        return objective(bone, views, factor, settings.smoothing_px, others, settings.similarity, settings.response)
 
     stages = Stages(level(settings.coarse_factor), lambda _: level(settings.fine_factor), lambda _: level(1))
     return solve(stages, chart, settings, seed)

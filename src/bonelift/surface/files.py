@@ -31,6 +31,7 @@ BONE_COLOURS: dict[str, tuple[int, int, int]] = {"radius": (230, 159, 0), "ulna"
 def read_mesh(path: str | Path) -> TriangleMesh:
     """Every triangle of the file as one mesh, mm, with coinciding vertices welded.
 
+    A closed surface that the file winds inward is turned outward: inside and outside would be exchanged otherwise.
     Raises InputError, in one line, for a missing, oversized, broken or empty file and for non-finite coordinates.
     """
     path = Path(path)
@@ -57,7 +58,7 @@ def read_mesh(path: str | Path) -> TriangleMesh:
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise InputError(f"{path.name}: a triangle names a vertex that is not in the file; export it again")
     scale = _MM_FROM_GLTF if path.suffix.lower() == ".glb" else 1.0
-    mesh = TriangleMesh(vertices * scale, faces.astype(np.int32)).welded()
+    mesh = TriangleMesh(vertices * scale, faces.astype(np.int32)).welded().turned_outward()
     if mesh.is_empty or mesh.area_mm2 <= 0:
         raise InputError(f"{path.name}: all triangles have no area; expected a surface mesh of one bone")
     return mesh

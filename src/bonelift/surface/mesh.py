@@ -86,6 +86,12 @@ class TriangleMesh:
         corners = self.triangles - self.vertices[self.faces].reshape(-1, 3).mean(axis=0)
         return float(np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
 
+    def turned_outward(self) -> TriangleMesh:
+        """A closed mesh whose triangles wind inward (its volume is negative) with their order reversed; any other as
+        it is."""
+        inward = self.volume_mm3 < 0 and not self.border_edges().any()
+        return TriangleMesh(self.vertices, self.faces[:, ::-1]) if inward else self
+
     def border_edges(self) -> NDArray[np.bool_]:
         """(F, 3) True where edge AB, BC, CA of a face is open: no other face uses it."""
         edges = np.sort(self.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1).astype(np.int64)
