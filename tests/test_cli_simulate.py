@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -156,8 +157,9 @@ def normalised_volume(mesh, above_mm: float) -> float:
     return float(sum(section_centroid(mesh, height)[1] for height in heights) * 0.5)
 
 
-def three_patients(study_folder: Path) -> Path:
-    """The two cases, and the first once more under another patient's name: enough to split."""
+def three_patients(study_folder: Path, tmp_path: Path) -> Path:
+    """A copy with the first case once more under another patient's name: enough to split."""
+    study_folder = shutil.copytree(study_folder, tmp_path / "three")
     study = read_study(study_folder)
     again = replace(study.cases[0], case="case-again", patient="virtual-again")
     write_study(study_folder, Study((*study.cases, again), study.origin))
@@ -165,7 +167,15 @@ def three_patients(study_folder: Path) -> Path:
 
 
 def test_train_makes_samples_trains_and_goes_on(study_folder, tmp_path, capsys):
-    call = ["train", "locator", str(three_patients(study_folder)), "--preset", "smoke", "--run", str(tmp_path / "run")]
+    call = [
+        "train",
+        "locator",
+        str(three_patients(study_folder, tmp_path)),
+        "--preset",
+        "smoke",
+        "--run",
+        str(tmp_path / "run"),
+    ]
     assert main([*call, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
     assert {"origin_mm", "presence_right"} <= metrics.keys()
@@ -175,7 +185,32 @@ def test_train_makes_samples_trains_and_goes_on(study_folder, tmp_path, capsys):
     other = [*call]
     other[other.index("smoke")] = "laptop"
     assert main(other) == 2
-    assert "another study or preset" in capsys.readouterr().err
+    assert "was begun with another preset" in capsys.readouterr().err
+
+
+def without_poses(study_folder, patients):
+    """The study with the poses of these patients' radiographs unknown."""
+    content = json.loads((study_folder / "study.json").read_text())
+    for case in content["cases"]:
+        for radiograph in case["radiographs"]:
+            if case["patient"] in patients:
+                radiograph["pose_file"] = None
+    (study_folder / "study.json").write_text(json.dumps(content))
+    return study_folder
+
+
+def test_films_are_learned_from_where_their_pose_is_known(study_folder, tmp_path, capsys):
+    study = three_patients(study_folder, tmp_path)
+    patients = sorted({case.patient for case in read_study(study).cases})
+    call = ["train", "locator", str(study), "--preset", "smoke", "--quiet", "--run"]
+    without_poses(study, patients[:1])
+    assert main([*call, str(tmp_path / "two")]) == 0
+    assert len(list((tmp_path / "two" / "samples" / "locator").glob("*/*"))) == 2
+    without_poses(study, patients[:2])
+    assert main([*call, str(tmp_path / "one")]) == 2
+    assert "has a radiograph whose pose is known" in capsys.readouterr().err
+    assert main([*call, str(tmp_path / "two")]) == 2
+    assert "was begun with another study" in capsys.readouterr().err
 
 
 def test_both_wrists_of_a_patient_stay_on_one_side_of_the_split(tmp_path):
@@ -189,9 +224,25 @@ def test_both_wrists_of_a_patient_stay_on_one_side_of_the_split(tmp_path):
     assert len(training) + len(validation) == 20
     assert len(validation) == 4  # 15 % of ten patients, rounded to two
     assert not {case.patient for case in training} & {case.patient for case in validation}
-    assert split_by_patient(Study(tuple(cases), "test"), tmp_path, "smoke", seed=99) == (training, validation)
+    assert split_by_patient(Study(tuple(cases), "test"), tmp_path, "smoke", seed=3) == (training, validation)
+    with pytest.raises(InputError, match="another seed"):
+        split_by_patient(Study(tuple(cases), "test"), tmp_path, "smoke", seed=99)
     with pytest.raises(InputError, match="at least 3"):
         split_by_patient(Study(tuple(cases[:4]), "test"), tmp_path / "small", "smoke", seed=3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_two_patients_with_known_poses_one_validates(tmp_path, seed):
+    known = StudyRadiograph("x.png", "pa", pose_file="pose.json")
+    cases = [
+        StudyCase(
+            f"{n}", f"patient-{n}", "left", "ct.nrrd", "l.seg.nrrd", "m.mrk.json", (known,) if n in (3, 7) else ()
+        )
+        for n in range(10)
+    ]
+    _, validation = split_by_patient(Study(tuple(cases), "test"), tmp_path, "smoke", seed)
+    assert len(validation) == 2
+    assert len({"3", "7"} & {case.case for case in validation}) in (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.networks.bundle import new_bundle, save_bundle
 from bonelift.networks.onnx_export import add_graphs, can_export
 from bonelift.study.folder import Study, StudyCase, read_case_radiograph, read_pose, read_study
+from bonelift.text_files import write_whole
 from bonelift.training.locator import build_locator, train_locator
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.training.presets import Preset
@@ -69,33 +71,56 @@ def train_on_study(
 ) -> dict[str, float]:
     """Make the samples that ``target`` needs, train it, and write ``run/model`` when all networks are there.
 
-    Interrupted, the same call goes on. Returns the last validation scalars of the last stage. Raises InputError for a
-    study that holds too little, or a run folder of another study or preset.
+    Interrupted, the same call goes on. pix2pix and locator learn from the cases that have a radiograph with a known
+    pose. Returns the last validation scalars of the last stage. Raises InputError for a study that holds too little, or
+    a run folder of another study, preset or seed.
     """
     study = read_study(study_folder)
     training, validation = split_by_patient(study, run, preset.name, seed)
     for part, cases in (("training", training), ("validation", validation)):
-        make_samples(study_folder, cases, preset, run / "samples" / target / part, target, seed, on_case)
+        usable = [case for case in cases if target == "tl" or _has_pose(case)]
+        if not usable:
+            raise InputError(
+                f"none of the {len(cases)} cases of {part} has a radiograph whose pose is known (pose_file in "
+                f"study.json); {target} learns from those, of two patients at least: bonelift register finds poses"
+            )
+        make_samples(study_folder, usable, preset, run / "samples" / target / part, target, seed, on_case)
     metrics = _train(target, preset, run, seed, quiet)
     write_model_if_complete(run, preset, seed)
     return metrics
 
 
 def split_by_patient(study: Study, run: Path, preset: str, seed: int) -> tuple[list[StudyCase], list[StudyCase]]:
-    """Training and validation cases; a patient is wholly in one. Drawn once, then kept in ``run/split.json``."""
+    """Training and validation cases; a patient is wholly in one. Drawn once, then kept in ``run/split.json``.
+
+    One patient at least with a radiograph of known pose validates, where two have one. Raises InputError for fewer than
+    three patients, and for a run that was begun otherwise.
+    """
     patients = sorted({case.patient for case in study.cases})
     if len(patients) < 3:
         raise InputError(f"the study has {len(patients)} patients; training needs at least 3 (one of them validates)")
     path = run / "split.json"
+    cases = {case.case: asdict(case) for case in study.cases}
+    # As JSON gives it back: lists for tuples.
+    begun = json.loads(json.dumps({"preset": preset, "seed": seed, "cases": cases}))
     if not path.is_file():
         count = max(1, round(VALIDATION_SHARE * len(patients)))
-        chosen = np.random.default_rng(seed).permutation(patients)[:count]
-        content = {"preset": preset, "seed": seed, "patients": patients, "validation": sorted(map(str, chosen))}
+        drawn = [str(patient) for patient in np.random.default_rng(seed).permutation(patients)]
+        posed = {case.patient for case in study.cases if _has_pose(case)}
+        if len(posed) > 1 and not posed.intersection(drawn[:count]):
+            first = min(posed, key=drawn.index)
+            drawn.remove(first)
+            drawn.insert(0, first)
         run.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content["patients"] != patients or content["preset"] != preset:
-        raise InputError(f"{run}: was begun on another study or preset ({path.name}); pass another --run")
+        write_whole(path, json.dumps({**begun, "validation": sorted(drawn[:count])}, indent=1) + "\n")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name, value in begun.items() if content[name] != value]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be used ({error}); pass another --run") from error
+    if changed:
+        what = changed[0].replace("cases", "study")
+        raise InputError(f"{run}: was begun with another {what} ({path.name}); pass another --run")
     held_out = set(content["validation"])
     return (
         [case for case in study.cases if case.patient not in held_out],
@@ -127,10 +152,12 @@ def make_samples(
             _save_locator(folder, index, [s for posed in radiographs for s in locator_samples(normalised, posed, rng)])
             continue
         films = _films(normalised, radiographs, target, rng)
-        if not films:
-            raise InputError(f"case {case.case}: no radiograph with a known pose; train pix2pix needs one")
         save_chunk(folder, index, ShapeSamples(case_occupancy(normalised, preset.grid)[None]))
         _save_films(folder, index, films)
+
+
+def _has_pose(case: StudyCase) -> bool:
+    return any(entry.pose_file for entry in case.radiographs)
 
 
 def read_study_case(study_folder: Path, case: StudyCase) -> tuple[NormalisedCase, list[PosedRadiograph]]:
@@ -172,8 +199,6 @@ def _save_films(folder: Path, patient: int, films: Sequence[FilmSample]) -> None
 
 
 def _save_locator(folder: Path, index: int, images: Sequence[LocatorSample]) -> None:
-    if not images:
-        raise InputError(f"case number {index + 1}: no radiograph with a known pose; train locator needs one for each")
     samples = LocatorSamples(
         np.stack([sample.image for sample in images]).astype(np.float16),
         np.stack([sample.landmarks_px for sample in images]),
