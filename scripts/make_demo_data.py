@@ -5,6 +5,7 @@ python scripts/make_demo_data.py
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 
@@ -34,6 +35,7 @@ MEAN_SEEDS = tuple(range(200_000, 200_200))
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     patient = make_patient(SEED, load_shape_model())
     rng = np.random.default_rng([SEED, EXPOSURE])
     geometry = draw_geometry(rng, "pa", (960, 800), 0.2, replace(FILM_SPREAD, shift_mm=12.0))

@@ -24,7 +24,7 @@ from bonelift.registration.films import FilmPose, FilmSettings, register_to_film
 from bonelift.registration.starts import pixel_mm_at
 from bonelift.report.rasterise import fill_mask
 from bonelift.study.folder import StudyCase, read_pose
-from bonelift.training.study_samples import label_surface
+from bonelift.surface.label_surface import label_surface
 
 Float = NDArray[np.float64]
 

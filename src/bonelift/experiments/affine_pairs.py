@@ -17,8 +17,6 @@ from bonelift.report.palette import lettering
 from bonelift.training.augmentation import AffineRange, random_affines
 
 PAIRS_PER_RADIOGRAPH = 100
-AFFINE_SPREAD = AffineRange(translation_px=8.0, rotation_deg=15.0, scale=0.1, shear=0.05)
-"""Uniform ranges each way; the paper names the four kinds and no sizes. 8 px are 4 mm on a film."""
 
 _TILE_PX = 96
 _GAP_PX = 6
@@ -36,7 +34,7 @@ class AffinePairs:
 
 
 def affine_pairs(
-    film: ArrayLike, drr: ArrayLike, seed: int, count: int = PAIRS_PER_RADIOGRAPH, spread: AffineRange = AFFINE_SPREAD
+    film: ArrayLike, drr: ArrayLike, seed: int, spread: AffineRange, count: int = PAIRS_PER_RADIOGRAPH
 ) -> AffinePairs:
     """``count`` pictures of one pair, film and DRR moved alike: translation, rotation, scale and shear. Outside is 0.
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.geometry import apply_transform, rigid_between
+from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelGrid, Radiograph, Side
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.model import WristModel
@@ -28,7 +29,6 @@ from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
 from bonelift.reconstruct import bones as reconstruction
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
 from bonelift.reconstruct.job import Reconstruction, reconstruct
-from bonelift.study.virtual_cohort import mirrored_camera
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.training.bare_samples import bare_drr

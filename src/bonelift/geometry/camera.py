@@ -108,3 +108,9 @@ def default_film_camera(
         [[focal_px, 0, (width_px - 1) / 2], [0, focal_px, (height_px - 1) / 2], [0, 0, 1]], dtype=np.float64
     )
     return XrayCamera(intrinsics, np.eye(4), width_px, height_px, sdd_mm)
+
+
+def mirrored_camera(camera: XrayCamera) -> XrayCamera:
+    """The camera that takes the mirror image (columns reversed) of the mirrored scene (camera x -> -x)."""
+    flip = np.array([[-1.0, 0, camera.width_px - 1], [0, 1, 0], [0, 0, 1]])
+    return replace(camera, image_from_camera=flip @ camera.image_from_camera @ np.diag([-1.0, 1, 1]))

@@ -19,9 +19,9 @@ from bonelift.images.markups import read_landmarks
 from bonelift.images.volume import LABEL_NAMES, occupied_box
 from bonelift.study.findings import Finding
 from bonelift.study.folder import StudyCase
+from bonelift.surface.label_surface import label_surface
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.nearest import build_tree, find_nearest
-from bonelift.training.study_samples import label_surface
 
 Float = NDArray[np.float64]
 

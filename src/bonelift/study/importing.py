@@ -52,7 +52,7 @@ from bonelift.study.folder import (
     write_study,
 )
 from bonelift.study.importing_sources import CaseSource, RadiographSource
-from bonelift.training.study_samples import label_surface
+from bonelift.surface.label_surface import label_surface
 
 PAPER_SPACING_MM = 0.625
 CASE_FILE = "import.json"

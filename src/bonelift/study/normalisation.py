@@ -28,7 +28,8 @@ from bonelift.report.palette import png_bytes
 from bonelift.study.folder import StudyCase, read_study
 from bonelift.study.normalisation_picture import frame_picture
 from bonelift.surface.files import write_stl
-from bonelift.training.study_samples import NormalisedCase, case_occupancy, label_surface, normalise_case
+from bonelift.surface.label_surface import label_surface
+from bonelift.training.study_samples import NormalisedCase, case_occupancy, normalise_case
 
 Float = NDArray[np.float64]
 LandmarkOrigin = Literal["study", "automatic"]

@@ -21,7 +21,8 @@ from bonelift.anatomy.population import turned_wrist
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
 from bonelift.errors import InputError
-from bonelift.geometry import XrayCamera, apply_transform, invert_rigid, rigid_from_vector
+from bonelift.geometry import apply_transform, invert_rigid, rigid_from_vector
+from bonelift.geometry.camera import mirrored_camera
 from bonelift.geometry.camera_files import write_camera_json
 from bonelift.images import Side, View, Volume
 from bonelift.images.markups import write_landmarks
@@ -310,9 +311,3 @@ def full_scale_16_bit(pixels: NDArray[np.floating]) -> NDArray[np.uint16]:
     whole = np.rint(pixels).astype(np.uint32)
     bits = max(int(whole.max()).bit_length(), 1)
     return (whole << (16 - bits)).astype(np.uint16)
-
-
-def mirrored_camera(camera: XrayCamera) -> XrayCamera:
-    """The camera that takes the mirror image (columns reversed) of the mirrored scene (camera x -> -x)."""
-    flip = np.array([[-1.0, 0, camera.width_px - 1], [0, 1, 0], [0, 0, 1]])
-    return replace(camera, image_from_camera=flip @ camera.image_from_camera @ np.diag([-1.0, 1, 1]))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bonelift.anatomy.frame import radius_from_mesh
 from bonelift.anatomy.side import mirror_transform
@@ -23,7 +22,7 @@ from bonelift.images.film import FILM_SHAPE, film_from_landmarks
 from bonelift.networks.locator_input import LOCATOR_SHAPE, locator_input
 from bonelift.phantom.ct import bone_attenuation
 from bonelift.phantom.xray_geometry import PROXIMAL_POINT_MM, draw_geometry
-from bonelift.surface.isosurface import extract_surface, largest_piece
+from bonelift.surface.label_surface import label_surface
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.voxelize import soft_label
 from bonelift.training.virtual_samples import FilmSample, LocatorSample
@@ -83,17 +82,6 @@ def normalise_case(ct: Volume, labels: LabelMap, landmarks: Mapping[str, Float],
         distal.mean(axis=0) if head is None else apply_transform(right_from_world, head),
         right_from_world,
     )
-
-
-def label_surface(labels: LabelMap, label: int) -> TriangleMesh:
-    """Closed surface of one label, in the labels' world: the half level of the mask, blurred by 0.7 voxels."""
-    mask = labels.labels == label
-    if not mask.any():
-        raise InputError(f"labels hold no {labels.names.get(label, f'label {label}')}; expected radius and ulna")
-    soft = ndimage.gaussian_filter(np.pad(mask, 2).astype(np.float32), 0.7)
-    world_from_padded = labels.world_from_voxel.copy()
-    world_from_padded[:3, 3] -= 2 * labels.world_from_voxel[:3, :3].sum(axis=1)
-    return largest_piece(extract_surface(soft, world_from_padded, 0.5, inside="above"))
 
 
 def _rough_frame(radius: TriangleMesh, tip: Float, notch: Float) -> Float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bonelift.errors import InputError
+from bonelift.experiments.results.affine_sheets import write_affine_sheets
 from bonelift.experiments.results.tables import Tests, chosen, four_inputs, patient_values
 from bonelift.experiments.run.folder import RunPaths
 from bonelift.experiments.scores import SOURCES, CaseRow, TranslationRow
@@ -96,6 +97,15 @@ def draw_figures(
             mae_against_asd(plt, rows, gan),
             "mae-against-asd.png",
             "Does a better translation give a better bone? One point a patient, as predicted.",
+        )
+    if sheets := write_affine_sheets(paths):
+        name = sheets[0].relative_to(paths.figures).as_posix()
+        made.append(
+            (
+                name,
+                "A hundred affines of one pair, film above registration-DRR, as pix2pix learned under; "
+                f"the other pairs' sheets lie in {paths.figures.name}/affines.",
+            )
         )
     for alignment in ALIGNMENTS:
         shown = [test for test in tests if test.alignment == alignment]

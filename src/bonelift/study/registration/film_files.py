@@ -19,8 +19,8 @@ from bonelift.report.content import ReportFilm
 from bonelift.report.overlay import overlay_image
 from bonelift.study.folder import write_pose
 from bonelift.study.registration.case import RegisteredFilm
+from bonelift.surface.label_surface import label_surface
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.training.study_samples import label_surface
 
 Float = NDArray[np.float64]
 
