@@ -64,14 +64,26 @@ def test_a_worker_killed_here_is_named(tmp_path):
 
 
 def wait_for(folder: Path, name: str) -> None:
-    """Leaves word of who it is, and does not end by itself."""
+    """Leaves word of who it is, does not end by itself, and like a training ends itself alone when it is told to."""
+
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        rest(folder, name)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def rest(folder: Path, name: str) -> None:
     (folder / name).write_text(str(os.getpid()))
     time.sleep(600)
 
 
 def run_waiting_pieces(folder: Path) -> None:
     with runner(workers=2) as run:
-        run([Piece(name, wait_for, (folder, name)) for name in ("one", "two")], lambda *_: None)
+        run([Piece(name, wait_for, (folder, name)) for name in ("one", "two", "three", "four")], lambda *_: None)
 
 
 def test_no_worker_outlives_a_killed_run(tmp_path):

@@ -13,6 +13,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bonelift.errors import InputError
+
+SECONDS_TO_SAVE = 10.0
+"""That a training has to write its checkpoint before it is told again."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,13 @@ def _begin_worker(count: int) -> None:
 
 def _end_with_parent() -> None:
     """A killed run leaves no worker behind that trains into the folder where the next run goes on. SIGTERM, so that a
-    training saves what it has."""
+    training saves what it has; again and again, because the worker then takes the next piece that waits for it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(SECONDS_TO_SAVE)
 
 
 def _dask_client(address: str) -> Any:
