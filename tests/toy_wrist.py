@@ -11,7 +11,9 @@ from bonelift.drr.joseph import project
 from bonelift.geometry import XrayCamera
 from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, LabelMap, Volume
 from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM
+from bonelift.registration.chart import PoseChart
 from bonelift.registration.ct_bone import SOFT_TISSUE_HU
+from bonelift.registration.objective import Objective
 
 Float = NDArray[np.float64]
 DEPTH_MM = 950.0
@@ -85,3 +87,17 @@ def toy_radiograph(camera_from_radius: Float, camera: XrayCamera, seed: int = 0,
     camera_from_voxel = camera_from_radius @ LAPTOP_GRID.radius_from_voxel
     image = project(values[None], camera.image_from_camera, camera_from_voxel, camera.shape_px)[0].astype(np.float64)
     return image + np.random.default_rng(seed).normal(0, NOISE, image.shape)
+
+
+def assert_jacobian_is_derivative(problem: Objective, chart: PoseChart, step: Float) -> None:
+    """Of an objective's residuals at a chart, against central differences of ``step`` (6,).
+
+    Voxels make the projection piecewise smooth: the derivative is that of the pattern, within 15 %.
+    """
+    _, jacobian = problem.residuals(chart)
+    for axis in range(6):
+        offset = np.zeros((2, 6))
+        offset[:, axis] = [step[axis], -step[axis]]
+        ends = [problem.residuals(chart.recentred(pose))[0] for pose in chart.poses(offset)]
+        numeric = (ends[0] - ends[1]) / (2 * step[axis])
+        assert np.linalg.norm(jacobian[:, axis] - numeric) < 0.15 * np.linalg.norm(numeric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
@@ -16,6 +17,11 @@ def write_whole(path: Path, text: str) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def as_json_gives_it(value: Any) -> Any:
+    """What a JSON file holding ``value`` is read as: lists for tuples."""
+    return json.loads(json.dumps(value))
 
 
 def without_nan(value: Any) -> Any:

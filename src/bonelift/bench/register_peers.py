@@ -13,7 +13,6 @@ import importlib
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +25,7 @@ from bonelift.bench.register_trials import TrialPatient, pose_errors, read_trial
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone
 from bonelift.registration.film_views import FilmView, bone_alone, cropped, dilated, window_of
-from bonelift.registration.starts import laid_on_outlines, pixel_mm_at
+from bonelift.registration.starts import laid_on_outlines
 from bonelift.registration.views import FixedView, coarser
 from bonelift.study.folder import read_study
 
@@ -92,7 +91,8 @@ def _row(patient: TrialPatient, method: Method, seed: int) -> dict[str, Any]:
     if method == "bonelift":
         _, errors, wall_s, cpu_s = run_trial(patient, TRIAL.part, TRIAL.views, offset, seed=seed)
     else:
-        bone, film = patient.bones[TRIAL.part], _film(patient)
+        bone = patient.bones[TRIAL.part]
+        film = patient.films[TRIAL.views[0]].shown(bone, TRIAL.part)
         start = pose_chart(film.camera, np.eye(4), bone.fine.centre_mm).poses(offset[None])[0]
         clock, processor = time.perf_counter(), time.process_time()
         if method != "nanodrr":
@@ -104,14 +104,6 @@ def _row(patient: TrialPatient, method: Method, seed: int) -> dict[str, Any]:
            "depth_mm": errors.depth_mm, "target_mm": errors.target_mm, "good": int(errors.good),
            "wall_s": wall_s, "cpu_s": cpu_s}  # fmt: skip
     return number_cells(row)
-
-
-def _film(patient: TrialPatient) -> FilmView:
-    """As :func:`run_trial` sees it: the camera's world is the CT's, so that the true pose is the identity."""
-    shown = patient.films[TRIAL.views[0]]
-    camera = replace(shown.camera, camera_from_world=shown.camera_from_ct)
-    pixel_mm = pixel_mm_at(camera, shown.camera_from_ct, patient.bones[TRIAL.part].points_mm)
-    return FilmView(shown.image, camera, shown.mask(TRIAL.part), pixel_mm)
 
 
 def _target(film: FilmView, level_mm: float) -> FixedView:

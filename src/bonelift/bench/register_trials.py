@@ -46,6 +46,12 @@ class TrialFilm:
     def mask(self, part: Part) -> NDArray[np.bool_]:
         return self.masks["radius"] | self.masks["ulna"] if part == "both" else self.masks[part]
 
+    def shown(self, bone: CtBone, part: Part, masked: bool = True) -> FilmView:
+        """What registration is given. The camera's world is the CT's, so that the true pose is the identity."""
+        camera = replace(self.camera, camera_from_world=self.camera_from_ct)
+        pixel_mm = pixel_mm_at(camera, self.camera_from_ct, bone.points_mm)
+        return FilmView(self.image, camera, self.mask(part) if masked else None, pixel_mm)
+
 
 @dataclass(frozen=True, eq=False)
 class TrialPatient:
@@ -155,26 +161,16 @@ def run_trial(
     mirror: register its mirror image instead, left and right or front and back exchanged as the first film sees it.
     """
     bone, films = patient.bones[part], [patient.films[view] for view in views]
-    # The cameras' shared world is the CT's, so that the true pose is the identity.
-    posed = [replace(film.camera, camera_from_world=film.camera_from_ct) for film in films]
     if mirror != "none":
-        axes = pose_chart(posed[0], np.eye(4), bone.fine.centre_mm).world_from_view
+        axes = pose_chart(films[0].shown(bone, part).camera, np.eye(4), bone.fine.centre_mm).world_from_view
         bone = mirrored(bone, axes[:3, 0 if mirror == "side" else 2])
-    shown = [
-        FilmView(
-            film.image,
-            camera,
-            film.mask(part) if masks else None,
-            pixel_mm_at(camera, camera.camera_from_world, bone.points_mm),
-        )
-        for film, camera in zip(films, posed, strict=True)
-    ]
-    chart = pose_chart(posed[0], np.eye(4), bone.fine.centre_mm)
+    shown = [film.shown(bone, part, masks) for film in films]
+    chart = pose_chart(shown[0].camera, np.eye(4), bone.fine.centre_mm)
     start = chart.poses(offset[None])[0]
     clock, processor = time.perf_counter(), time.process_time()
     found = register_to_films(bone, shown, start, settings, seed=seed)
     seconds = time.perf_counter() - clock, time.process_time() - processor
-    return found, pose_errors(found.pose.world_from_bone, posed[0], bone), *seconds
+    return found, pose_errors(found.pose.world_from_bone, shown[0].camera, bone), *seconds
 
 
 def pose_errors(world_from_ct: Float, camera: XrayCamera, bone: CtBone) -> TrialErrors:

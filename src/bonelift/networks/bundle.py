@@ -100,9 +100,8 @@ class ModelBundle:
         """Outputs of a program (:class:`bonelift.networks.model.WristModel`)."""
         tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in inputs]
         outputs = program_module(program, self).module(*tensors)
-        return tuple(
-            output.float().cpu().numpy() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)
-        )
+        several = (outputs,) if isinstance(outputs, Tensor) else outputs
+        return tuple(output.float().cpu().numpy() for output in several)
 
 
 def new_bundle(

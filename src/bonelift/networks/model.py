@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from bonelift.anatomy.shape_basis import BoneBasis, basis_from_arrays
 from bonelift.errors import InputError
@@ -76,7 +77,7 @@ def load_model(folder: Path | str | None = None, device: str = "cpu") -> WristMo
     if device == "cpu" and "graphs" in config and importlib.util.find_spec("onnxruntime"):
         from bonelift.networks.onnx_model import load_onnx_model
 
-        return load_onnx_model(place)
+        return load_onnx_model(place, config)
     if importlib.util.find_spec("torch") is None:
         why = f"--device {device}" if device != "cpu" else f"{place}: a model without ONNX graphs"
         raise InputError(f"{why} needs PyTorch; pip install 'bonelift[train]'")
@@ -110,8 +111,6 @@ T = TypeVar("T")
 def read_weights(place: Path, config: Mapping[str, Any], load: Callable[[bytes], dict[str, T]]) -> dict[str, T]:
     """Every tensor of a model, by safetensors' ``load`` (for torch or numpy). Raises InputError for a file that is
     missing, not safetensors, or not the one whose hash is in the config. Nothing is unpickled."""
-    from safetensors import SafetensorError
-
     path = place / WEIGHTS_NAME
     content = read_checked(path, str(config.get("weights_sha256")), LARGEST_WEIGHTS_BYTES)
     try:
@@ -139,9 +138,9 @@ def read_checked(path: Path, sha256: str, largest: int) -> bytes:
 
 def read_grid(config: Mapping[str, Any]) -> LabelGrid:
     facts = config["grid"]
-    shape, first = ([kind(value) for value in facts[key]] for kind, key in ((int, "shape"), (float, "first_centre_mm")))
-    (i, j, k), (x, y, z) = shape, first
-    return LabelGrid((int(i), int(j), int(k)), float(facts["spacing_mm"]), (float(x), float(y), float(z)))
+    i, j, k = (int(number) for number in facts["shape"])
+    x, y, z = (float(number) for number in facts["first_centre_mm"])
+    return LabelGrid((i, j, k), float(facts["spacing_mm"]), (x, y, z))
 
 
 def read_bases(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict[str, BoneBasis]:

@@ -11,14 +11,25 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from safetensors.numpy import load
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
-from bonelift.networks.model import CONFIG_NAME, Program, read_bases, read_checked, read_config, read_grid, read_weights
+from bonelift.networks.model import CONFIG_NAME, Program, read_bases, read_checked, read_grid, read_weights
 
 LARGEST_GRAPH_BYTES = 2**20
 """Weights are not in a graph."""
+
+
+NETWORK_OF: dict[Program, str] = {
+    "locate": "locator",
+    "translate": "generator",
+    "read_latent": "predictor",
+    "decode": "decoder",
+    "read_shape": "shape_regressor",
+}
+"""The network whose weights a program needs; S and its program come with a shape regressor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +66,11 @@ def _session(program: Program, graph: bytes, weights: Mapping[str, NDArray[Any]]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))
-    network = NETWORK_OF[program]
-    known = {f"{network}.{k.removeprefix(f'{network}/')}": a for k, a in weights.items() if k.startswith(f"{network}/")}
-    values = {name: array.astype(np.float32) for name, array in known.items() if array.dtype.kind == "f"}
+    values = {
+        key.replace("/", ".", 1): array.astype(np.float32)
+        for key, array in weights.items()
+        if key.startswith(f"{NETWORK_OF[program]}/") and array.dtype.kind == "f"
+    }
     for name, array in values.items():
         if not np.isfinite(array).all():
             raise InputError(f"weights of {name} hold NaN or infinity; get the model again")
@@ -72,21 +85,9 @@ def _session(program: Program, graph: bytes, weights: Mapping[str, NDArray[Any]]
         ) from error
 
 
-NETWORK_OF: dict[Program, str] = {
-    "locate": "locator",
-    "translate": "generator",
-    "read_latent": "predictor",
-    "decode": "decoder",
-    "read_shape": "shape_regressor",
-}
-
-
-def load_onnx_model(place: Path) -> OnnxModel:
-    """Read a model that has graphs. Raises InputError: see read_config, read_weights and read_checked; nothing is
-    unpickled."""
-    from safetensors.numpy import load
-
-    config = read_config(place)
+def load_onnx_model(place: Path, config: Mapping[str, Any]) -> OnnxModel:
+    """Read a model that has graphs. config: of read_config. Raises InputError: see read_weights and read_checked;
+    nothing is unpickled."""
     weights = read_weights(place, config, load)
     try:
         graphs = {

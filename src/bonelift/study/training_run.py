@@ -22,7 +22,7 @@ from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.networks.bundle import new_bundle, save_bundle
 from bonelift.networks.onnx_export import add_graphs, can_export
 from bonelift.study.folder import Study, StudyCase, read_case_radiograph, read_pose, read_study
-from bonelift.text_files import write_whole
+from bonelift.text_files import as_json_gives_it, write_whole
 from bonelift.training.locator import build_locator, train_locator
 from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.training.presets import Preset
@@ -100,9 +100,7 @@ def split_by_patient(study: Study, run: Path, preset: str, seed: int) -> tuple[l
     if len(patients) < 3:
         raise InputError(f"the study has {len(patients)} patients; training needs at least 3 (one of them validates)")
     path = run / "split.json"
-    cases = {case.case: asdict(case) for case in study.cases}
-    # As JSON gives it back: lists for tuples.
-    begun = json.loads(json.dumps({"preset": preset, "seed": seed, "cases": cases}))
+    begun = as_json_gives_it({"preset": preset, "seed": seed, "study": [asdict(case) for case in study.cases]})
     if not path.is_file():
         count = max(1, round(VALIDATION_SHARE * len(patients)))
         drawn = [str(patient) for patient in np.random.default_rng(seed).permutation(patients)]
@@ -119,8 +117,7 @@ def split_by_patient(study: Study, run: Path, preset: str, seed: int) -> tuple[l
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be used ({error}); pass another --run") from error
     if changed:
-        what = changed[0].replace("cases", "study")
-        raise InputError(f"{run}: was begun with another {what} ({path.name}); pass another --run")
+        raise InputError(f"{run}: was begun with another {changed[0]} ({path.name}); pass another --run")
     held_out = set(content["validation"])
     return (
         [case for case in study.cases if case.patient not in held_out],

@@ -23,7 +23,7 @@ from bonelift.errors import InputError
 from bonelift.experiments.folds import FOLDS_FILE
 from bonelift.experiments.presets import StudyPreset
 from bonelift.study.folder import Study
-from bonelift.text_files import write_whole
+from bonelift.text_files import as_json_gives_it, write_whole
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 1
@@ -65,8 +65,8 @@ def claim_run(paths: RunPaths, study: Study, preset: StudyPreset, seed: int, fol
     Raises InputError where something differs, naming it. The files of the study are looked at case by case: see
     :mod:`bonelift.experiments.run.case_records`.
     """
-    settings = _plain({"preset": asdict(preset), "seed": seed, "folds": folds})
-    cases = {case.case: _plain(asdict(case)) for case in study.cases}
+    settings = as_json_gives_it({"preset": asdict(preset), "seed": seed, "folds": folds})
+    cases = {case.case: as_json_gives_it(asdict(case)) for case in study.cases}
     if paths.settings.is_file():
         content = read_run(paths)
         for name, value in settings.items():
@@ -97,11 +97,6 @@ def read_run(paths: RunPaths) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{paths.settings}: is no run of this version ({error}); pass another --run") from error
     return content
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back: lists for tuples."""
-    return json.loads(json.dumps(value))
 
 
 def _without_device(value: Any) -> Any:
