@@ -109,6 +109,25 @@ def test_the_fast_loop_is_the_transpose_too_on_any_number_of_threads(rotation):
     np.testing.assert_array_equal(back_project(weights, camera, pose, shape, threads=3), voxels)
 
 
+def test_threads_do_not_meet_where_poses_run_along_different_axes():
+    """Slices of one axis cut across those of another: were both cast at once, two threads would add to one voxel."""
+    rng = np.random.default_rng(7)
+    shape = (24, 20, 28)
+    rotations = [
+        (0, 0, 0),
+        (np.pi / 2, 0, 0),
+        (0, np.pi / 2, 0),
+        (0.1, 0.1, 0),
+        (np.pi / 2, 0.1, 0),
+        (0.1, np.pi / 2, 0),
+    ]
+    poses = np.stack([centred_pose(shape, 1.5, rotation) for rotation in rotations])
+    weights = rng.standard_normal((len(poses), 1, *SHAPE_PX)).astype(np.float32)
+    alone = back_project(weights, CAMERA, poses, shape)
+    for _ in range(20):
+        np.testing.assert_array_equal(back_project(weights, CAMERA, poses, shape, threads=2), alone)
+
+
 def test_a_gradient_of_another_size_is_refused():
     with pytest.raises(InputError, match="image gradient has shape"):
         back_project(np.zeros((2, 1, 5, 5)), CAMERA, centred_pose((4, 4, 4), 1.0), (4, 4, 4))

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from bonelift import RESEARCH_NOTICE
 from bonelift.cli.console import console_for
-from bonelift.cli.reconstruct import STEP_COUNT, run_job
-from bonelift.images.output_folder import output_folder
+from bonelift.cli.warm_up import KernelWarmUp, kernels_compiling
 
 EPILOG = """\
 The radiograph is simulated, of a virtual patient that no network has seen.
@@ -24,16 +23,24 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    console = console_for(options)
+    with kernels_compiling() as kernels:
+        _reconstruct_case(options, kernels)
+    return 0
+
+
+def _reconstruct_case(options: Namespace, kernels: KernelWarmUp) -> None:
     # Imported now for the reason given in bonelift.cli.reconstruct.
+    from bonelift.cli.reconstruction import STEP_COUNT, run_job
+    from bonelift.images.output_folder import output_folder
     from bonelift.reconstruct.against_truth import compare_with_truth
     from bonelift.reconstruct.bones import measure_bones
     from bonelift.reconstruct.demo_case import load_demo_case
     from bonelift.reconstruct.save import save
 
+    console = console_for(options)
     case = load_demo_case()
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "demo") as bar:
-        result = run_job([case.image], options.model, options.device, bar)
+        result = run_job([case.image], options.model, options.device, kernels, bar)
         truth = None if result.bones is None else compare_with_truth(result.bones.surfaces, case.truth, case.mean_bone)
         save(result, folder, truth, measure_bones(case.truth))
     values = {"out": str(options.out), "quality": result.quality.score, "seconds": sum(result.timings_s.values())}
@@ -55,4 +62,3 @@ def run(options: Namespace) -> int:
     lines += [f"  {flag.severity}: {flag.text}" for flag in result.quality.flags]
     lines += [f"  open {options.out / 'report.html'}", RESEARCH_NOTICE]
     console.result(values, "\n".join(lines))
-    return 0

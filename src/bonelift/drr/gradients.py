@@ -8,21 +8,29 @@ xi = (rotation vector in rad, translation in mm). All derivatives are taken at x
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bonelift.drr.gradient_kernels import march_gradient, scatter
-from bonelift.drr.joseph import Rule, checked_poses, checked_shape, kernel_arguments, marches, ray_fans, ray_volume
-from bonelift.drr.joseph_kernels import BLOCK
+from bonelift.drr.joseph import (
+    NO_GRADIENT,
+    NO_WEIGHTS,
+    Rule,
+    checked_poses,
+    checked_shape,
+    kernel_arguments,
+    marches,
+    ray_fans,
+    ray_volume,
+)
+from bonelift.drr.joseph_kernels import BLOCK, march
 from bonelift.drr.ray_volume import Box, RayVolume, from_half_slices, run_parts
+from bonelift.drr.scatter_kernels import scatter
 from bonelift.errors import InputError
 
 Float32 = NDArray[np.float32]
-
-_NO_GRADIENT = np.zeros((0, 1, 1, 6), dtype=np.float32)
-_NO_WEIGHTS = np.zeros((0, 1, 1), dtype=np.float32)
 
 
 def project_with_pose_gradient(
@@ -53,9 +61,9 @@ def project_with_pose_gradient(
 
     def run(part: int) -> None:
         for *arguments, voxel_from_camera, image, gradient in jobs:
-            outputs = [image, gradient, _NO_WEIGHTS, np.zeros(6)]
+            outputs = [image, gradient, NO_WEIGHTS, np.zeros(6)]
             call: list[Any] = [*arguments, part, max(threads, 1), voxel_from_camera, *outputs]
-            march_gradient(*call)
+            march(*call)
 
     run_parts(run, threads)
     return (images[0], gradients[0]) if single else (images, gradients)
@@ -89,9 +97,9 @@ def project_with_pose_pullback(
 
     def run(part: int) -> None:
         for *arguments, voxel_from_camera, index in jobs:
-            outputs = [images[index], _NO_GRADIENT, weights[index], totals[part, index]]
+            outputs = [images[index], NO_GRADIENT, weights[index], totals[part, index]]
             call: list[Any] = [*arguments, part, max(threads, 1), voxel_from_camera, *outputs]
-            march_gradient(*call)
+            march(*call)
 
     run_parts(run, threads)
     total = totals.sum(axis=0)
@@ -141,20 +149,21 @@ def _scatter_all(
     share: float, only_axis: int | None = None,
 ) -> set[int]:  # fmt: skip
     """Add the weights of all poses into ``target.values``; returns the axes that were marched along."""
-    jobs = [
-        (fan.axis, kernel_arguments(target, replace(fan, share=share)), weight)
-        for weight, pose in zip(weights, poses, strict=True)
-        for fan in ray_fans(target, image_from_camera, pose, checked_shape(weights.shape[2:]))
-        if only_axis in (None, fan.axis)
-    ]
+    jobs: dict[int, list[tuple[tuple[Any, ...], Float32]]] = {}
+    for weight, pose in zip(weights, poses, strict=True):
+        for fan in ray_fans(target, image_from_camera, pose, checked_shape(weights.shape[2:])):
+            if only_axis in (None, fan.axis):
+                jobs.setdefault(fan.axis, []).append((kernel_arguments(target, replace(fan, share=share)), weight))
 
-    def run(part: int) -> None:
-        for _, arguments, weight in jobs:
+    def run(axis: int, part: int) -> None:
+        for arguments, weight in jobs[axis]:
             call: list[Any] = [*arguments, part, max(threads, 1), weight]
             scatter(*call)
 
-    run_parts(run, threads)
-    return {axis for axis, *_ in jobs}
+    # One axis after the other: a part has its own slices of one axis, and those of another axis cut across them.
+    for axis in jobs:
+        run_parts(partial(run, axis), threads)
+    return set(jobs)
 
 
 def _checked_images(image_gradient: ArrayLike, poses: int, single: bool, channels: int) -> Float32:

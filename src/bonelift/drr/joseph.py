@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bonelift.drr.joseph_kernels import march_forward
+from bonelift.drr.joseph_kernels import march
 from bonelift.drr.ray_volume import MARCH_ORDER, Box, RayVolume, prepare, run_parts
 from bonelift.errors import InputError
 
@@ -30,6 +30,10 @@ Float = NDArray[np.floating]
 Rule = Literal["joseph", "simpson"]
 """How a ray is sampled: where it crosses slices, or half-way between them as well (twice the time, a fifth of the
 error at large tilts)."""
+
+NO_GRADIENT = np.zeros((0, 1, 1, 6), dtype=np.float32)
+NO_WEIGHTS = np.zeros((0, 1, 1), dtype=np.float32)
+"""What ``march`` takes where these derivatives are not asked for."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,16 @@ def project(
     rows, columns = checked_shape(shape_px)
     images = np.zeros((len(poses), volume.values.shape[0], rows, columns), dtype=np.float32)
     jobs = [
-        (kernel_arguments(marched, fan), image)
+        (*kernel_arguments(marched, fan), fan.voxel_from_camera, image)
         for pose, image in zip(poses, images, strict=True)
         for marched, fan in marches(volume, image_from_camera, pose, (rows, columns), rule)
     ]
 
     def run(part: int) -> None:
-        for arguments, image in jobs:
-            call: list[Any] = [*arguments, part, max(threads, 1), image]
-            march_forward(*call)
+        for *arguments, voxel_from_camera, image in jobs:
+            outputs = [image, NO_GRADIENT, NO_WEIGHTS, np.zeros(6)]
+            call: list[Any] = [*arguments, part, max(threads, 1), voxel_from_camera, *outputs]
+            march(*call)
 
     run_parts(run, threads)
     return images[0] if single else images

@@ -121,7 +121,7 @@ def prepare(values: ArrayLike, box: Box | None = None, threads: int = 1) -> RayV
     crop = array[:, *(slice(low, high) for low, high in zip(first, last, strict=True))]
     finite = np.ones(max(threads, 1), dtype=np.bool_)
     run_parts(lambda part: _scan(crop, occupied, part, threads, finite), threads)
-    if not finite.all():
+    if not finite.all() and not np.isfinite(crop).all():
         raise InputError("drr: the volume holds NaN or infinite voxels; replace them (air is 0) before projecting")
     return RayVolume(array, (first, last), occupied)
 
@@ -140,35 +140,23 @@ def run_parts(run: Callable[[int], None], parts: int) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
-def _absolute_sum(row):
-    """Sum of |v|: 0 in an empty row, not finite where a voxel is not."""
-    total = np.float32(0)
-    for k in range(row.size):
-        total += abs(row[k])
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _all_finite(row):
-    for value in row:  # noqa: SIM110 - a generator does not compile
-        if not np.isfinite(value):
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
 def _scan(values, occupied, part, parts, finite):
-    """Mark occupied blocks; clear ``finite[part]`` at a NaN or infinity. Each part takes its own blocks along i."""
+    """Mark occupied blocks; clear ``finite[part]`` where a row of voxels does not have a finite sum.
+
+    Each part takes its own blocks along i.
+    """
     channels, size_i, size_j, size_k = values.shape
     for block_i in range(part, occupied.shape[0], parts):
         for i in range(block_i * BLOCK, min(block_i * BLOCK + BLOCK, size_i)):
             for j in range(size_j):
                 for c in range(channels):
                     row = values[c, i, j]
-                    total = _absolute_sum(row)
+                    total = np.float32(0)
+                    for k in range(size_k):
+                        total += abs(row[k])
                     if total == 0:
                         continue
-                    if not np.isfinite(total) and not _all_finite(row):
+                    if not np.isfinite(total):
                         finite[part] = False
                     marks = occupied[block_i, j // BLOCK]
                     for k in range(size_k):

@@ -1,4 +1,7 @@
-"""NIfTI volumes. NIfTI's world is RAS; it becomes LPS here and nowhere else."""
+"""NIfTI volumes. NIfTI's world is RAS; it becomes LPS here and nowhere else.
+
+nibabel is imported where a file is read or written: it takes half a second, and a film needs none.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import os
 import warnings
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,18 +21,22 @@ from bonelift.errors import InputError
 from bonelift.images.volume import LabelMap, Volume
 from bonelift.images.voxel_data import checked_shape, compact, lps_from_named_axes, world_from_voxel_matrix
 
+if TYPE_CHECKING:
+    import nibabel as nib
+
 Float = NDArray[np.float64]
 
-_HEADER_SIZES = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
+_HEADER_SIZES = {348: "Nifti1Image", 540: "Nifti2Image"}
 _MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
 def is_nifti(head: bytes) -> bool:
     """Whether a file, plain or gzip, that starts with ``head`` claims to be NIfTI."""
-    return _image_class(head) is not None
+    return _class_name(head) is not None
 
 
-def _image_class(head: bytes) -> type[nib.Nifti1Image] | None:
+def _class_name(head: bytes) -> str | None:
+    """nibabel's class for such a file."""
     if head[:2] == b"\x1f\x8b":
         try:
             head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, 4)
@@ -42,6 +49,8 @@ def _image_class(head: bytes) -> type[nib.Nifti1Image] | None:
 
 def read_nifti(path: Path) -> tuple[NDArray[np.number], Float]:
     """(I, J, K) values, scaled, and world_from_voxel (4, 4) in LPS mm. Raises InputError."""
+    import nibabel as nib
+
     logger = logging.getLogger("nibabel.global")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -50,11 +59,13 @@ def read_nifti(path: Path) -> tuple[NDArray[np.number], Float]:
             warnings.simplefilter("ignore")
             head = stream.read(1024)
             stream.seek(0)
-            image_class = _image_class(head)
-            if image_class is None:
+            class_name = _class_name(head)
+            if class_name is None:
                 raise InputError(f"{path.name}: is not NIfTI; expected a volume")
             packed = head[:2] == b"\x1f\x8b"
-            return _values_and_frame(image_class, gzip.GzipFile(fileobj=stream) if packed else stream, path.name)
+            return _values_and_frame(
+                getattr(nib, class_name), gzip.GzipFile(fileobj=stream) if packed else stream, path.name
+            )
     except InputError:
         raise
     # nibabel raises what it likes on corrupted bytes (HeaderDataError, zlib.error, EOFError, ...).
@@ -98,6 +109,8 @@ def write_labels_nifti(path: str | os.PathLike[str], label_map: LabelMap) -> Non
 
 
 def _write(path: Path, values: NDArray[np.number], world_from_voxel: Float) -> None:
+    import nibabel as nib
+
     image = nib.Nifti1Image(values, lps_from_named_axes("RAS") @ world_from_voxel)
     image.header.set_xyzt_units("mm")
     image.set_sform(image.affine, code=1)

@@ -20,11 +20,11 @@ from bonelift.reconstruct.judge import (
     nothing_found,
     with_left_out,
 )
-from bonelift.reconstruct.place import PlacedFilm, place_on_films
+from bonelift.reconstruct.place import PlacedFilm, filled, place_on_films
 from bonelift.reconstruct.prepare import PreparedFilm, prepare
 from bonelift.reconstruct.stopwatch import Stopwatch
 
-STEPS = ("find the wrist", "translate", "predict", "place", "measure", "judge")
+STEPS = ("find the wrist", "translate", "predict", "fill", "place", "measure", "judge")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,10 @@ def reconstruct(
         drrs = tuple(translate(film.film.pixels, view, model) for film, view in zip(films, views, strict=True))
     with clock.step("predict"):
         bones = predict(drrs, views, model, method, [film.film.pixels for film in films])
+    with clock.step("fill"):
+        solids = filled(bones) if bones.complete else {}
     with clock.step("place"):
-        placed = place_on_films(bones, films, drrs) if bones.complete else ()
+        placed = place_on_films(bones, solids, films, drrs) if solids else ()
     with clock.step("measure"):
         measurements = measure_bones(bones.surfaces) if bones.complete else ()
     with clock.step("judge"):

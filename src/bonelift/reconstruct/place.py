@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.side import mirror_transform
-from bonelift.images import LabelGrid
 from bonelift.images.film import Film
 from bonelift.reconstruct.bones import BONES, Bones
 from bonelift.reconstruct.prepare import PreparedFilm
-from bonelift.registration import FixedView, PoseResult, PoseSettings, moving_bone, project_bone, register
+from bonelift.registration import (
+    FixedView,
+    MovingBone,
+    PoseResult,
+    PoseSettings,
+    moving_bone,
+    project_bone,
+    register,
+)
 from bonelift.registration.nominal_bone import nominal_attenuation
 from bonelift.surface.mesh import TriangleMesh
 
@@ -68,19 +75,21 @@ class PlacedFilm:
     weights: Float
 
 
-def place(
-    fields: NDArray[np.floating],
-    grid: LabelGrid,
-    views: Sequence[FixedView],
-    canonical_from_start: Float,
-    seed: int = 0,
-) -> PlacedWrist:
-    """Register the predicted bones to bone-only images (:func:`bone_view`).
+def filled(bones: Bones) -> dict[str, MovingBone]:
+    """The predicted bones, radius and ulna by name, as they can be projected: with a wall and an inside."""
+    return {
+        name: moving_bone(*nominal_attenuation(field, bones.grid))
+        for name, field in zip(BONES, bones.fields, strict=True)
+    }
 
-    fields: (2, I, J, K) soft labels of radius and ulna on ``grid`` (radius frame).
+
+def place(
+    radius: MovingBone, ulna: MovingBone, views: Sequence[FixedView], canonical_from_start: Float, seed: int = 0
+) -> PlacedWrist:
+    """Register the predicted bones (:func:`filled`) to bone-only images (:func:`bone_view`).
+
     canonical_from_start: (4, 4), usually the nominal pose of the first film.
     """
-    radius, ulna = (moving_bone(*nominal_attenuation(field, grid)) for field in fields)
     both = moving_bone(radius.volume.values[0] + ulna.volume.values[0], radius.bone_from_voxel)
     wrist = register(both, views, canonical_from_start, WRIST_SETTINGS, seed=seed)
     at = wrist.world_from_bone
@@ -109,29 +118,42 @@ def bone_view(
 
 
 def place_on_films(
-    bones: Bones, films: Sequence[PreparedFilm], drrs: Sequence[NDArray[np.floating]]
+    bones: Bones,
+    solids: Mapping[str, MovingBone],
+    films: Sequence[PreparedFilm],
+    drrs: Sequence[NDArray[np.floating]],
 ) -> tuple[PlacedFilm, ...]:
-    """Place the bones on each film: by itself, or on all together where their calibrated cameras share a world."""
+    """Place the bones on each film: by itself, or on all together where their calibrated cameras share a world.
+
+    solids: the same bones, :func:`filled`.
+    """
     together = len(films) > 1 and all(film.radiograph.provenance.get("camera", "") for film in films)
     if not together:
-        return tuple(_place_on_one(bones, film, drr) for film, drr in zip(films, drrs, strict=True))
+        return tuple(_place_on_one(bones, solids, film, drr) for film, drr in zip(films, drrs, strict=True))
     first = films[0].film
     views = [bone_view(film.film, drr, film.recorded, first) for film, drr in zip(films, drrs, strict=True)]
-    wrist = place(bones.fields, bones.grid, views, first.nominal_camera_from_radius())
+    wrist = place(solids["radius"], solids["ulna"], views, first.nominal_camera_from_radius())
     return tuple(
-        _placed_film(bones, wrist, film, view, view.camera.camera_from_world)
+        _placed_film(bones, solids, wrist, film, view, view.camera.camera_from_world)
         for film, view in zip(films, views, strict=True)
     )
 
 
-def _place_on_one(bones: Bones, film: PreparedFilm, drr: NDArray[np.floating]) -> PlacedFilm:
+def _place_on_one(
+    bones: Bones, solids: Mapping[str, MovingBone], film: PreparedFilm, drr: NDArray[np.floating]
+) -> PlacedFilm:
     view = bone_view(film.film, drr, film.recorded)
-    wrist = place(bones.fields, bones.grid, [view], film.film.nominal_camera_from_radius())
-    return _placed_film(bones, wrist, film, view, np.eye(4))
+    wrist = place(solids["radius"], solids["ulna"], [view], film.film.nominal_camera_from_radius())
+    return _placed_film(bones, solids, wrist, film, view, np.eye(4))
 
 
 def _placed_film(
-    bones: Bones, wrist: PlacedWrist, film: PreparedFilm, view: FixedView, canonical_from_first: Float
+    bones: Bones,
+    solids: Mapping[str, MovingBone],
+    wrist: PlacedWrist,
+    film: PreparedFilm,
+    view: FixedView,
+    canonical_from_first: Float,
 ) -> PlacedFilm:
     """canonical_from_first: from the canonical world that the poses are in to that of this film."""
     world_from_canonical = film.film.world_from_canonical
@@ -139,12 +161,7 @@ def _placed_film(
     # Right bones everywhere but in the result: two mirrors cancel, so the poses of a left wrist are rigid again.
     own_side = mirror_transform() if film.film.mirrored else np.eye(4)
     world_from_wrist = world_from_canonical @ canonical_from_first @ wrist.wrist.world_from_bone
-    projected = sum(
-        project_bone(
-            moving_bone(*nominal_attenuation(field, bones.grid)), film.film.camera, canonical_from_bone[name][None]
-        )[0]
-        for name, field in zip(BONES, bones.fields, strict=True)
-    )
+    projected = sum(project_bone(solids[name], film.film.camera, canonical_from_bone[name][None])[0] for name in BONES)
     return PlacedFilm(
         wrist,
         canonical_from_bone,

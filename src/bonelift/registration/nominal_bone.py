@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bonelift.images import LabelGrid
+from bonelift.images.volume import occupied_box
 
 Float = NDArray[np.float64]
 
@@ -45,9 +46,23 @@ def nominal_attenuation(
 
     # Sharpened back to the partial volume of the finer voxels.
     label = np.clip((fine - 0.5) * FINENESS + 0.5, 0, 1)
-    depth_mm = np.maximum(np.asarray(ndimage.distance_transform_edt(fine > 0.5)) - 0.5, 0) * spacing_mm
+    depth_mm = _depth_voxels(fine > 0.5) * spacing_mm
     proximal_mm = -(first_mm[2] + spacing_mm * np.arange(fine.shape[2]))
     wall_mm = np.interp(proximal_mm, *_WALL)
     inside = np.interp(proximal_mm, *_INSIDE)
     cortex = np.clip((wall_mm - depth_mm) / spacing_mm + 0.5, 0, 1)
     return CORTEX_PER_MM * label * (inside + (1 - inside) * cortex), radius_from_voxel
+
+
+def _depth_voxels(inside: NDArray[np.bool_]) -> Float:
+    """Distance of every voxel's centre from the surface half-way to the next voxel outside; 0 outside.
+
+    The grid's end is no surface: a cut shaft is not closed by cortex.
+    """
+    depth = np.zeros(inside.shape)
+    if inside.any():
+        first, last = occupied_box(inside)
+        # With the layer around it, where the nearest voxel outside lies.
+        box = tuple(slice(max(low - 1, 0), high + 1) for low, high in zip(first, last, strict=True))
+        depth[box] = np.maximum(np.asarray(ndimage.distance_transform_edt(inside[box])) - 0.5, 0)
+    return depth

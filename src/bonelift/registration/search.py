@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-with warnings.catch_warnings():
-    # pycma warns on import where matplotlib, which only its own plots need, is not installed.
+
+@contextmanager
+def _not_importable(name: str) -> Iterator[None]:
+    """Within, ``import name`` raises ImportError, unless it has been imported before."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # pyright: ignore[reportArgumentType] - what the import system takes as "not there"
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+with warnings.catch_warnings(), _not_importable("scipy.stats"):
+    # pycma warns on import where matplotlib, which only its own plots need, is not installed; and it takes one function
+    # of scipy.stats, whose import lasts longer than a search, or else its own.
     warnings.simplefilter("ignore", UserWarning)
     import cma
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -29,36 +27,28 @@ def render_attributes(
     nearest = np.full(shape_px, np.inf, dtype=np.float32)
     seen = np.zeros((*shape_px, attributes.shape[1]), dtype=np.float32)
     corners = np.column_stack([points_px, depth])
-    _render(np.ascontiguousarray(corners), faces, np.ascontiguousarray(attributes), nearest, seen)
+    boxes = _pixel_boxes(points_px[faces], shape_px)
+    _render(np.ascontiguousarray(corners), boxes, faces, np.ascontiguousarray(attributes), nearest, seen)
     return nearest, seen
 
 
-@numba.njit(cache=True)
-def _pixel_box(a, b, c, shape):  # pragma: no cover - compiled
-    """First and last column and row, inside the image, of the triangle."""
-    left, right = _pixel_range(a[0], b[0], c[0], shape[1])
-    top, bottom = _pixel_range(a[1], b[1], c[1], shape[0])
-    return left, right, top, bottom
+def _pixel_boxes(triangles_px: Float, shape_px: tuple[int, int]) -> NDArray[np.int64]:
+    """(F, 2, 2) first column and row, last column and row inside the image of each triangle (F, 3, 2)."""
+    size = np.array(shape_px[::-1], dtype=np.float64)
+    first = np.ceil(triangles_px.min(axis=1).clip(0.0, size))
+    last = np.floor(triangles_px.max(axis=1).clip(-1.0, size - 1))
+    return np.stack([first, last], axis=1).astype(np.int64)
 
 
 @numba.njit(cache=True)
-def _pixel_range(a, b, c, size):  # pragma: no cover - compiled
-    # Two by two: numba takes a second over min and max of a tuple.
-    low, high = min(a, min(b, c)), max(a, max(b, c))
-    first, last = math.ceil(min(max(low, 0.0), size * 1.0)), math.floor(max(min(high, size - 1.0), -1.0))
-    return int(first), int(last)
-
-
-@numba.njit(cache=True)
-def _render(corners, faces, attributes, nearest, seen):  # pragma: no cover - compiled
+def _render(corners, boxes, faces, attributes, nearest, seen):  # pragma: no cover - compiled
     for f in range(faces.shape[0]):
         a, b, c = corners[faces[f, 0]], corners[faces[f, 1]], corners[faces[f, 2]]
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
         if area == 0.0:
             continue
-        left, right, top, bottom = _pixel_box(a, b, c, nearest.shape)
-        for row in range(top, bottom + 1):
-            for column in range(left, right + 1):
+        for row in range(boxes[f, 0, 1], boxes[f, 1, 1] + 1):
+            for column in range(boxes[f, 0, 0], boxes[f, 1, 0] + 1):
                 u = ((b[0] - column) * (c[1] - row) - (b[1] - row) * (c[0] - column)) / area
                 v = ((c[0] - column) * (a[1] - row) - (c[1] - row) * (a[0] - column)) / area
                 w = 1.0 - u - v

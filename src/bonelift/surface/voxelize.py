@@ -76,7 +76,13 @@ def _inside_votes(corners_voxel: Float, shape: tuple[int, int, int]) -> NDArray[
         # The cast axis goes last; a cyclic permutation keeps the orientation of the triangles.
         order = [(axis + 1) % 3, (axis + 2) % 3, axis]
         crossings = np.zeros([shape[a] + (a == axis) for a in order], dtype=np.int16)
-        _scatter_crossings(np.ascontiguousarray(corners_voxel[..., order]), crossings)
+        corners = np.ascontiguousarray(corners_voxel[..., order])
+        bounds = np.stack([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        last = crossings.shape[1] - 1
+        lines = np.column_stack(
+            [np.ceil(bounds[:, 0, 1]).clip(0, last + 1), np.floor(bounds[:, 1, 1]).clip(-1, last)]
+        ).astype(np.int64)
+        _scatter_crossings(corners, bounds, lines, crossings)
         entered = np.cumsum(crossings, axis=2, out=crossings)
         before, total = entered[..., :-1], entered[..., -1:]
         votes.transpose(order)[...] += (before > 0).astype(np.int8) + (before > total)
@@ -84,13 +90,14 @@ def _inside_votes(corners_voxel: Float, shape: tuple[int, int, int]) -> NDArray[
 
 
 @numba.njit(cache=True)
-def _scatter_crossings(corners, crossings):  # pragma: no cover - compiled
+def _scatter_crossings(corners, bounds, lines, crossings):  # pragma: no cover - compiled
     """Add to ``crossings[a, b, c]`` the signed surfaces met on the line (a, b) between centres c - 1 and c.
 
     +1 where the line enters. Scan lines share each edge's arithmetic and use half-open intervals, so that a line
     through an edge or a vertex meets exactly one of the triangles around it.
+    bounds: (F, 2, 3) lowest and highest position of each triangle; lines: (F, 2) first and last b it can meet.
     """
-    size_a, size_b, size_c = crossings.shape
+    size_a, _, size_c = crossings.shape
     for f in range(corners.shape[0]):
         p, q, r = corners[f, 0], corners[f, 1], corners[f, 2]
         ux, uy, uz = q[0] - p[0], q[1] - p[1], q[2] - p[2]
@@ -100,10 +107,8 @@ def _scatter_crossings(corners, crossings):  # pragma: no cover - compiled
             continue
         slope_a = -(uy * vz - uz * vy) / normal_c
         slope_b = -(uz * vx - ux * vz) / normal_c
-        lowest, highest = min(p[2], q[2], r[2]), max(p[2], q[2], r[2])
-        first = max(0, int(np.ceil(min(p[1], q[1], r[1]))))
-        last = min(size_b - 1, int(np.floor(max(p[1], q[1], r[1]))))
-        for b in range(first, last + 1):
+        lowest, highest = bounds[f, 0, 2], bounds[f, 1, 2]
+        for b in range(lines[f, 0], lines[f, 1] + 1):
             low, high = np.inf, -np.inf
             for e in range(3):
                 s, t = corners[f, e], corners[f, (e + 1) % 3]
