@@ -10,7 +10,7 @@ import pytest
 from bonelift.bench import register, register_peers
 from bonelift.bench.register import read_rows, run_register_bench
 from bonelift.bench.register_report import markdown, record_auc, summary, trust_of
-from bonelift.cli import main
+from bonelift.cli import bench, main
 from bonelift.images.film import FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import ct_bone
@@ -87,10 +87,10 @@ def test_a_peer_stands_beside_ours_where_it_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(register_peers, "installed_version", lambda: None)
     options = Namespace(study=study, out=out, groups=["near"], patients=None, seed=1, peers=True)
     out.mkdir()
-    assert "no peer was measured" in register.run_bench(options)[1]
+    assert "no peer was measured" in bench.measure_register(options)[1]
     monkeypatch.setattr(register_peers, "installed_version", lambda: "9.9")
     for _ in range(2):  # the second time nothing is left to measure
-        assert "no peer" not in register.run_bench(options)[1]
+        assert "no peer" not in bench.measure_register(options)[1]
     assert asked == list(register_peers.METHODS)
     assert "## Beside nanodrr" in (out / "registration.md").read_text()
 

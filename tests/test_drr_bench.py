@@ -13,11 +13,11 @@ from bonelift.bench.drr import (
     PREPARED,
     SIMPSON,
     DrrBenchSettings,
-    add_bench_parser,
     run_drr_bench,
 )
 from bonelift.bench.drr_report import bars, markdown
 from bonelift.bench.scenes import disagreement_percent, make_scene, reference_sample
+from bonelift.cli import bench
 from bonelift.drr.reference import line_integrals
 from bonelift.errors import InputError
 
@@ -62,7 +62,7 @@ def test_a_strip_of_rows_is_the_same_scene():
 
 def test_the_command_writes_its_folder(tmp_path):
     parser = argparse.ArgumentParser()
-    add_bench_parser(parser.add_subparsers())
+    bench.add_arguments(parser)
     options = parser.parse_args(
         [
             "drr",
@@ -79,7 +79,7 @@ def test_the_command_writes_its_folder(tmp_path):
             "--no-tilts",
         ]
     )
-    options.run_bench(options)
+    bench.measure_drr(options)
     assert {"bench-drr.md", "bench-drr.json"} <= {path.name for path in (tmp_path / "bench").iterdir()}
     with pytest.raises(InputError, match="positive"):
         DrrBenchSettings(repeats=0)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,44 +239,3 @@ def _curve(scenes: list[Scene], settings: DrrBenchSettings, peers: list[Peer]) -
         for name in renders:
             times.setdefault(name, []).append(1e3 * float(np.median([each[name] for each in seconds])))
     return times
-
-
-def result_as_json(result: BenchResult) -> dict[str, Any]:
-    """Everything in plain numbers and text."""
-    return asdict(result)
-
-
-def add_bench_parser(subparsers: Any) -> ArgumentParser:
-    """Add ``drr`` to the sub-parsers of ``bonelift bench``; the chosen one's ``run_bench(options)`` does the work."""
-    parser = subparsers.add_parser("drr", help="line integrals: speed and agreement with the reference")
-    defaults = DrrBenchSettings()
-    parser.add_argument("--out", type=Path, required=True, help="folder for bench-drr.md, .json and .png")
-    parser.add_argument("--repeats", type=int, default=defaults.repeats, help="rounds (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=defaults.threads, help="of every engine (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="of volumes and rays (default: %(default)s)")
-    parser.add_argument("--voxels", type=int, default=defaults.voxels, help="side of the cube (default: %(default)s)")
-    parser.add_argument("--no-peers", action="store_true", help="measure bonelift alone")
-    parser.add_argument("--no-curves", action="store_true", help="leave out cost against size and batch")
-    parser.add_argument("--no-tilts", action="store_true", help="leave out errors at turned poses")
-    parser.set_defaults(run_bench=run_bench)
-    return parser
-
-
-def run_bench(options: Namespace) -> tuple[dict[str, Any], str]:
-    """Measure, write the folder; the result in plain values and in a line."""
-    from bonelift.bench.drr_report import write_drr_report
-    from bonelift.images.output_folder import output_folder
-
-    settings = DrrBenchSettings(
-        repeats=options.repeats,
-        threads=options.threads,
-        seed=options.seed,
-        voxels=options.voxels,
-        peers=not options.no_peers,
-        curves=not options.no_curves,
-        tilts=not options.no_tilts,
-    )
-    with output_folder(options.out) as folder:
-        result = run_drr_bench(settings)
-        write_drr_report(result, folder)
-    return result_as_json(result), f"{options.out}: bench-drr.md, bench-drr.json, bench-drr.png"

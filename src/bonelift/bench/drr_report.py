@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 from bonelift.bench.drr import (
@@ -15,7 +16,6 @@ from bonelift.bench.drr import (
     SIMPSON,
     BenchResult,
     BenchRow,
-    result_as_json,
 )
 from bonelift.text_files import without_nan
 
@@ -25,7 +25,7 @@ PEER_COLOUR = "#e07a1f"
 
 def write_drr_report(result: BenchResult, folder: Path) -> None:
     """Write bench-drr.md, bench-drr.json and, where curves were measured, bench-drr.png."""
-    (folder / "bench-drr.json").write_text(json.dumps(without_nan(result_as_json(result)), indent=1) + "\n")
+    (folder / "bench-drr.json").write_text(json.dumps(without_nan(asdict(result)), indent=1) + "\n")
     if result.curves:
         _draw(result, folder / "bench-drr.png")
     (folder / "bench-drr.md").write_text(markdown(result))

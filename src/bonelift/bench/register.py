@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import os
-from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.bench.provenance import provenance
 from bonelift.bench.register_trials import Mirror, TrialPatient, draw_start, read_trial_patient, run_trial
 from bonelift.images import View
 from bonelift.images.output_folder import claim_folder
@@ -164,34 +162,3 @@ def append_rows(table: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
         file.flush()
         os.fsync(file.fileno())
-
-
-def add_bench_parser(subparsers: Any) -> ArgumentParser:
-    """Add ``register`` to the sub-parsers of ``bonelift bench``."""
-    parser = subparsers.add_parser("register", help="registration of virtual patients with known poses; resumable")
-    parser.add_argument("study", metavar="STUDY", type=Path, help="simulated with --views pa lateral")
-    parser.add_argument("--out", type=Path, required=True, help="folder for registration.md, .csv and .png")
-    parser.add_argument("--patients", type=int, help="only the first so many")
-    parser.add_argument("--groups", nargs="+", choices=list(TRIALS), default=list(TRIALS), help="default: all")
-    parser.add_argument("--seed", type=int, default=1, help="of starts and drawn masks (default: %(default)s)")
-    parser.add_argument("--peers", action="store_true", help="nanodrr's registration too, where it is installed")
-    parser.set_defaults(run_bench=run_bench)
-    return parser
-
-
-def run_bench(options: Namespace) -> tuple[dict[str, Any], str]:
-    """Measure, write the page; the result in plain values and in a line."""
-    from bonelift.bench import register_peers
-    from bonelift.bench.register_report import summary, write_register_report
-
-    rows = run_register_bench(options.study, options.out, options.groups, options.patients, options.seed)
-    facts = provenance() | {"study": read_study(options.study).origin, "seed": str(options.seed)}
-    peers, said = [], ""
-    if options.peers:
-        found = register_peers.installed_version()
-        said = "\nnanodrr is not installed (or einops, which it needs): no peer was measured"
-        if found is not None:
-            peers, said = register_peers.run_peers(options.study, options.out, options.patients, options.seed), ""
-            facts["nanodrr"] = found
-    write_register_report(rows, options.out, facts, peers)
-    return summary(rows), f"{options.out}: registration.md, registration.csv, registration.png{said}"
