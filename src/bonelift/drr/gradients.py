@@ -55,8 +55,10 @@ def project_with_pose_gradient(
     gradients = np.zeros((*images.shape, 6), dtype=np.float32)
     jobs = [
         (*kernel_arguments(marched, fan), fan.voxel_from_camera, image, gradient)
-        for pose, image, gradient in zip(poses, images, gradients, strict=True)
-        for marched, fan in marches(volume, image_from_camera, pose, (rows, columns), rule)
+        for own, image, gradient in zip(
+            marches(volume, image_from_camera, poses, (rows, columns), rule), images, gradients, strict=True
+        )
+        for marched, fan in own
     ]
 
     def run(part: int) -> None:
@@ -91,8 +93,8 @@ def project_with_pose_pullback(
     totals = np.zeros((max(threads, 1), len(poses), 6))
     jobs = [
         (*kernel_arguments(marched, fan), fan.voxel_from_camera, index)
-        for index, pose in enumerate(poses)
-        for marched, fan in marches(volume, image_from_camera, pose, checked_shape(weights.shape[2:]), rule)
+        for index, own in enumerate(marches(volume, image_from_camera, poses, checked_shape(weights.shape[2:]), rule))
+        for marched, fan in own
     ]
 
     def run(part: int) -> None:
@@ -150,8 +152,9 @@ def _scatter_all(
 ) -> set[int]:  # fmt: skip
     """Add the weights of all poses into ``target.values``; returns the axes that were marched along."""
     jobs: dict[int, list[tuple[tuple[Any, ...], Float32]]] = {}
-    for weight, pose in zip(weights, poses, strict=True):
-        for fan in ray_fans(target, image_from_camera, pose, checked_shape(weights.shape[2:])):
+    fans = ray_fans(target, image_from_camera, poses, checked_shape(weights.shape[2:]))
+    for weight, own in zip(weights, fans, strict=True):
+        for fan in own:
             if only_axis in (None, fan.axis):
                 jobs.setdefault(fan.axis, []).append((kernel_arguments(target, replace(fan, share=share)), weight))
 

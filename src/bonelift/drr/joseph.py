@@ -15,7 +15,6 @@ edges one voxel wide. Rule "simpson" samples the interpolant half-way between th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -86,8 +85,8 @@ def project(
     images = np.zeros((len(poses), volume.values.shape[0], rows, columns), dtype=np.float32)
     jobs = [
         (*kernel_arguments(marched, fan), fan.voxel_from_camera, image)
-        for pose, image in zip(poses, images, strict=True)
-        for marched, fan in marches(volume, image_from_camera, pose, (rows, columns), rule)
+        for own, image in zip(marches(volume, image_from_camera, poses, (rows, columns), rule), images, strict=True)
+        for marched, fan in own
     ]
 
     def run(part: int) -> None:
@@ -143,79 +142,100 @@ def checked_shape(shape_px: tuple[int, int]) -> tuple[int, int]:
 
 def marches(
     volume: RayVolume, image_from_camera: ArrayLike, camera_from_voxel: Float, shape_px: tuple[int, int], rule: Rule
-) -> Iterator[tuple[RayVolume, RayFan]]:
-    """What is marched for one image: the fans through the volume and, for Simpson's rule, between its slices."""
+) -> list[list[tuple[RayVolume, RayFan]]]:
+    """For each pose (N, 4, 4) what is marched: fans through the volume and, for Simpson's rule, between its slices."""
     if rule not in get_args(Rule):
         raise InputError(f"drr: rule {rule!r}; expected {' or '.join(get_args(Rule))}")
-    for fan in ray_fans(volume, image_from_camera, camera_from_voxel, shape_px):
-        if rule == "joseph":
-            yield volume, fan
-            continue
-        yield volume, replace(fan, share=1 / 3)
-        halfway = volume.halfway(fan.axis)
+    fans = ray_fans(volume, image_from_camera, camera_from_voxel, shape_px)
+    if rule == "joseph":
+        return [[(volume, fan) for fan in own] for own in fans]
+    found = [[(volume, replace(fan, share=1 / 3)) for fan in own] for own in fans]
+    for axis in sorted({fan.axis for own in fans for fan in own}):
+        halfway = volume.halfway(axis)
         shifted = camera_from_voxel.copy()
-        shifted[:3, 3] += camera_from_voxel[:3, :3] @ halfway.voxel_from_index
-        for between in ray_fans(halfway.volume, image_from_camera, shifted, shape_px):
-            if between.axis == fan.axis:
-                yield halfway.volume, replace(between, share=2 / 3)
+        shifted[:, :3, 3] += camera_from_voxel[:, :3, :3] @ halfway.voxel_from_index
+        between = ray_fans(halfway.volume, image_from_camera, shifted, shape_px)
+        for marched, own, others in zip(found, fans, between, strict=True):
+            if axis in {fan.axis for fan in own}:
+                marched += [(halfway.volume, replace(fan, share=2 / 3)) for fan in others if fan.axis == axis]
+    return found
 
 
 def ray_fans(
     volume: RayVolume, image_from_camera: ArrayLike, camera_from_voxel: Float, shape_px: tuple[int, int]
-) -> Iterator[RayFan]:
-    """One fan for each marching axis that occurs in the image (one, rarely two or three)."""
+) -> list[list[RayFan]]:
+    """For each pose (N, 4, 4) one fan for each marching axis that occurs in its image (one, rarely two or three)."""
     intrinsics = np.asarray(image_from_camera, dtype=np.float64)
     if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all() or np.linalg.det(intrinsics) == 0:
         raise InputError(f"drr: image_from_camera is not an invertible 3x3 matrix, got {intrinsics.tolist()}")
     if volume.is_empty:
-        return
-    window = _window(volume.occupied_box, intrinsics, camera_from_voxel, shape_px)
-    if window[0] >= window[1] or window[2] >= window[3]:
-        return
-    voxel_from_camera = np.linalg.inv(camera_from_voxel)
+        return [[] for _ in camera_from_voxel]
+    windows = _windows(volume.occupied_box, intrinsics, camera_from_voxel, shape_px)
     camera_from_pixel = np.linalg.inv(intrinsics)
-    direction_from_pixel = voxel_from_camera[:3, :3] @ camera_from_pixel
-    source = voxel_from_camera[:3, 3] - volume.box[0]
-    for axis in _marching_axes(direction_from_pixel, window):
-        order = list(MARCH_ORDER[axis])
-        yield RayFan(
-            int(axis), source[order], np.ascontiguousarray(direction_from_pixel[order]), camera_from_pixel,
-            np.ascontiguousarray(voxel_from_camera[:3, :3][order]), window,
-        )  # fmt: skip
+    voxel_from_camera = np.linalg.inv(camera_from_voxel)
+    direction_from_pixel = voxel_from_camera[:, :3, :3] @ camera_from_pixel
+    sources = voxel_from_camera[:, :3, 3] - volume.box[0]
+    axes = _marching_axes(direction_from_pixel, windows)
+    found = []
+    for window, own_axes, source, directions, linear in zip(
+        windows.tolist(), axes, sources, direction_from_pixel, voxel_from_camera[:, :3, :3], strict=True
+    ):
+        orders = [(axis, list(MARCH_ORDER[axis])) for axis in own_axes]
+        found.append(
+            [
+                RayFan(axis, source[order], directions[order], camera_from_pixel, linear[order], tuple(window))
+                for axis, order in orders
+            ]
+        )
+    return found
 
 
-def _marching_axes(direction_from_pixel: Float, window: tuple[int, int, int, int]) -> list[int]:
-    """The axes along which some ray of the window runs most; ties go to the lower axis."""
-    first_row, last_row, first_column, last_column = window
-    corners = [(u, v, 1) for u in (first_column, last_column - 1) for v in (first_row, last_row - 1)]
-    at_corners = np.array(corners) @ direction_from_pixel.T
+def _marching_axes(direction_from_pixel: Float, windows: NDArray[np.int64]) -> list[list[int]]:
+    """For each pose the axes along which some ray of its window runs most; ties go to the lower axis."""
+    first_row, last_row, first_column, last_column = np.subtract(windows, [0, 1, 0, 1]).T
+    rows = np.stack([first_row, first_row, last_row, last_row], axis=1)
+    columns = np.stack([first_column, last_column, first_column, last_column], axis=1)
+    corners = np.stack([columns, rows, np.ones_like(rows)], axis=2)
+    at_corners = corners @ direction_from_pixel.transpose(0, 2, 1)
     size = np.abs(at_corners)
-    axis = int(size[0].argmax())
-    along = at_corners[:, axis]
+    axis = size[:, 0].argmax(axis=1)
+    along = np.take_along_axis(at_corners, axis[:, None, None], axis=2)[..., 0]
+    across = np.where((axis[:, None] == np.arange(3))[:, None], -1.0, size).max(axis=2)
     # The directions that run most along +axis are a convex cone, and every ray of the window lies between its corners'.
-    if (size[:, axis] > np.delete(size, axis, axis=1).max(axis=1)).all() and (
-        np.sign(along) == np.sign(along[0])
-    ).all():
-        return [axis]
-    columns, rows = np.arange(first_column, last_column), np.arange(first_row, last_row)
+    same_sign = (along > 0).all(axis=1) | (along < 0).all(axis=1)
+    one_axis = (np.abs(along) > across).all(axis=1) & same_sign
+    seen = (windows[:, 0] < windows[:, 1]) & (windows[:, 2] < windows[:, 3])
+    return [
+        [] if not sees else [int(only)] if simple else _axes_of_all_rays(directions, window)
+        for sees, simple, only, directions, window in zip(
+            seen, one_axis, axis, direction_from_pixel, windows, strict=True
+        )
+    ]
+
+
+def _axes_of_all_rays(direction_from_pixel: Float, window: NDArray[np.int64]) -> list[int]:
+    columns, rows = np.arange(window[2], window[3]), np.arange(window[0], window[1])
     across, down, middle = direction_from_pixel.T[:, :, None, None]
     directions = np.abs(across * columns[None] + down * rows[:, None] + middle)
     return np.flatnonzero(np.bincount(directions.argmax(axis=0).ravel(), minlength=3)).tolist()
 
 
-def _window(
+def _windows(
     box: Box, image_from_camera: Float, camera_from_voxel: Float, shape_px: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Rows and columns that can see the box: the bounds of its projected corners, or all where one is not in front."""
+) -> NDArray[np.int64]:
+    """(N, 4) rows and columns that can see the box: the bounds of its projected corners; all where one of them is not
+    in front of the source, none where all are behind it."""
     rows, columns = shape_px
-    first, last = np.asarray(box[0]) - 1.0, np.asarray(box[1])
-    corners = np.array([[(first, last)[(c >> axis) & 1][axis] for axis in range(3)] for c in range(8)])
-    corners_camera = corners @ camera_from_voxel[:3, :3].T + camera_from_voxel[:3, 3]
+    low, high = np.asarray(box[0]) - 1.0, np.asarray(box[1], dtype=np.float64)
+    corners = np.array([[(low, high)[(c >> axis) & 1][axis] for axis in range(3)] for c in range(8)])
+    corners_camera = corners @ camera_from_voxel[:, :3, :3].transpose(0, 2, 1) + camera_from_voxel[:, None, :3, 3]
     homogeneous = corners_camera @ image_from_camera.T
-    same_side = (homogeneous[:, 2] > 0).all() or (homogeneous[:, 2] < 0).all()
-    if not ((corners_camera[:, 2] > 0).all() and same_side):
-        return (0, 0, 0, 0) if (corners_camera[:, 2] <= 0).all() else (0, rows, 0, columns)
-    u, v = homogeneous[:, 0] / homogeneous[:, 2], homogeneous[:, 1] / homogeneous[:, 2]
-    low_row, high_row = np.clip([np.floor(v.min()), np.ceil(v.max()) + 1], 0, rows).astype(int)
-    low_column, high_column = np.clip([np.floor(u.min()), np.ceil(u.max()) + 1], 0, columns).astype(int)
-    return int(low_row), int(high_row), int(low_column), int(high_column)
+    scale = homogeneous[..., 2]
+    same_side = (scale > 0).all(axis=1) | (scale < 0).all(axis=1)
+    in_front = np.asarray((corners_camera[..., 2] > 0).all(axis=1) & same_side)
+    u, v = (homogeneous[..., axis] / np.where(in_front[:, None], scale, 1.0) for axis in (0, 1))
+    bounds = [np.floor(v.min(axis=1)), np.ceil(v.max(axis=1)) + 1, np.floor(u.min(axis=1)), np.ceil(u.max(axis=1)) + 1]
+    windows = np.clip(np.stack(bounds, axis=1), 0, [rows, rows, columns, columns]).astype(np.int64)
+    windows[~in_front] = [0, rows, 0, columns]
+    windows[(corners_camera[..., 2] <= 0).all(axis=1)] = 0
+    return windows
