@@ -1,0 +1,182 @@
+"""What a study's run folder gives, as a results page: tables as Markdown, the report, its figures, rows and statistics.
+
+    python scripts/study_page.py runs/study-run --out docs/results/study --remark remark.md
+
+remark.md: what a person who looked at it has to say, put in front of the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bonelift.experiments.folds import read_folds
+from bonelift.experiments.results.published import PAPER_ASD_MM, PAPER_MAE, PAPER_MAE_SD
+from bonelift.experiments.results.report import REPORT_FILE, STATISTICS_FILE
+from bonelift.experiments.results.statistics import GroupSummary, summarise
+from bonelift.experiments.results.tables import Line, collect_scores, experiment_2, experiment_3, failures, tests_of
+from bonelift.experiments.run.cost import run_costs
+from bonelift.experiments.run.folder import RunPaths, read_run
+from bonelift.experiments.scores import CaseRow, TranslationRow
+
+COPIED = (REPORT_FILE, STATISTICS_FILE, "rows.csv", "translation.csv", "folds.json")
+
+LEGEND = f"""\
+Per case: [rows.csv](rows.csv), [translation.csv](translation.csv); all tests: [{STATISTICS_FILE}]({STATISTICS_FILE});
+the report as it was written: [{REPORT_FILE}]({REPORT_FILE}).
+
+*As predicted*: in the radius frame, nothing moved. *Rigid*: after rigid alignment of the bone by itself; never a scale.
+Means +- SD over patients, of each patient's mean over images. *Skill*: 1 - ASD / ASD of the mean bone of the fold's
+training patients, by the paper's ASD.
+"""
+TESTS = """\
+Of the paper's ASD. *Tukey-Kramer* as in the paper; it takes the inputs as independent. *Paired*: t-test within
+patients, Holm's correction. Differences are first minus second, mm, with 95 % intervals (Tukey-Kramer: simultaneous).
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--remark", type=Path, help="Markdown, put in front of the tables")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        shutil.copyfile(options.run / name, options.out / name)
+    figures = sorted(RunPaths(options.run).figures.glob("*.png"))
+    for figure in figures:
+        shutil.copyfile(figure, options.out / figure.name)
+    remark = options.remark.read_text(encoding="utf-8") if options.remark else ""
+    text = page(options.run, remark, [figure.name for figure in figures])
+    (options.out / "study.md").write_text(text, encoding="utf-8")
+
+
+def page(run: Path, remark: str, figures: Sequence[str]) -> str:
+    paths = RunPaths(run)
+    content = read_run(paths)
+    rows, translation = collect_scores(paths)
+    folds = read_folds(paths.folds)
+    name = content["preset"]["networks"]["name"]
+    lines = [
+        "# The paper's experiments on a virtual study\n",
+        remark.strip() + "\n",
+        f"Preset `{name}`, seed {content['seed']}, {len(folds.names)} folds by patient: "
+        f"{len({row.patient for row in rows})} patients, {len({row.case for row in rows})} CTs, "
+        f"{len({row.patient for row in rows if row.source == 'GAN-DRR'})} with a radiograph, "
+        f"{len({row.patient for row in rows if row.pair})} pairs.\n",
+        LEGEND,
+        "## Experiment 1: radiograph to DRR-like image, pairs\n",
+        *_table(["input", "patients", "MAE", "MAE in the bones", "range of the truth"], _first(translation)),
+        f"The paper's MAE: {PAPER_MAE} +- {PAPER_MAE_SD}.\n",
+        "## Experiment 2: CT-DRR and GAN-DRR, all patients\n",
+        *_table(_HEAD, [_distances(line) for line in experiment_2(rows)]),
+        "## Experiment 3: the four inputs, pairs\n",
+        *_table([*_HEAD, "paper (mm)"], [[*_distances(line), _published(line)] for line in experiment_3(rows)]),
+        "## The ordering, put to the test\n",
+        TESTS,
+        *_table(
+            ["bone", "alignment", "inputs", "difference, Tukey-Kramer", "p", "difference, paired", "p", "d_z"],
+            _comparisons(rows),
+        ),
+        "## Failures\n",
+        *_failures(rows, translation),
+        "## What it cost\n",
+        *_table(
+            ["step", "pieces", "hours of a process", "largest process (MiB)"],
+            [[c.step, str(c.pieces), f"{c.seconds / 3600:.1f}", f"{c.peak_mib:.0f}"] for c in run_costs(paths)],
+        ),
+        "## Figures\n",
+        *(f"![{Path(figure).stem.replace('-', ' ')}]({figure})\n" for figure in figures),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_HEAD = [
+    "input",
+    "bone",
+    "alignment",
+    "patients",
+    "ASD, paper's (mm)",
+    "ASD, surface (mm)",
+    "HD95 (mm)",
+    "Dice",
+    "skill",
+]
+
+
+def _distances(line: Line) -> list[str]:
+    means = line.means
+    count = means["asd_paper_mm"]
+    failed = f" ({count.failed} failed)" if count.failed else ""
+    return [
+        line.label,
+        line.bone,
+        line.alignment,
+        f"{count.count}{failed}",
+        *(_spread(means[name], 2) for name in ("asd_paper_mm", "asd_surface_mm", "hd95_mm")),
+        _spread(means["dice"], 3),
+        f"{means['skill_paper'].mean:.0%}" if np.isfinite(means["skill_paper"].mean) else "",
+    ]
+
+
+def _published(line: Line) -> str:
+    known = PAPER_ASD_MM.get((line.label, line.bone))
+    return "" if known is None else f"{known[0]:.2f} +- {known[1]:.2f}"
+
+
+def _first(translation: Sequence[TranslationRow]) -> Iterable[list[str]]:
+    for source in ("GAN-DRR", "histogram-matched"):
+        by_patient: dict[str, list[TranslationRow]] = {}
+        for row in translation:
+            if row.source == source:
+                by_patient.setdefault(row.patient, []).append(row)
+        means = [
+            summarise(name, [float(np.mean([getattr(row, name) for row in own])) for own in by_patient.values()])
+            for name in ("mae", "mae_in_bone", "range")
+        ]
+        yield [source, str(len(by_patient)), *(_spread(mean, 4) for mean in means[:2]), _spread(means[2], 2)]
+
+
+def _comparisons(rows: Sequence[CaseRow]) -> Iterable[list[str]]:
+    for test in tests_of(rows, "asd_paper_mm"):
+        paired = {(c.first, c.second): c for c in test.paired}
+        for tukey in test.tukey:
+            own = paired.get((tukey.first, tukey.second))
+            yield [
+                test.bone,
+                test.alignment,
+                f"{tukey.first} - {tukey.second}",
+                f"{tukey.difference:+.3f} ({tukey.ci_low:+.3f} to {tukey.ci_high:+.3f})",
+                _p(tukey.p),
+                "" if own is None else f"{own.difference:+.3f} ({own.ci_low:+.3f} to {own.ci_high:+.3f})",
+                "" if own is None else _p(own.p),
+                "" if own is None else f"{own.effect:+.2f}",
+            ]
+
+
+def _failures(rows: Sequence[CaseRow], translation: Sequence[TranslationRow]) -> list[str]:
+    found = failures(rows, translation)
+    if not found:
+        return ["None: every case gave every row.\n"]
+    return [*(f"- {what}: {reason} ({count} rows)" for what, reason, count in found), ""]
+
+
+def _spread(summary: GroupSummary, decimals: int) -> str:
+    return f"{summary.mean:.{decimals}f} +- {summary.sd:.{decimals}f}" if np.isfinite(summary.mean) else "none"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(r) + " |" for r in rows), ""]
+
+
+if __name__ == "__main__":
+    main()
