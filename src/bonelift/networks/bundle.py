@@ -27,6 +27,7 @@ from bonelift.networks.model import (
     SCHEMA_VERSION,
     WEIGHTS_NAME,
     Program,
+    content_of_config,
     read_bases,
     read_config,
     read_grid,
@@ -182,7 +183,7 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
     place = DEFAULT_MODEL if folder is None else Path(folder)
     config = read_config(place)
     tensors = read_weights(place, config, load)
-    try:
+    with content_of_config(place):
         # On the meta device weights take neither memory nor the time of drawing them.
         with torch.device("meta"):
             bundle = new_bundle(
@@ -199,10 +200,6 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
                 bases = read_bases(config, arrays)
                 bundle = replace(bundle, shape=new_shape_reader(shape_config, *(bases[bone] for bone in BONES)))
         bundle = _with(bundle, drr_scale=float(config["drr_scale"]), weights_sha256=str(config["weights_sha256"]))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{place / CONFIG_NAME}: not a usable model configuration ({error}); get the model again"
-        ) from error
     _load_weights(bundle, tensors, place / WEIGHTS_NAME)
     for network in bundle.networks.values():
         network.to(device)

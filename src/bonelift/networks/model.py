@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -103,6 +104,17 @@ def read_config(place: Path) -> dict[str, Any]:
             "get a model for this version"
         )
     return config
+
+
+@contextmanager
+def content_of_config(place: Path) -> Iterator[None]:
+    """What reading a wrong configuration raises becomes an InputError that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(
+            f"{place / CONFIG_NAME}: not a usable model configuration ({error}); get the model again"
+        ) from error
 
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from safetensors.numpy import load
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
-from bonelift.networks.model import CONFIG_NAME, Program, read_bases, read_checked, read_grid, read_weights
+from bonelift.networks.model import Program, content_of_config, read_bases, read_checked, read_grid, read_weights
 
 LARGEST_GRAPH_BYTES = 2**20
 """Weights are not in a graph."""
@@ -89,7 +89,7 @@ def load_onnx_model(place: Path, config: Mapping[str, Any]) -> OnnxModel:
     """Read a model that has graphs. config: of read_config. Raises InputError: see read_weights and read_checked;
     nothing is unpickled."""
     weights = read_weights(place, config, load)
-    try:
+    with content_of_config(place):
         graphs = {
             str(program): read_checked(place / f"{program}.onnx", str(digest), LARGEST_GRAPH_BYTES)
             for program, digest in config["graphs"].items()
@@ -107,7 +107,3 @@ def load_onnx_model(place: Path, config: Mapping[str, Any]) -> OnnxModel:
             weights,
             graphs,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{place / CONFIG_NAME}: not a usable model configuration ({error}); get the model again"
-        ) from error
