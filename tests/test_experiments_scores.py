@@ -11,6 +11,7 @@ import pytest
 
 from bonelift.experiments.folds import draw_folds
 from bonelift.experiments.presets import load_study_preset
+from bonelift.experiments.results.figures import box_plots, pyplot
 from bonelift.experiments.results.tables import (
     collect_scores,
     experiment_2,
@@ -124,3 +125,20 @@ def test_a_case_that_failed_is_counted_with_its_reason(tmp_path):
         written = list(csv.DictReader(file))
     assert len(written) == 16
     assert {entry["asd_paper_mm"] for entry in written} == {""}
+
+
+def test_every_box_lies_inside_the_plot():
+    """The ulna errs far more than the radius, whose axis it shares."""
+    rows = [
+        row(patient=f"p{n}", source=source, bone=bone, asd_paper_mm=scale * (1 + n / 10))
+        for n in range(6)
+        for source in SOURCES
+        for bone, scale in (("radius", 0.6), ("ulna", 3.0))
+    ]
+    plt = pyplot()
+    figure = box_plots(plt, rows, statistics_of(rows, "asd_paper_mm")[::2], "as predicted")
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        assert low == 0
+        assert high > 3.0 * 1.5
+    plt.close(figure)

@@ -212,6 +212,7 @@ def mae_against_asd(plt: Any, rows: Sequence[CaseRow], gan: Sequence[Translation
             axis.scatter(points[:, 0], points[:, 1], s=18, color=COLOURS["GAN-DRR"])
         drawn += len(points)
         axis.set(xlabel="MAE (line integral)", ylabel="ASD, mm", title=title)
+        axis.locator_params(axis="x", nbins=6)
         axis.spines[["top", "right"]].set_visible(False)
     if not drawn:
         plt.close(figure)
@@ -236,8 +237,9 @@ def box_plots(plt: Any, rows: Sequence[CaseRow], tests: Sequence[Tests], alignme
         _brackets(axis, test, max((max(v) for v in kept if v), default=1.0))
         names = [source if len(source) < 8 else source.replace("-", "-\n") for source in SOURCES]
         axis.set_xticks(range(1, 5), names, fontsize=9)
-        axis.set(title=test.bone if any(kept) else f"{test.bone}: none reconstructed", ylabel="ASD, mm", ylim=(0, None))
+        axis.set(title=test.bone if any(kept) else f"{test.bone}: none reconstructed", ylabel="ASD, mm")
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(0, None)  # Once both are drawn: it ends the scaling to what follows, for both.
     if not drawn:
         plt.close(figure)
         return None
