@@ -17,13 +17,23 @@ import numpy as np
 from bonelift.experiments.folds import read_folds
 from bonelift.experiments.results.published import PAPER_ASD_MM, PAPER_MAE, PAPER_MAE_SD
 from bonelift.experiments.results.report import REPORT_FILE, STATISTICS_FILE
-from bonelift.experiments.results.statistics import GroupSummary, summarise
-from bonelift.experiments.results.tables import Line, collect_scores, experiment_2, experiment_3, failures, tests_of
+from bonelift.experiments.results.statistics import GroupSummary
+from bonelift.experiments.results.tables import (
+    ROWS_FILE,
+    TRANSLATION_FILE,
+    Line,
+    collect_scores,
+    experiment_2,
+    experiment_3,
+    failures,
+    tests_of,
+    translation_summary,
+)
 from bonelift.experiments.run.cost import run_costs
 from bonelift.experiments.run.folder import RunPaths, read_run
 from bonelift.experiments.scores import CaseRow, TranslationRow
 
-COPIED = (REPORT_FILE, STATISTICS_FILE, "rows.csv", "translation.csv", "folds.json")
+COPIED = (REPORT_FILE, STATISTICS_FILE, ROWS_FILE, TRANSLATION_FILE, "folds.json")
 
 LEGEND = f"""\
 Per case: [rows.csv](rows.csv), [translation.csv](translation.csv); all tests: [{STATISTICS_FILE}]({STATISTICS_FILE});
@@ -131,15 +141,13 @@ def _published(line: Line) -> str:
 
 def _first(translation: Sequence[TranslationRow]) -> Iterable[list[str]]:
     for source in ("GAN-DRR", "histogram-matched"):
-        by_patient: dict[str, list[TranslationRow]] = {}
-        for row in translation:
-            if row.source == source:
-                by_patient.setdefault(row.patient, []).append(row)
-        means = [
-            summarise(name, [float(np.mean([getattr(row, name) for row in own])) for own in by_patient.values()])
-            for name in ("mae", "mae_in_bone", "range")
+        means = translation_summary(translation, source)
+        yield [
+            source,
+            str(means["mae"].count),
+            *(_spread(means[name], 4) for name in ("mae", "mae_in_bone")),
+            _spread(means["range"], 2),
         ]
-        yield [source, str(len(by_patient)), *(_spread(mean, 4) for mean in means[:2]), _spread(means[2], 2)]
 
 
 def _comparisons(rows: Sequence[CaseRow]) -> Iterable[list[str]]:

@@ -20,8 +20,14 @@ from bonelift.experiments.results.published import (
     PAPER_RANGE,
     PAPER_WORST_MAE,
 )
-from bonelift.experiments.results.statistics import GroupSummary, summarise
-from bonelift.experiments.results.tables import collect_scores, experiment_2, experiment_3, failures, tests_of
+from bonelift.experiments.results.tables import (
+    collect_scores,
+    experiment_2,
+    experiment_3,
+    failures,
+    tests_of,
+    translation_summary,
+)
 from bonelift.experiments.run.case_records import study_warnings
 from bonelift.experiments.run.cost import run_costs
 from bonelift.experiments.run.folder import RunPaths, read_run, write_json, write_text, writing
@@ -45,7 +51,7 @@ def write_study_report(run: Path) -> Path:
     second, third = experiment_2(rows), experiment_3(rows)
     with writing(paths.figures):
         figures = draw_figures(paths, rows, translation, tests_of(rows, "asd_paper_mm"))
-    first = {source: _translation_summary(translation, source) for source in ("GAN-DRR", "histogram-matched")}
+    first = {source: translation_summary(translation, source) for source in ("GAN-DRR", "histogram-matched")}
     values = {
         "experiment_1": {name: {key: asdict(part) for key, part in entry.items()} for name, entry in first.items()},
         "experiment_2": [asdict(line) for line in second],
@@ -75,19 +81,6 @@ def write_study_report(run: Path) -> Path:
     )
     write_text(run / REPORT_FILE, page)
     return run / REPORT_FILE
-
-
-def _translation_summary(rows: list[TranslationRow], source: str) -> dict[str, GroupSummary]:
-    """Over patients: each one's mean over films."""
-    made = {}
-    for metric in ("mae", "mae_in_bone", "range", "fraction"):
-        by_patient: dict[str, list[float]] = {}
-        for row in rows:
-            if row.source == source:
-                by_patient.setdefault(row.patient, []).append(getattr(row, metric))
-        values = [float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for v in by_patient.values()]
-        made[metric] = summarise(metric, values)
-    return made
 
 
 def _counts(rows: list[CaseRow], translation: list[TranslationRow]) -> dict[str, int]:

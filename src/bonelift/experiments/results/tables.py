@@ -171,6 +171,19 @@ def tests_of(rows: Sequence[CaseRow], metric: str) -> list[Tests]:
     return made
 
 
+def translation_summary(rows: Sequence[TranslationRow], source: str) -> dict[str, GroupSummary]:
+    """Experiment 1, metric -> summary over patients: each one's mean over films."""
+    made = {}
+    for metric in ("mae", "mae_in_bone", "range", "fraction"):
+        by_patient: dict[str, list[float]] = {}
+        for row in rows:
+            if row.source == source:
+                by_patient.setdefault(row.patient, []).append(getattr(row, metric))
+        values = [float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for v in by_patient.values()]
+        made[metric] = summarise(metric, values)
+    return made
+
+
 def failures(rows: Sequence[CaseRow], translation: Sequence[TranslationRow]) -> list[tuple[str, str, int]]:
     """(case, reason, number of rows) of what failed."""
     counts: dict[tuple[str, str], int] = {}
