@@ -135,6 +135,15 @@ def _slices(sign, source_along, chunk, depth):
     return first, last
 
 
+@njit(**PART)
+def _chunk(rays, sign, source_along, chunk, sizes, summed):
+    """First and one-past-last slice of a chunk that a tile has to march through, and how: SKIP, CHECKED or CLEAR."""
+    first, last = _slices(sign, source_along, chunk, sizes[2])
+    if first >= last:
+        return first, last, SKIP
+    return first, last, CHECKED if sign == 0 else _classify(rays, first, last - 1, sizes, summed, chunk)
+
+
 @njit(**PART, inline="always")
 def _locate(start, slope, slope_fixed, chunk_first, n, size):
     """Lower voxel (-2 where the ray is outside) and fraction of one ray in slice n; the same as in the fast loop."""
@@ -179,10 +188,7 @@ def march(
             sign = _trace_tile(axis, source, directions, camera, window, share, row0, column0, rays, slopes)
             sums[:] = 0
             for chunk in range(summed.shape[0]):
-                first, last = _slices(sign, source[2], chunk, sizes[2])
-                if first >= last:
-                    continue
-                state = CHECKED if sign == 0 else _classify(rays, first, last - 1, sizes, summed, chunk)
+                first, last, state = _chunk(rays, sign, source[2], chunk, sizes, summed)
                 if state == SKIP:
                     continue
                 begin = chunk * BLOCK

@@ -21,9 +21,8 @@ from bonelift.drr.joseph_kernels import (
     SKIP,
     TILE,
     UNIT,
-    _classify,
+    _chunk,
     _locate,
-    _slices,
     _trace_tile,
 )
 
@@ -50,10 +49,7 @@ def scatter(
             if not _load_tile(weights, steps_mm, row0, column0, cast):
                 continue
             for chunk in range(part, summed.shape[0], parts):
-                first, last = _slices(sign, source[2], chunk, sizes[2])
-                if first >= last:
-                    continue
-                state = CHECKED if sign == 0 else _classify(rays, first, last - 1, sizes, summed, chunk)
+                first, last, state = _chunk(rays, sign, source[2], chunk, sizes, summed)
                 if state == SKIP:
                     continue
                 begin = chunk * BLOCK
