@@ -72,13 +72,23 @@ class BoneBasis:
 
     def decode(self, code: NDArray[np.floating]) -> TriangleMesh:
         """Code (length,) to the bone in the radius frame, mm."""
+        return self.shape(code).transformed(self.radius_from_reference(code))
+
+    def shape(self, code: NDArray[np.floating]) -> TriangleMesh:
+        """The bone of a code (length,) in the pose of ``reference``, mm: its shape without its placement."""
+        modes = self._checked(code)[:-PLACEMENT]
+        return TriangleMesh(self.reference + np.tensordot(modes, self.modes, axes=1), self.faces)
+
+    def radius_from_reference(self, code: NDArray[np.floating]) -> Float:
+        """(4, 4) placement of a code (length,): from the pose of ``reference`` to the radius frame."""
+        step = rigid_from_vector(self._checked(code)[-PLACEMENT:] * self.placement_sd)
+        return compose(translation(self.centre_mm), step, translation(-self.centre_mm))
+
+    def _checked(self, code: NDArray[np.floating]) -> Float:
         values = np.asarray(code, dtype=np.float64)
         if values.shape != (self.length,):
             raise InputError(f"shape code of {values.shape} numbers; expected ({self.length},)")
-        shape = self.reference + np.tensordot(values[:-PLACEMENT], self.modes, axes=1)
-        step = rigid_from_vector(values[-PLACEMENT:] * self.placement_sd)
-        moved = compose(translation(self.centre_mm), step, translation(-self.centre_mm))
-        return TriangleMesh(apply_transform(moved, shape), self.faces)
+        return values
 
     def _placement(self, radius_from_reference: Float) -> Float:
         centred = compose(translation(-self.centre_mm), radius_from_reference, translation(self.centre_mm))

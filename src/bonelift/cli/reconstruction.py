@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bonelift.reconstruct.job import Reconstruction
 
 T = TypeVar("T")
-STEP_COUNT = 9
+STEP_COUNT = 10
 """Steps that :func:`run_job` announces."""
 
 

@@ -79,8 +79,12 @@ def _from_shape(
     model: WristModel,
     films: Sequence[NDArray[np.floating]] | None,
 ) -> Bones:
-    """S(DRR, film): surfaces from the shape code; the fields are their voxels on a grid that holds every wrist."""
-    code = read_shape(drrs, views, model, films)
+    """S(DRR, film)."""
+    return bones_of_code(read_shape(drrs, views, model, films), model)
+
+
+def bones_of_code(code: NDArray[np.floating], model: WristModel) -> Bones:
+    """Surfaces of a shape code; the fields are their voxels on a grid that holds every wrist."""
     parts = np.split(code, [model.bases["radius"].length])
     whole = {name: model.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}
     fields = [soft_label(whole[name], LAPTOP_GRID) for name in BONES]

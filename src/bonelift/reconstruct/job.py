@@ -12,6 +12,7 @@ from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.networks.inference import WRIST_FOUND, translate
 from bonelift.networks.model import WristModel
 from bonelift.reconstruct.bones import Bones, MeasuredValue, Method, measure_bones, predict
+from bonelift.reconstruct.fit import fit_to_films
 from bonelift.reconstruct.judge import (
     Quality,
     film_evidence,
@@ -20,11 +21,11 @@ from bonelift.reconstruct.judge import (
     nothing_found,
     with_left_out,
 )
-from bonelift.reconstruct.place import PlacedFilm, filled, place_on_films
+from bonelift.reconstruct.place import PlacedFilm, filled, place_on_films, share_a_world
 from bonelift.reconstruct.prepare import PreparedFilm, prepare
 from bonelift.reconstruct.stopwatch import Stopwatch
 
-STEPS = ("find the wrist", "translate", "predict", "fill", "place", "measure", "judge")
+STEPS = ("find the wrist", "translate", "predict", "fill", "place", "fit", "measure", "judge")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,10 @@ def reconstruct(
     """The bones of one wrist from one or two of its radiographs (:func:`bonelift.reconstruct.inputs.read_radiographs`).
 
     method: what turns bone-only images into bones; None takes the default
-    (:func:`bonelift.reconstruct.bones.predict`). clock: told of each of STEPS as it begins, and returned as timings
-    with what it timed before. Whatever could be read comes to an answer; how far to trust it is in ``quality``.
+    (:func:`bonelift.reconstruct.bones.predict`). Two films whose calibrated cameras share a world tell more than both
+    predictions: there the bones are then fitted to them (:func:`bonelift.reconstruct.fit.fit_to_films`).
+    clock: told of each of STEPS as it begins, and returned as timings with what it timed before.
+    Whatever could be read comes to an answer; how far to trust it is in ``quality``.
     """
     clock = clock or Stopwatch()
     with clock.step("find the wrist"):
@@ -76,6 +79,9 @@ def reconstruct(
         solids = filled(bones) if bones.complete else {}
     with clock.step("place"):
         placed = place_on_films(bones, solids, films, drrs) if solids else ()
+    with clock.step("fit"):
+        if placed and bones.method == "shape" and share_a_world(films):
+            bones, placed = fit_to_films(bones, solids, placed, films, model)
     with clock.step("measure"):
         measurements = measure_bones(bones.surfaces) if bones.complete else ()
     with clock.step("judge"):

@@ -22,6 +22,7 @@ from bonelift.registration import (
     register,
 )
 from bonelift.registration.nominal_bone import nominal_attenuation
+from bonelift.registration.similarity import Similarity
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
@@ -39,6 +40,24 @@ BONE_SETTINGS = PoseSettings(
     coarse_factor=2,
 )
 """Then each by itself: the relative pose of radius and ulna was predicted too, and may be off by so much."""
+_EDGES: Similarity = "local_gradient_correlation"
+FILM_SEARCH = PoseSettings(
+    start_sigma=(0.25, 0.20, 0.10, 4.0, 4.0, 15.0),
+    prior_sigma=(0.35, 0.35, 0.30, 12.0, 12.0, 25.0),
+    cost_of_sigma=0.0005,
+    starts=3,
+    generations=20,
+    coarse_factor=3,
+    similarity=_EDGES,
+    last_iterations=0,
+)
+"""Predicted bones on the films of several calibrated cameras, before they are fitted: a view that the networks read
+wrongly leaves the wrist tilted by up to 20 degrees, which the films themselves tell."""
+FITTED_WRIST_SETTINGS = replace(
+    WRIST_SETTINGS, similarity=_EDGES, cost_of_sigma=0.0005, start_sigma=(0.08, 0.08, 0.06, 2.0, 2.0, 8.0)
+)
+FITTED_BONE_SETTINGS = replace(BONE_SETTINGS, similarity=_EDGES)
+"""The same for bones fitted to the films themselves, which show soft tissue and carpals: edges, evened in strength."""
 _COMPARED_ABOVE_MM = -40.0
 """Radius-frame height below which the label grid knows nothing; the image further down the forearm does not count."""
 
@@ -84,17 +103,24 @@ def filled(bones: Bones) -> dict[str, MovingBone]:
 
 
 def place(
-    radius: MovingBone, ulna: MovingBone, views: Sequence[FixedView], canonical_from_start: Float, seed: int = 0
+    radius: MovingBone,
+    ulna: MovingBone,
+    views: Sequence[FixedView],
+    canonical_from_start: Float,
+    seed: int = 0,
+    wrist_settings: PoseSettings = WRIST_SETTINGS,
+    bone_settings: PoseSettings = BONE_SETTINGS,
 ) -> PlacedWrist:
-    """Register the predicted bones (:func:`filled`) to bone-only images (:func:`bone_view`).
+    """Register the predicted bones (:func:`filled`) to bone-only images (:func:`bone_view`), or to what the settings
+    are for.
 
     canonical_from_start: (4, 4), usually the nominal pose of the first film.
     """
     both = moving_bone(radius.volume.values[0] + ulna.volume.values[0], radius.bone_from_voxel)
-    wrist = register(both, views, canonical_from_start, WRIST_SETTINGS, seed=seed)
+    wrist = register(both, views, canonical_from_start, wrist_settings, seed=seed)
     at = wrist.world_from_bone
-    radius_pose = register(radius, views, at, BONE_SETTINGS, [(ulna, at)], seed)
-    ulna_pose = register(ulna, views, at, BONE_SETTINGS, [(radius, radius_pose.world_from_bone)], seed)
+    radius_pose = register(radius, views, at, bone_settings, [(ulna, at)], seed)
+    ulna_pose = register(ulna, views, at, bone_settings, [(radius, radius_pose.world_from_bone)], seed)
     return PlacedWrist(wrist, {"radius": radius_pose, "ulna": ulna_pose})
 
 
@@ -117,6 +143,11 @@ def bone_view(
     return FixedView(np.asarray(drr, dtype=np.float64), camera, ramp * recorded)
 
 
+def share_a_world(films: Sequence[PreparedFilm]) -> bool:
+    """Whether there are several films, all with calibrated cameras, which then share a world."""
+    return len(films) > 1 and all(film.radiograph.provenance.get("camera", "") for film in films)
+
+
 def place_on_films(
     bones: Bones,
     solids: Mapping[str, MovingBone],
@@ -127,14 +158,13 @@ def place_on_films(
 
     solids: the same bones, :func:`filled`.
     """
-    together = len(films) > 1 and all(film.radiograph.provenance.get("camera", "") for film in films)
-    if not together:
+    if not share_a_world(films):
         return tuple(_place_on_one(bones, solids, film, drr) for film, drr in zip(films, drrs, strict=True))
     first = films[0].film
     views = [bone_view(film.film, drr, film.recorded, first) for film, drr in zip(films, drrs, strict=True)]
     wrist = place(solids["radius"], solids["ulna"], views, first.nominal_camera_from_radius())
     return tuple(
-        _placed_film(bones, solids, wrist, film, view, view.camera.camera_from_world)
+        placed_film(bones, solids, wrist, film, view, view.camera.camera_from_world)
         for film, view in zip(films, views, strict=True)
     )
 
@@ -144,10 +174,10 @@ def _place_on_one(
 ) -> PlacedFilm:
     view = bone_view(film.film, drr, film.recorded)
     wrist = place(solids["radius"], solids["ulna"], [view], film.film.nominal_camera_from_radius())
-    return _placed_film(bones, solids, wrist, film, view, np.eye(4))
+    return placed_film(bones, solids, wrist, film, view, np.eye(4))
 
 
-def _placed_film(
+def placed_film(
     bones: Bones,
     solids: Mapping[str, MovingBone],
     wrist: PlacedWrist,
@@ -155,7 +185,8 @@ def _placed_film(
     view: FixedView,
     canonical_from_first: Float,
 ) -> PlacedFilm:
-    """canonical_from_first: from the canonical world that the poses are in to that of this film."""
+    """A placed wrist in one film. view: where it was compared. canonical_from_first: from the canonical world that the
+    poses are in to that of this film."""
     world_from_canonical = film.film.world_from_canonical
     canonical_from_bone = {name: canonical_from_first @ wrist.bones[name].world_from_bone for name in BONES}
     # Right bones everywhere but in the result: two mirrors cancel, so the poses of a left wrist are rigid again.

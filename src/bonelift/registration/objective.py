@@ -117,14 +117,24 @@ def objective(
 
 def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[Float, Float]:
     view = problem.views[index]
-    weights = view.pixel_weights
     projection, derivatives = _pose_derivatives(problem.bone, view.camera, chart)
     projection = projection + problem.still[index]
     image = smooth(problem.response.shown(projection), problem.sigma_px)
     image_change = smooth(problem.response.slope(projection) * derivatives, problem.sigma_px)
-    moving, change = channels_with_derivative(problem.kind, image, image_change, weights)  # change: (6, F, H, W)
-    fixed_unit, moving_unit = problem.fixed_channels(index, problem.kind), standardise(moving, weights)
+    fixed_unit = problem.fixed_channels(index, problem.kind)
+    return channel_residuals(problem.kind, fixed_unit, image, image_change, view.pixel_weights)
 
+
+def channel_residuals(
+    kind: ResidualSimilarity, fixed_unit: Float, image: Float, change: Float, weights: Float
+) -> tuple[Float, Float]:
+    """(M,) residuals of a moving image whose squares sum to 2 (1 - similarity), and (M, P) their derivatives.
+
+    fixed_unit: (F, rows, columns) standardised channels of the fixed image. image: (rows, columns), smoothed like it;
+    change: (P, rows, columns) its derivatives.
+    """
+    moving, change = channels_with_derivative(kind, image, change, weights)  # change: (P, F, rows, columns)
+    moving_unit = standardise(moving, weights)
     root = np.sqrt(weights)
     mean = (moving * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()
     length = np.sqrt((((moving - mean) * root) ** 2).sum(axis=(-2, -1), keepdims=True))
@@ -133,7 +143,7 @@ def _view_residuals(problem: Objective, index: int, chart: PoseChart) -> tuple[F
     change = change - moving_unit * (change * moving_unit).sum(axis=(-2, -1), keepdims=True)
     change = np.where(length > 0, change / np.maximum(length, 1e-12), 0.0)
     share = 1 / np.sqrt(len(moving))
-    return share * (fixed_unit - moving_unit).ravel(), -share * change.reshape(6, -1).T
+    return share * (fixed_unit - moving_unit).ravel(), -share * change.reshape(len(change), -1).T
 
 
 def _pose_derivatives(bone: MovingBone, camera: XrayCamera, chart: PoseChart) -> tuple[Float, Float]:

@@ -89,7 +89,7 @@ def _inside_votes(corners_voxel: Float, shape: tuple[int, int, int]) -> NDArray[
     return votes
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _scatter_crossings(corners, bounds, lines, crossings):  # pragma: no cover - compiled
     """Add to ``crossings[a, b, c]`` the signed surfaces met on the line (a, b) between centres c - 1 and c.
 
@@ -125,7 +125,7 @@ def _scatter_crossings(corners, bounds, lines, crossings):  # pragma: no cover -
                 crossings[a, b, cell] += 1 if normal_c < 0 else -1
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _scatter_squared_distance(corners, boxes, normals, spheres, matrix, squared):  # pragma: no cover - compiled
     """Lower ``squared`` (I, J, K), mm^2, to the squared distance of each triangle, inside that triangle's reach.
 
