@@ -1,13 +1,12 @@
-"""Registration of one bone to the two calibrated cameras of a forearm specimen: do the views agree?
+"""Two calibrated cameras of a forearm specimen: do they agree on where model bones lie, and on their shape?
 
     BONELIFT_DATA=... python scripts/measure_registration_specimen.py --starts 6
 
-There is no CT of the specimen (Autoscoper sample data, Brown University). The bone is what `bonelift reconstruct` makes
-of camera 2 (PA), given a nominal wall and filling (registration/nominal_bone.py). From starts perturbed about where the
-reconstruction puts it, it is registered to both cameras at once and to each alone, with the settings of `bonelift
-register`: to the films as they are, or to the bone-only images that the packaged model makes of them (--image gan-drr);
-all over, or within the outline of the reconstruction (--mask-mm). Prints one line a registration and a summary; writes
-nothing.
+There is no CT of the specimen (Autoscoper sample data, Brown University). The bones are the model's, fitted to both films
+as `bonelift reconstruct` does it with two calibrated cameras. Measured are: whether the fit ends in the same place and
+shape from perturbed starts; and whether each camera alone, to which the fitted bones are registered as one rigid object
+with the settings of `bonelift register`, puts them where both together do. Prints one line an end and a summary; writes
+nothing but, on demand, a picture of the outlines.
 """
 
 from __future__ import annotations
@@ -28,22 +27,24 @@ from bonelift.bench.register_trials import draw_start
 from bonelift.geometry import XrayCamera, apply_transform
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import Radiograph, View
-from bonelift.images.film import FILM_SPACING_MM, film_from_landmarks
 from bonelift.images.reading import RadiographOptions
 from bonelift.images.volume import BONES
-from bonelift.networks.inference import LocatedWrist, translate
 from bonelift.networks.model import load_model
+from bonelift.reconstruct.bones import SHOWN_ABOVE_MM, predict
+from bonelift.reconstruct.fit import film_views, search_and_fit
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.job import Reconstruction, reconstruct
-from bonelift.reconstruct.prepare import prepare
+from bonelift.reconstruct.place import filled
 from bonelift.registration import moving_bone
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone, CutEnd, Part
 from bonelift.registration.film_views import FilmView, dilated
-from bonelift.registration.films import FilmPose, register_to_films
+from bonelift.registration.films import UNPOSITIONED, FilmPose, register_to_films
 from bonelift.registration.nominal_bone import nominal_attenuation
 from bonelift.registration.verdict import judge
 from bonelift.report.rasterise import fill_mask
+from bonelift.surface.clip import clip_below
+from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
@@ -59,14 +60,6 @@ def image(folder: Path, camera: str, view: View, depth_mm: float) -> ImageInput:
         side="right", view=view, camera=calibrated.camera, source_to_object_mm=depth_mm, invert="yes"
     )
     return ImageInput(folder / f"{camera}_0002.tif", options)
-
-
-def alone(radiograph: Radiograph) -> Reconstruction:
-    """What `bonelift reconstruct` makes of one camera's film with the packaged model."""
-    result = reconstruct([radiograph], load_model(None))
-    if result.bones is None or not result.placed:
-        raise SystemExit("no bones were reconstructed from a camera's film")
-    return result
 
 
 def parts(part: Part) -> tuple[str, ...]:
@@ -87,16 +80,6 @@ def predicted_bone(result: Reconstruction, part: Part) -> tuple[CtBone, Float]:
     placed = result.placed[0]
     pose = placed.world_from_radius if part == "both" else placed.world_from_bone[part]
     return CtBone(part, bone, bone, (cut,), points[:: len(points) // 1000]), pose
-
-
-def bone_only(radiograph: Radiograph, located: LocatedWrist) -> FilmView:
-    """The GAN-DRR of a camera's film. Camera 1 is taken as from the radial side: the beads say so (:func:`beads`), and
-    `bonelift reconstruct`, which has seen laterals only, takes it for one from the ulnar side."""
-    bundle = load_model(None)
-    standard = film_from_landmarks(radiograph, located.origin_px, located.shaft_px, False)
-    camera = replace(standard.camera, camera_from_world=radiograph.camera.camera_from_world)
-    drr = translate(standard.pixels, radiograph.view, bundle)
-    return FilmView(drr.astype(np.float64), camera, None, FILM_SPACING_MM)
 
 
 def as_it_is(radiograph: Radiograph) -> FilmView:
@@ -154,27 +137,53 @@ def in_plane_mm(points: Float, view: FilmView, pose: Float, other: Float) -> flo
     return float(np.linalg.norm(apart, axis=1).mean() * view.pixel_mm)
 
 
-def median_and_largest(values: list[float]) -> str:
+def median_and_largest(values: Sequence[float] | Float) -> str:
     return f"median {np.median(values):.2f}, largest {np.max(values):.2f}"
+
+
+def fits_from(result: Reconstruction, starts: int, seed: int) -> None:
+    """The fit of the networks' guess from perturbed starts, beside the reconstruction: its ends' surfaces in the world."""
+    model, films = load_model(None), result.films
+    if result.bones is None:
+        raise SystemExit("no bones were reconstructed")
+    views = film_views(films)[1]
+    wrist = result.placed[0].wrist.wrist.world_from_bone
+    chart = pose_chart(views[0].camera, wrist, np.array([8.0, 0, -20]))
+    guess = predict(result.drrs, [film.radiograph.view for film in films], model, None, [f.film.pixels for f in films])
+    apart = []
+    for trial in range(starts):
+        start = chart.poses(draw_start(np.random.default_rng([seed, trial]), 10, 10, 30)[None])[0]
+        fit = search_and_fit(guess, filled(guess), views, start, model)
+        gaps = []
+        for name in BONES:
+            ended = clip_below(fit.surfaces[name], SHOWN_ABOVE_MM).transformed(fit.wrist.world_from_radius)
+            gaps.append(surface_distances(ended, result.bones.surfaces[name].transformed(wrist)).asd_surface_mm)
+        apart.append(gaps)
+        print(
+            f"{trial} fit: similarity {' '.join(f'{value:.2f}' for value in fit.similarity_per_view)}; surfaces from "
+            f"the reconstruction's, mm: radius {gaps[0]:.2f}, ulna {gaps[1]:.2f}",
+            flush=True,
+        )
+    for name, values in zip(BONES, np.transpose(apart), strict=True):
+        print(
+            f"fits: mean distance of the {name}'s surface from the reconstruction's, mm: {median_and_largest(values)}"
+        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--starts", type=int, default=4)
+    parser.add_argument("--starts", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--image", choices=["film", "gan-drr"], default="film", help="what the bones are compared with")
     parser.add_argument("--mask-mm", type=float, help="compare within the reconstruction's outline grown by so much")
-    parser.add_argument("--bones", choices=["both", "radius"], default="radius", help="both: as one rigid object")
+    parser.add_argument("--bones", choices=["both", "radius"], default="both", help="both: as one rigid object")
     arguments = parser.parse_args()
     folder = Path(os.environ["BONELIFT_DATA"]) / "specimen"
     radiographs = read_radiographs([image(folder, *each) for each in CAMERAS])
     print(beads(radiographs))
-    result = alone(radiographs[0])
+    result = reconstruct(radiographs, load_model(None))
+    fits_from(result, arguments.starts, arguments.seed)
     bone, placed = predicted_bone(result, arguments.bones)
-    if arguments.image == "film":
-        films = [as_it_is(radiograph) for radiograph in radiographs]
-    else:
-        films = [bone_only(radiograph, prepare(radiograph, load_model(None)).located) for radiograph in radiographs]
+    films = [as_it_is(radiograph) for radiograph in radiographs]
     if arguments.mask_mm is not None:
         surfaces = [result.placed[0].bones_world[name] for name in parts(arguments.bones)]
         films = [masked(film, surfaces, arguments.mask_mm) for film in films]
@@ -184,7 +193,7 @@ def main() -> int:
     for trial in range(arguments.starts):
         start = chart.poses(draw_start(np.random.default_rng([arguments.seed, trial]), 10, 10, 30)[None])[0]
         for name, views in groups.items():
-            end = register_to_films(bone, views, start, seed=trial)
+            end = register_to_films(bone, views, start, UNPOSITIONED, seed=trial)
             found[name].append(end)
             step = chart.parameters(end.pose.world_from_bone)
             print(

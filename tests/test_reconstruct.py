@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
-from bonelift.geometry import apply_transform, default_film_camera, invert_rigid, rotation_about_axis, rotation_angle
+from bonelift.geometry import (
+    apply_transform,
+    default_film_camera,
+    invert_rigid,
+    rotation_about_axis,
+    rotation_angle,
+    translation,
+)
 from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, Radiograph, Side, View
 from bonelift.images.film import film_from_landmarks, nominal_camera_from_radius
 from bonelift.images.volume_reading import read_labels
@@ -247,19 +254,52 @@ def test_bones_that_do_not_fit_the_image_are_flagged(monkeypatch, bundle):
     assert any("wide at the wrist" in flag.text for flag in result.quality.flags)
 
 
+def calibrated_pair(scene: Scene, turn_deg: float, facts: dict[str, str] | None = None) -> list[Radiograph]:
+    """The scene's film twice, as if taken by cameras that look at the wrist from directions so far apart."""
+    world_from_wrist = translation(scene.camera.back_project(scene.origin_px + np.array([4.0, -3.0]), 970.0))
+    about = world_from_wrist @ rotation_about_axis([0, 1.0, 0], np.deg2rad(turn_deg)) @ np.linalg.inv(world_from_wrist)
+    provenance = {**scene.radiograph.provenance, "camera": "option --camera", **(facts or {})}
+    return [
+        replace(scene.radiograph, camera=replace(scene.camera, camera_from_world=pose), provenance=provenance)
+        for pose in (np.eye(4), about)
+    ]
+
+
 def test_two_calibrated_views_share_one_pose(monkeypatch, bundle):
     """The second film's own canonical world leads back to the first one's."""
     scene = Scene("left", "pa")
     stand_in(monkeypatch, scene)
-    provenance = {**scene.radiograph.provenance, "camera": "option --camera"}
-    twice = [
-        Radiograph(scene.radiograph.pixels, scene.camera, "left", "pa", SOURCE_TO_OBJECT_MM, provenance)
-        for _ in range(2)
-    ]
-    result = reconstruct(twice, bundle)
+    result = reconstruct(calibrated_pair(scene, 15.0), bundle)
     first, second = result.placed
     assert np.allclose(first.world_from_radius, second.world_from_radius)
     assert len(first.wrist.wrist.similarity_per_view) == 2
+    assert not any("do not meet" in flag.text for flag in result.quality.flags)
+
+
+def test_cameras_whose_rays_do_not_meet_at_the_wrist_share_no_world(monkeypatch, bundle):
+    """Two camera files that say nothing of the pose: the same camera, twice, or one far beside the wrist."""
+    scene = Scene("right", "pa")
+    stand_in(monkeypatch, scene)
+    same, turned = calibrated_pair(scene, 0.0), calibrated_pair(scene, 30.0)
+    lifted = replace(turned[1].camera, camera_from_world=turned[1].camera.camera_from_world @ translation([0, 60.0, 0]))
+    apart = [turned[0], replace(turned[1], camera=lifted)]
+    for pair in (same, apart):
+        result = reconstruct(pair, bundle)
+        assert [len(film.wrist.wrist.similarity_per_view) for film in result.placed] == [1, 1]
+        assert any("do not meet" in flag.text for flag in result.quality.flags)
+
+
+@pytest.mark.parametrize(("origin", "found_mm"), [("assumed: 30 mm in front", 970.0), ("option", 800.0)])
+def test_an_assumed_distance_is_taken_from_where_the_rays_meet(monkeypatch, bundle, origin, found_mm):
+    scene = Scene("right", "pa")
+    stand_in(monkeypatch, scene)
+    pair = [
+        replace(film, source_to_object_mm=800.0) for film in calibrated_pair(scene, 40.0, {"source_to_object": origin})
+    ]
+    films = prepare.prepare_all(pair, bundle)
+    for film in films:
+        assert film.radiograph.source_to_object_mm == pytest.approx(found_mm, abs=0.5)
+        assert film.film.source_to_object_mm == film.radiograph.source_to_object_mm
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------

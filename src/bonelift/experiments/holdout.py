@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
+from bonelift.anatomy.side import mirror_transform
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.geometry import apply_transform, rigid_between
 from bonelift.geometry.camera import mirrored_camera
-from bonelift.images import LabelGrid, Radiograph, Side
+from bonelift.images import LabelGrid, Radiograph, Side, View
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.model import WristModel
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
@@ -37,7 +38,7 @@ from bonelift.training.virtual_samples import (
     patient_occupancy,
 )
 
-Method = Literal["shape regressor", "TL-embedding", "mean bone", "mean field", "grid floor"]
+Method = Literal["shape regressor", "TL-embedding", "fitted", "mean bone", "mean field", "grid floor"]
 PREDICTORS: dict[reconstruction.Method, Method] = {"shape": "shape regressor", "tl": "TL-embedding"}
 
 
@@ -115,15 +116,63 @@ def partial_rows(
 
 def whole_radiograph(patient: VirtualPatient, seed: int, side: Side) -> Radiograph:
     """A simulated PA film of the whole wrist, 234 x 180 mm at 0.18 mm; a left wrist's is the mirror image."""
-    rng = np.random.default_rng([seed, 2])
-    geometry = draw_geometry(rng, "pa", (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
+    return _film(patient, np.random.default_rng([seed, 2]), "pa", side)[0]
+
+
+def _film(
+    patient: VirtualPatient, rng: np.random.Generator, view: View, side: Side
+) -> tuple[Radiograph, NDArray[np.float64]]:
+    """A film, and the pose camera_from_radius (4, 4) of the right wrist that it shows or mirrors."""
+    geometry = draw_geometry(rng, view, (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
     settings = draw_settings(rng, field_half_size=(0.35, 0.7), field_centre=geometry.origin_fraction)
     pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
     camera = geometry.camera
     if side == "left":
         camera = mirrored_camera(camera)
         pixels = np.ascontiguousarray(pixels[:, ::-1])
-    return Radiograph(pixels, camera, side, "pa", camera.sdd_mm - OBJECT_TO_DETECTOR_MM)
+    radiograph = Radiograph(pixels, camera, side, view, camera.sdd_mm - OBJECT_TO_DETECTOR_MM)
+    return radiograph, geometry.camera_from_radius
+
+
+def score_pair(seed: int, model: WristModel, means: Mapping[Method, Mapping[str, TriangleMesh]]) -> list[ScoreRow]:
+    """Rows of one virtual patient seen by two calibrated cameras: what ``reconstruct`` gives (*fitted*), what the
+    networks predicted from both and from the PA film alone, and no skill."""
+    patient = make_patient(seed, load_shape_model())
+    truth = {name: getattr(patient.shape, name) for name in BONES}
+    side: Side = "left" if seed % 2 else "right"
+    rows = partial_rows(seed, patient, side)
+    result = reconstruct(calibrated_pair(patient, seed, side), model)
+    if result.bones is None:
+        return rows("two films", "fitted", {}, truth)
+    note = "" if result.bones.fitted else "not fitted"
+    scored = [
+        replace(row, quality=result.quality.score, note=row.note or note or _flags(result))
+        for row in rows("two films", "fitted", result.bones.surfaces, truth)
+    ]
+    views: list[View] = [film.radiograph.view for film in result.films]
+    films = [film.film.pixels for film in result.films]
+    scored += rows("two films", "shape regressor", predict(result.drrs, views, model, None, films).surfaces, truth)
+    alone = predict(result.drrs[:1], views[:1], model, None, films[:1])
+    scored += rows("first film alone", "shape regressor", alone.surfaces, truth)
+    for method, surfaces in means.items():
+        scored += rows("none", method, surfaces, truth)
+    return scored
+
+
+def calibrated_pair(patient: VirtualPatient, seed: int, side: Side) -> list[Radiograph]:
+    """A PA and a lateral film of a wrist that did not move, in cameras whose world is the radius frame; the distance of
+    the wrist is for the job to find. A left wrist's films, and its world, are the mirror images of a right one's."""
+    mirror = mirror_transform() if side == "left" else np.eye(4)
+    pair = []
+    for index, view in enumerate(get_args(View)):
+        film, camera_from_radius = _film(patient, np.random.default_rng([seed, 4, index]), view, side)
+        camera = replace(film.camera, camera_from_world=mirror @ camera_from_radius @ mirror)
+        facts = {
+            "camera": "simulated",
+            "source_to_object": f"assumed: {OBJECT_TO_DETECTOR_MM:g} mm before the detector",
+        }
+        pair.append(replace(film, camera=camera, provenance=facts))
+    return pair
 
 
 def ct_drr(patient: VirtualPatient, seed: int) -> NDArray[np.float32]:

@@ -34,13 +34,15 @@ Method = Literal["shape", "tl"]
 @dataclass(frozen=True, eq=False)
 class Bones:
     """fields: (2, I, J, K) soft labels in [0, 1] on ``grid``. surfaces: name -> mesh, radius frame (right wrist), mm;
-    empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent."""
+    empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent.
+    fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruct.fit`)."""
 
     fields: NDArray[np.float32]
     grid: LabelGrid
     surfaces: Mapping[str, TriangleMesh]
     code: NDArray[np.floating]
     method: Method = "tl"
+    fitted: bool = False
 
     @property
     def complete(self) -> bool:
@@ -83,13 +85,13 @@ def _from_shape(
     return bones_of_code(read_shape(drrs, views, model, films), model)
 
 
-def bones_of_code(code: NDArray[np.floating], model: WristModel) -> Bones:
+def bones_of_code(code: NDArray[np.floating], model: WristModel, fitted: bool = False) -> Bones:
     """Surfaces of a shape code; the fields are their voxels on a grid that holds every wrist."""
     parts = np.split(code, [model.bases["radius"].length])
     whole = {name: model.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}
     fields = [soft_label(whole[name], LAPTOP_GRID) for name in BONES]
     surfaces = {name: clip_below(mesh, SHOWN_ABOVE_MM) for name, mesh in whole.items()}
-    return Bones(np.stack(fields), LAPTOP_GRID, surfaces, code, "shape")
+    return Bones(np.stack(fields), LAPTOP_GRID, surfaces, code, "shape", fitted)
 
 
 def bone_surface(field: NDArray[np.floating], grid: LabelGrid) -> TriangleMesh:

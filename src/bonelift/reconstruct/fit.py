@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.networks.model import WristModel
@@ -22,7 +23,7 @@ from bonelift.reconstruct.place import (
 )
 from bonelift.reconstruct.prepare import PreparedFilm
 from bonelift.registration import MovingBone, moving_bone, register
-from bonelift.registration.shape_fit import ShapedWrist, compared, fit_shape
+from bonelift.registration.shape_fit import ShapedWrist, ShapeFit, compared, fit_shape
 from bonelift.registration.views import FixedView
 
 _MARGIN_MM = 2.5
@@ -42,21 +43,38 @@ def fit_to_films(
     Compared are the films themselves and not their translations: a view that the networks never learned, an oblique,
     still shows its edges. Where the bones lie outside a film they are left as they were.
     """
+    shown, views = film_views(films)
+    try:
+        fit = search_and_fit(bones, solids, views, placed[0].wrist.wrist.world_from_bone, model)
+        near = [compared(model.bases, view, fit.wrist, _MARGIN_MM) for view in views]
+    except InputError:
+        return bones, tuple(placed)
+    fitted = bones_of_code(np.concatenate([fit.wrist.codes["radius"], fit.wrist.codes["ulna"]]), model, fitted=True)
+    return fitted, _placed_again(fitted, fit.wrist, films, near, shown)
+
+
+def film_views(films: Sequence[PreparedFilm]) -> tuple[list[FixedView], list[FixedView]]:
+    """The films in the canonical world of the first: weighted as every placed film is; and wherever recorded."""
     first = films[0].film
     shown = [bone_view(film.film, film.film.pixels, film.recorded, first) for film in films]
-    views = [replace(view, weights=film.recorded.astype(float)) for view, film in zip(shown, films, strict=True)]
+    return shown, [replace(view, weights=film.recorded.astype(float)) for view, film in zip(shown, films, strict=True)]
+
+
+def search_and_fit(
+    bones: Bones,
+    solids: Mapping[str, MovingBone],
+    views: Sequence[FixedView],
+    canonical_from_start: NDArray[np.float64],
+    model: WristModel,
+) -> ShapeFit:
+    """Predicted bones searched for as they are from a start (4, 4), then fitted. Raises InputError where they lie
+    outside a view."""
     radius, ulna = np.split(np.asarray(bones.code, dtype=np.float64), [model.bases["radius"].length])
     both = moving_bone(
         solids["radius"].volume.values[0] + solids["ulna"].volume.values[0], solids["radius"].bone_from_voxel
     )
-    found = register(both, views, placed[0].wrist.wrist.world_from_bone, FILM_SEARCH)
-    try:
-        fit = fit_shape(model.bases, views, ShapedWrist(found.world_from_bone, {"radius": radius, "ulna": ulna}))
-        near = [compared(model.bases, view, fit.wrist, _MARGIN_MM) for view in views]
-    except InputError:
-        return bones, tuple(placed)
-    fitted = bones_of_code(np.concatenate([fit.wrist.codes["radius"], fit.wrist.codes["ulna"]]), model)
-    return fitted, _placed_again(fitted, fit.wrist, films, near, shown)
+    found = register(both, views, canonical_from_start, FILM_SEARCH)
+    return fit_shape(model.bases, views, ShapedWrist(found.world_from_bone, {"radius": radius, "ulna": ulna}))
 
 
 def _placed_again(

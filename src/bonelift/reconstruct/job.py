@@ -19,10 +19,11 @@ from bonelift.reconstruct.judge import (
     judge,
     latent_distance,
     nothing_found,
+    with_cameras_apart,
     with_left_out,
 )
 from bonelift.reconstruct.place import PlacedFilm, filled, place_on_films, share_a_world
-from bonelift.reconstruct.prepare import PreparedFilm, prepare
+from bonelift.reconstruct.prepare import PreparedFilm, calibrated, prepare_all
 from bonelift.reconstruct.stopwatch import Stopwatch
 
 STEPS = ("find the wrist", "translate", "predict", "fill", "place", "fit", "measure", "judge")
@@ -65,7 +66,7 @@ def reconstruct(
     """
     clock = clock or Stopwatch()
     with clock.step("find the wrist"):
-        prepared = tuple(prepare(radiograph, model) for radiograph in radiographs)
+        prepared = prepare_all(radiographs, model)
     films = tuple(film for film in prepared if film.presence >= WRIST_FOUND)
     if not films:
         presence = min(film.presence for film in prepared)
@@ -89,6 +90,8 @@ def reconstruct(
         distance = latent_distance(bones.code, model.metadata, "shape_code" if bones.method == "shape" else "latent")
         quality = judge(evidence, bones.surfaces, _facts([film.radiograph for film in films]), distance)
         quality = with_left_out(quality, [film for film in prepared if film.presence < WRIST_FOUND])
+        if calibrated(films) and not share_a_world(films):
+            quality = with_cameras_apart(quality)
     return _finished(films, drrs, bones, placed, measurements, quality, model, clock)
 
 

@@ -151,6 +151,15 @@ def with_left_out(quality: Quality, left_out: Sequence[PreparedFilm]) -> Quality
     return Quality(quality.score, (*quality.checks, *checks), (*quality.flags, *flags))
 
 
+def with_cameras_apart(quality: Quality) -> Quality:
+    """The verdict with a warning that calibrated cameras do not see the wrist in one place."""
+    text = (
+        "the rays through the wrist in both images do not meet: the cameras' poses are missing or belong to another "
+        "recording, so each image was used by itself"
+    )
+    return Quality(quality.score, quality.checks, (*quality.flags, Flag("warning", text)))
+
+
 def view_name(view: View) -> str:
     return "PA view" if view == "pa" else "lateral view"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bonelift.anatomy.side import mirror_transform
 from bonelift.images.film import Film
 from bonelift.reconstruct.bones import BONES, Bones
-from bonelift.reconstruct.prepare import PreparedFilm
+from bonelift.reconstruct.prepare import PreparedFilm, where_rays_meet
 from bonelift.registration import (
     FixedView,
     MovingBone,
@@ -108,16 +108,17 @@ def place(
     views: Sequence[FixedView],
     canonical_from_start: Float,
     seed: int = 0,
-    wrist_settings: PoseSettings = WRIST_SETTINGS,
-    bone_settings: PoseSettings = BONE_SETTINGS,
+    wrist_settings: PoseSettings | None = None,
+    bone_settings: PoseSettings | None = None,
 ) -> PlacedWrist:
-    """Register the predicted bones (:func:`filled`) to bone-only images (:func:`bone_view`), or to what the settings
-    are for.
+    """Register the predicted bones (:func:`filled`) to bone-only images (:func:`bone_view`), or, with other settings
+    than WRIST_SETTINGS and BONE_SETTINGS, to what those are for.
 
     canonical_from_start: (4, 4), usually the nominal pose of the first film.
     """
+    bone_settings = bone_settings or BONE_SETTINGS
     both = moving_bone(radius.volume.values[0] + ulna.volume.values[0], radius.bone_from_voxel)
-    wrist = register(both, views, canonical_from_start, wrist_settings, seed=seed)
+    wrist = register(both, views, canonical_from_start, wrist_settings or WRIST_SETTINGS, seed=seed)
     at = wrist.world_from_bone
     radius_pose = register(radius, views, at, bone_settings, [(ulna, at)], seed)
     ulna_pose = register(ulna, views, at, bone_settings, [(radius, radius_pose.world_from_bone)], seed)
@@ -144,8 +145,8 @@ def bone_view(
 
 
 def share_a_world(films: Sequence[PreparedFilm]) -> bool:
-    """Whether there are several films, all with calibrated cameras, which then share a world."""
-    return len(films) > 1 and all(film.radiograph.provenance.get("camera", "") for film in films)
+    """Whether there are several films whose calibrated cameras share a world, by the wrist that is seen in all."""
+    return where_rays_meet(films) is not None
 
 
 def place_on_films(

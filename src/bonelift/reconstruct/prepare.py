@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.geometry import apply_transform, nearest_to_rays
 from bonelift.images import Radiograph
 from bonelift.images.film import FILM_SHAPE, Film, film_from_landmarks
 from bonelift.networks.inference import LocatedWrist, locate
 from bonelift.networks.model import WristModel
 
+LARGEST_GAP_MM = 20.0
+"""The locator finds the wrist to some millimetres: where rays through it pass farther apart, no world is shared."""
+LEAST_CROSSING_DEG = 10.0
 SHAFT_POINT_MM = (12.0, 80.0)
 """Plausible distances, in the image, of the two landmarks on the radius: 40 mm in adults, less in a child."""
 
@@ -45,6 +50,59 @@ def prepare(radiograph: Radiograph, model: WristModel) -> PreparedFilm:
         shaft = origin + np.array([0.0, 40.0 / spacing_mm])
     film = film_from_landmarks(radiograph, origin, shaft, located.from_ulnar)
     return PreparedFilm(radiograph, located, presence, film, recorded_part(film, radiograph.pixels.shape))
+
+
+def prepare_all(radiographs: Sequence[Radiograph], model: WristModel) -> tuple[PreparedFilm, ...]:
+    """Every radiograph of a wrist. Where calibrated cameras see it and its distance from a source was only assumed,
+    that distance, and with it the scale, is taken from where the rays meet, and the films are cut again."""
+    films = tuple(prepare(radiograph, model) for radiograph in radiographs)
+    meeting = where_rays_meet(films)
+    if meeting is None:
+        return films
+    return tuple(
+        prepare(at_distance(film.radiograph, meeting), model)
+        if film.radiograph.provenance.get("source_to_object", "").startswith("assumed")
+        else film
+        for film in films
+    )
+
+
+def calibrated(films: Sequence[PreparedFilm]) -> bool:
+    """Whether there are several films, each with a calibrated camera."""
+    return len(films) > 1 and all(film.radiograph.provenance.get("camera", "") for film in films)
+
+
+def where_rays_meet(films: Sequence[PreparedFilm]) -> NDArray[np.float64] | None:
+    """(3,) where the rays through the wrist, as found in the images of calibrated cameras, meet; mm, in their world.
+
+    None where there is but one image, a camera is not calibrated, or the rays say that the cameras share no world: they
+    hardly cross, or pass far from each other.
+    """
+    if not calibrated(films):
+        return None
+    cameras = [film.radiograph.camera for film in films]
+    sources = np.stack([camera.source_world for camera in cameras])
+    ends = [
+        camera.back_project(film.located.origin_px, film.radiograph.source_to_object_mm)
+        for camera, film in zip(cameras, films, strict=True)
+    ]
+    rays = np.stack(ends) - sources
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    crossing_deg = np.rad2deg(np.arccos(np.clip(np.abs(rays @ rays.T), 0, 1))).max()
+    point = nearest_to_rays(sources, rays, np.mean(ends, axis=0))
+    along = ((point - sources) * rays).sum(axis=1)
+    gap_mm = np.linalg.norm(point - sources - along[:, None] * rays, axis=1).max() * 2
+    before_detector = [0 < depth <= camera.sdd_mm for depth, camera in zip(along, cameras, strict=True)]
+    return point if crossing_deg >= LEAST_CROSSING_DEG and gap_mm <= LARGEST_GAP_MM and all(before_detector) else None
+
+
+def at_distance(radiograph: Radiograph, point_world: NDArray[np.float64]) -> Radiograph:
+    """The radiograph with its wrist at the distance of a point (3,) of its camera's world."""
+    depth_mm = float(apply_transform(radiograph.camera.camera_from_world, point_world)[2])
+    origin = f"where the rays through the wrist meet: {depth_mm:.0f} mm"
+    return replace(
+        radiograph, source_to_object_mm=depth_mm, provenance=radiograph.provenance | {"source_to_object": origin}
+    )
 
 
 def recorded_part(film: Film, shape_px: tuple[int, ...]) -> NDArray[np.bool_]:

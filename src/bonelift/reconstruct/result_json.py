@@ -38,6 +38,7 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
             "name": result.model_name,
             "weights_sha256": result.model_sha256,
             "method": result.bones.method if result.bones else None,
+            "fitted_to_films": bool(result.bones and result.bones.fitted),
         },
         "images": [_image(film, there) for film, there in zip(result.films, placed, strict=True)],
         "world_from_radius": None if first is None else _matrix(first.world_from_radius),

@@ -127,7 +127,7 @@ def report_content(
         ),
         flags=result.quality.flags,
         quality_score=result.quality.score,
-        model_id=f"{result.model_name}, method {result.bones.method}" if result.bones else result.model_name,
+        model_id=_made_by(result),
         model_sha256=result.model_sha256,
         timings_s=result.timings_s,
         truth=truth,
@@ -151,3 +151,10 @@ def _facts(radiograph: Radiograph, several: bool) -> list[Fact]:
         for key, name in _FACTS.items()
         if key in radiograph.provenance
     ]
+
+
+def _made_by(result: Reconstruction) -> str:
+    if result.bones is None:
+        return result.model_name
+    fitted = ", fitted to both films" if result.bones.fitted else ""
+    return f"{result.model_name}, method {result.bones.method}{fitted}"
