@@ -8,12 +8,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bonelift.bench.register_trials import draw_start, mirrored
+from bonelift.bench import register_trials
+from bonelift.bench.register_trials import FOREARM_TURN_DEG, HEAD_MM, draw_start, forearm_turn, mirrored, pose_errors
 from bonelift.errors import InputError
-from bonelift.geometry import XrayCamera, invert_rigid, rotation_about_axis, translation
+from bonelift.geometry import (
+    XrayCamera,
+    apply_transform,
+    invert_rigid,
+    rotation_about_axis,
+    rotation_angle,
+    translation,
+)
 from bonelift.images import RADIUS, LabelMap, Radiograph, Volume
 from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.phantom.annotator import OUTLINE_ERROR_PX, drawn_mask
+from bonelift.registration import films
 from bonelift.registration.chart import PoseChart, pose_chart
 from bonelift.registration.ct_bone import CtBone, Part, ct_bone
 from bonelift.registration.ct_frame import rough_right_from_world
@@ -21,6 +30,7 @@ from bonelift.registration.features import ResidualSimilarity, channels, channel
 from bonelift.registration.film_views import FilmView, away_from_cuts, bone_alone, bone_shadow, dilated
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
 from bonelift.registration.pose import PoseResult
+from bonelift.registration.similarity import smooth
 from bonelift.registration.starts import ShaftPoints, laid_on_outlines, start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
 from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
@@ -103,6 +113,17 @@ def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
     assert in_plane_mm < 0.1
     assert angle_deg < 1.0
     assert depth_mm < 7.0
+
+
+def test_a_blurred_film_is_compared_with_a_blurred_projection_and_a_sharp_one_is_not(bones, true_pose):
+    bone, chosen = bones["radius"], {}
+    for blur_px in (0.0, 2.3):
+        view = film(bone, true_pose, tissue=False)
+        view = replace(view, image=smooth(view.image, blur_px), pixel_mm=films.FilmSettings().level_mm[2])
+        problem = films._stage(bone, [view], true_pose, films.FilmSettings(), view.pixel_mm, ())
+        chosen[blur_px] = np.sqrt(films._as_blurred(problem, true_pose).sigma_px ** 2 - problem.sigma_px**2)
+    assert chosen[0.0] == 0
+    assert chosen[2.3] == pytest.approx(2.3, abs=0.6)  # one of those that are tried
 
 
 def test_two_views_settle_depth(bones, true_pose):
@@ -220,6 +241,22 @@ def test_starts_are_drawn_within_reach_and_at_its_end():
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_turned_forearm_moves_the_ulna_about_the_line_to_the_elbow(bones, true_pose):
+    radius, ulna = bones["radius"], bones["ulna"]
+    for seed in range(5):
+        motion = forearm_turn(radius, ulna, np.random.default_rng(seed))
+        angle_deg = np.rad2deg(rotation_angle(motion[:3, :3]))
+        assert angle_deg <= FOREARM_TURN_DEG
+        apart = apply_transform(motion, ulna.points_mm) - ulna.points_mm
+        distal = ulna.points_mm[:, 2] > ulna.points_mm[:, 2].max() - HEAD_MM
+        # The head turns in place: its middle moves by the shift alone, of 1 mm (SD) in each direction.
+        assert np.linalg.norm(apart[distal].mean(axis=0)) < 5
+        there = register_trials.moved(ulna, motion)
+        assert np.allclose(there.points_mm - ulna.points_mm, apart)
+        back = pose_errors(np.linalg.inv(motion) @ motion, replace(film_camera(), camera_from_world=true_pose), ulna)
+        assert back.target_mm == pytest.approx(0, abs=1e-9)
 
 
 def test_masks_are_drawn_with_the_error_they_state():

@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.bench.register_trials import Mirror, TrialPatient, draw_start, read_trial_patient, run_trial
+from bonelift.bench.register_trials import (
+    Mirror,
+    TrialPatient,
+    draw_start,
+    read_trial_patient,
+    run_beside_radius,
+    run_trial,
+)
 from bonelift.images import View
 from bonelift.images.output_folder import claim_folder
 from bonelift.registration.ct_bone import Part
@@ -43,7 +50,8 @@ SIMILARITIES: tuple[Similarity, ...] = (
 @dataclass(frozen=True)
 class Trial:
     """One registration of each patient. reach: how far off it starts (degrees, mm in the plane, mm in depth): at random
-    up to there, or (farthest) there."""
+    up to there, or (farthest) there. beside_radius: the radius is registered first, and the part, the ulna, beside it;
+    the forearm was turned otherwise in the CT."""
 
     group: str
     part: Part
@@ -53,6 +61,7 @@ class Trial:
     masks: bool = True
     mirror: Mirror = "none"
     farthest: bool = False
+    beside_radius: bool = False
 
 
 TRIALS: dict[str, list[Trial]] = {
@@ -60,6 +69,7 @@ TRIALS: dict[str, list[Trial]] = {
         Trial("near", "both", ("pa",)),
         Trial("near", "radius", ("pa",)),
         Trial("near", "ulna", ("pa",)),
+        Trial("near", "ulna", ("pa",), beside_radius=True),
         Trial("near", "both", ("lateral",)),
         Trial("near", "radius", ("pa", "lateral")),
         Trial("near", "both", ("pa", "lateral")),
@@ -77,8 +87,9 @@ TRIALS: dict[str, list[Trial]] = {
 
 def columns_of(trial: Trial) -> dict[str, str | int]:
     """What the table says of a trial, and tells it from the others by."""
+    bones = f"{trial.part} beside radius" if trial.beside_radius else trial.part
     return {
-        "group": trial.group, "bones": trial.part, "views": "+".join(trial.views), "similarity_kind": trial.similarity,
+        "group": trial.group, "bones": bones, "views": "+".join(trial.views), "similarity_kind": trial.similarity,
         "masks": int(trial.masks), "mirror": trial.mirror, "reach_deg": int(trial.reach[0]),
     }  # fmt: skip
 
@@ -105,9 +116,13 @@ def run_patient(patient: TrialPatient, trials: list[Trial], seed: int) -> list[d
         offset = drawn_start(patient.case, trial, seed)
         settings = FilmSettings()
         settings = replace(settings, pose=replace(settings.pose, similarity=trial.similarity))
-        found, errors, wall_s, cpu_s = run_trial(
-            patient, trial.part, trial.views, offset, settings, trial.masks, trial.mirror, seed=seed
-        )
+        if trial.beside_radius:
+            rng = np.random.default_rng([seed, *patient.case.encode(), 7])
+            found, errors, wall_s, cpu_s = run_beside_radius(patient, trial.views, offset, rng, seed)
+        else:
+            found, errors, wall_s, cpu_s = run_trial(
+                patient, trial.part, trial.views, offset, settings, trial.masks, trial.mirror, seed=seed
+            )
         row: dict[str, Any] = {
             "case": patient.case, **columns_of(trial),
             "start_deg": np.rad2deg(np.linalg.norm(offset[:3])), "start_mm": np.linalg.norm(offset[3:5]),

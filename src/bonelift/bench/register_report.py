@@ -32,7 +32,7 @@ def write_register_report(
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """The numbers that the bars are about."""
     near = [row for row in rows if row["group"] == "near"]
-    one_view = [row for row in near if "+" not in row["views"] and row["bones"] != "ulna"]
+    one_view = [row for row in near if "+" not in row["views"] and not row["bones"].startswith("ulna")]
     two_views = [row for row in near if "+" in row["views"]]
     judged = [row for row in rows if row["group"] in ("near", "capture")]
     return {

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.geometry import XrayCamera, apply_transform
+from bonelift.geometry import XrayCamera, apply_transform, rotation_about_axis, translation
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images import LABEL_NAMES, LabelMap, View, Volume
 from bonelift.images.reading import RadiographOptions, read_radiograph
@@ -20,7 +20,8 @@ from bonelift.phantom.annotator import OUTLINE_ERROR_PX, drawn_mask
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone, Part, ct_bone
 from bonelift.registration.film_views import FilmView
-from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
+from bonelift.registration.films import RELATIVE, FilmPose, FilmSettings, register_to_films
+from bonelift.registration.pose import long_axis
 from bonelift.registration.starts import pixel_mm_at
 from bonelift.report.rasterise import fill_mask
 from bonelift.study.folder import StudyCase, read_pose
@@ -30,6 +31,9 @@ Float = NDArray[np.float64]
 
 CUT_RANGE_MM = (8.0, 30.0)
 """The CT is made to end so much further distal than the radiograph's bones, which all virtual CTs share with it."""
+FOREARM_TURN_DEG, FOREARM_SHIFT_MM = 20.0, 1.0
+"""How differently the forearm was turned in the CT."""
+FOREARM_MM, HEAD_MM = 210.0, 12.0
 Mirror = Literal["none", "side", "depth"]
 
 
@@ -119,17 +123,37 @@ def mirrored(bone: CtBone, normal: Float) -> CtBone:
     mirror = np.eye(4)
     mirror[:3, :3] -= 2 * np.outer(normal, normal)
     mirror[:3, 3] = 2 * normal * (normal @ bone.fine.centre_mm)
+    return moved(bone, mirror)
+
+
+def moved(bone: CtBone, matrix: Float) -> CtBone:
+    """The bone elsewhere in its CT: ``matrix`` (4, 4), a rigid motion or a mirror."""
     cuts = tuple(
-        replace(cut, centre_mm=apply_transform(mirror, cut.centre_mm), inward=mirror[:3, :3] @ cut.inward)
+        replace(cut, centre_mm=apply_transform(matrix, cut.centre_mm), inward=matrix[:3, :3] @ cut.inward)
         for cut in bone.cuts
     )
     fine, coarse = (
         replace(
-            level, bone_from_voxel=mirror @ level.bone_from_voxel, centre_mm=apply_transform(mirror, level.centre_mm)
+            level, bone_from_voxel=matrix @ level.bone_from_voxel, centre_mm=apply_transform(matrix, level.centre_mm)
         )
         for level in (bone.fine, bone.coarse)
     )
-    return replace(bone, fine=fine, coarse=coarse, cuts=cuts, points_mm=apply_transform(mirror, bone.points_mm))
+    return replace(bone, fine=fine, coarse=coarse, cuts=cuts, points_mm=apply_transform(matrix, bone.points_mm))
+
+
+def forearm_turn(radius: CtBone, ulna: CtBone, rng: np.random.Generator) -> Float:
+    """(4, 4) motion of the ulna against the radius between the CT and the film: a turn of up to FOREARM_TURN_DEG either
+    way about the forearm's axis, from the ulnar head to the radial head, and a shift of FOREARM_SHIFT_MM (SD, each
+    direction). The bones are cut off, so the radial head is put FOREARM_MM up the line of what is there of the radius.
+    """
+    along = long_axis(radius.fine)
+    distal = along if (ulna.cuts[0].inward if ulna.cuts else along) @ along > 0 else -along
+    height = ulna.points_mm @ distal
+    head = ulna.points_mm[height > height.max() - HEAD_MM].mean(axis=0)
+    axis = head - (radius.fine.centre_mm - FOREARM_MM * distal)
+    angle = np.deg2rad(rng.uniform(-FOREARM_TURN_DEG, FOREARM_TURN_DEG))
+    turn = rotation_about_axis(axis / np.linalg.norm(axis), angle)
+    return translation(head + rng.normal(0, FOREARM_SHIFT_MM, 3)) @ turn @ translation(-head)
 
 
 def draw_start(
@@ -171,6 +195,24 @@ def run_trial(
     found = register_to_films(bone, shown, start, settings, seed=seed)
     seconds = time.perf_counter() - clock, time.process_time() - processor
     return found, pose_errors(found.pose.world_from_bone, shown[0].camera, bone), *seconds
+
+
+def run_beside_radius(
+    patient: TrialPatient, views: Sequence[View], offset: Float, rng: np.random.Generator, seed: int = 0
+) -> tuple[FilmPose, TrialErrors, float, float]:
+    """The ulna as ``bonelift register --bones ulna`` finds it: the radius first, from the truth moved by ``offset``,
+    then the ulna beside it. The CT's forearm was turned otherwise (:func:`forearm_turn`). Returns as :func:`run_trial`.
+    """
+    radius, ulna = patient.bones["radius"], patient.bones["ulna"]
+    motion = forearm_turn(radius, ulna, rng)
+    films = {part: [patient.films[view].shown(patient.bones[part], part) for view in views] for part in patient.bones}
+    chart = pose_chart(films["radius"][0].camera, np.eye(4), radius.fine.centre_mm)
+    clock, processor = time.perf_counter(), time.process_time()
+    first = register_to_films(radius, films["radius"], chart.poses(offset[None])[0], seed=seed)
+    at = first.pose.world_from_bone
+    found = register_to_films(moved(ulna, motion), films["ulna"], at, RELATIVE, [(radius, at)], seed=seed)
+    seconds = time.perf_counter() - clock, time.process_time() - processor
+    return found, pose_errors(found.pose.world_from_bone @ motion, films["ulna"][0].camera, ulna), *seconds
 
 
 def pose_errors(world_from_ct: Float, camera: XrayCamera, bone: CtBone) -> TrialErrors:

@@ -11,10 +11,13 @@ from bonelift.cli.warm_up import kernels_compiling
 EPILOG = """\
 Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, gan_drr.png, overlay.png,
 report.html and reconstruction.json. What the file's header says need not be repeated.
-With two images give --view (and --camera) once for each, in their order.
+With two images give --view (and --camera) once for each, in their order. Calibrations in one world (XMALab,
+or JSON with camera_from_world) make more of two images: the distance of the wrist comes from where their
+rays meet, and the bones are fitted to both.
 
   bonelift reconstruct wrist.dcm --out result
-  bonelift reconstruct pa.png --side right --view pa --pixel-spacing-mm 0.144 --out result"""
+  bonelift reconstruct pa.png --side right --view pa --pixel-spacing-mm 0.144 --out result
+  bonelift reconstruct pa.tif lat.tif --side right --view pa --view lateral --camera a.txt --camera b.txt --out two"""
 FLAGGED = 3
 
 
