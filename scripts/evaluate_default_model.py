@@ -51,15 +51,15 @@ PAIRS_PAGE = """# Two films of calibrated cameras
 
 {patients} virtual patients (seeds {first} to {last}) that no network saw, every second one a left wrist, each on a PA
 and a lateral film whose cameras are known in one world; the distance of the wrist is not given. *Fitted*: what
-`reconstruct` gives, the bones fitted to both films. *Shape regressor*, two films: what the networks predicted from both,
-before the fit; first film alone: from the PA film, at the distance that both films told.
+`reconstruct` gives, the bones fitted to both films. *Shape regressor*, two films: what the networks predicted from
+both, before the fit; first film alone: from the PA film, at the distance that both films told.
 
-*As predicted*: in the radius frame, nothing moved; the frame is predicted too, and the fit does not change it. *Rigid*:
-after rigid alignment of the bone by itself; never a scale. No skill: the mean of {means} training wrists, as *mean bone*
-(corresponding points, laid on each other) and as *mean field* (half level of the mean labels). *Skill* is
-1 - ASD / ASD of the better of the two, by the surface-to-surface ASD. Surfaces are compared for z >= -40 mm; the paper's
-ASD is between points at most 0.625 mm apart. Mean +- SD over patients. The modes that are fitted come from the same
-virtual population (other patients) as these patients: real bones vary in ways that they do not hold.
+*As predicted*: in the radius frame, nothing moved; the frame is predicted too, and the fit does not change it.
+*Rigid*: after rigid alignment of the bone by itself; never a scale. No skill: the mean of {means} training wrists, as
+*mean bone* (corresponding points, laid on each other) and as *mean field* (half level of the mean labels). *Skill* is
+1 - ASD / ASD of the better of the two, by the surface-to-surface ASD. Surfaces are compared for z >= -40 mm; the
+paper's ASD is between points at most 0.625 mm apart. Mean +- SD over patients. The modes that are fitted come from the
+same virtual population (other patients) as these patients: real bones vary in ways that they do not hold.
 
 {table}
 
@@ -132,8 +132,8 @@ def main() -> int:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     made = f"""Per case: [{name}.csv]({name}.csv).
 
-Command: `python scripts/evaluate_default_model.py {"--pairs " if arguments.pairs else ""}--patients {len(seeds)}`. Model
-`{model.name}`, weights sha256 `{model.weights_sha256[:12]}`. Commit {commit}. Machine: {platform.machine()},
+Command: `python scripts/evaluate_default_model.py {"--pairs " if arguments.pairs else ""}--patients {len(seeds)}`.
+Model `{model.name}`, weights sha256 `{model.weights_sha256[:12]}`. Commit {commit}. Machine: {platform.machine()},
 {arguments.workers} processes of one thread, torch {torch.__version__}, {time.strftime("%Y-%m-%d")},
 {(time.time() - started) / 60:.0f} minutes.
 """

@@ -82,6 +82,8 @@ def image_inputs(options: Namespace) -> list[ImageInput]:
         camera = None if camera_path is None else camera_from_file(camera_path, options.pixel_spacing_mm)
         # A calibration holds spacing and distance; the spacing given beside it is the detector's, for files without.
         known = {} if camera else {"pixel_spacing_mm": options.pixel_spacing_mm, "sdd_mm": options.sdd_mm}
+        if camera and options.source_to_object_mm is None:
+            known["source_to_object_from"] = camera.distance_origin
         inputs.append(
             ImageInput(
                 path,

@@ -49,12 +49,14 @@ class CameraFile:
     """What a camera file says.
 
     source_to_object_mm: distance from the source to the wrist where the file says or implies it, else None.
-    origin: where the camera came from, for a report.
+    origin: where the camera came from, for a report. distance_origin: the same of source_to_object_mm; it begins with
+        "assumed" where the file only implies it.
     """
 
     camera: XrayCamera
     source_to_object_mm: float | None
     origin: str
+    distance_origin: str = "camera file"
 
 
 def camera_from_file(path: str | os.PathLike[str], detector_spacing_mm: float | None = None) -> CameraFile:
@@ -222,7 +224,8 @@ def _camera_from_mayacam(text: str, name: str, detector_spacing_mm: float | None
         raise InputError(f"{name}: the calibration's origin lies behind the source; pass --pixel-spacing-mm")
     camera = _camera(intrinsics, camera_from_world, width, height, sdd_mm, name)
     distance = origin_depth_mm if 0 < origin_depth_mm <= sdd_mm else None
-    return CameraFile(camera, distance, f"XMALab camera file {name} ({how})")
+    assumed = "assumed: the wrist is at the origin of the calibration"
+    return CameraFile(camera, distance, f"XMALab camera file {name} ({how})", assumed)
 
 
 def _mayacam_sections(text: str, name: str) -> dict[str, list[str]]:

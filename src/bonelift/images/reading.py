@@ -38,6 +38,7 @@ class RadiographOptions:
     pixel_spacing_mm: pixel side on the detector plane; overrides the header.
     sdd_mm: source-to-detector distance; overrides the header; 1000 where nothing says.
     source_to_object_mm: distance from the source to the wrist; overrides the header; sdd_mm - 30 where nothing says.
+    source_to_object_from: where that distance is known from; it begins with "assumed" where it is not.
     camera: calibrated camera of the whole image as recorded; overrides spacing and sdd_mm.
     roi: (x0, y0, x1, y1) px of the image as recorded, half open; only this part is kept.
     trim: without a roi, cut off what the collimator's blades cover; False keeps the image as recorded, as a mask that
@@ -51,6 +52,7 @@ class RadiographOptions:
     pixel_spacing_mm: float | None = None
     sdd_mm: float | None = None
     source_to_object_mm: float | None = None
+    source_to_object_from: str = "option --source-to-object-mm"
     camera: XrayCamera | None = None
     roi: tuple[int, int, int, int] | None = None
     trim: bool = True
@@ -202,7 +204,7 @@ def _source_to_object(
                 f"{name}: --source-to-object-mm {options.source_to_object_mm:g} lies behind the detector, which is "
                 f"{sdd_mm:g} mm from the source"
             )
-        facts["source_to_object"] = "option --source-to-object-mm"
+        facts["source_to_object"] = options.source_to_object_from
         return options.source_to_object_mm
     if recorded.magnification is not None:
         facts["source_to_object"] = recorded.provenance["magnification"]

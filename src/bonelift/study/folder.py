@@ -135,6 +135,7 @@ def radiograph_options(case: StudyCase, entry: StudyRadiograph, camera: CameraFi
         view=entry.view,
         camera=camera.camera if camera else None,
         source_to_object_mm=camera.source_to_object_mm if camera else None,
+        source_to_object_from=camera.distance_origin if camera else RadiographOptions.source_to_object_from,
         invert=entry.invert,
     )
 
