@@ -84,6 +84,12 @@ class BoneBasis:
         step = rigid_from_vector(self._checked(code)[-PLACEMENT:] * self.placement_sd)
         return compose(translation(self.centre_mm), step, translation(-self.centre_mm))
 
+    def placed(self, code: NDArray[np.floating], radius_from_reference: Float) -> Float:
+        """The code (length,) with another placement (4, 4): the inverse of :meth:`radius_from_reference`."""
+        return np.concatenate(
+            [self._checked(code)[:-PLACEMENT], self._placement(radius_from_reference) / self.placement_sd]
+        )
+
     def _checked(self, code: NDArray[np.floating]) -> Float:
         values = np.asarray(code, dtype=np.float64)
         if values.shape != (self.length,):

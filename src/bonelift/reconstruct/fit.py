@@ -8,11 +8,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
+from bonelift.geometry import invert_rigid
 from bonelift.networks.model import WristModel
 from bonelift.reconstruct.bones import Bones, bones_of_code
 from bonelift.reconstruct.place import (
     FILM_SEARCH,
+    FILM_SEARCH_RADIUS,
+    FILM_SEARCH_ULNA,
     FITTED_BONE_SETTINGS,
     FITTED_WRIST_SETTINGS,
     PlacedFilm,
@@ -23,11 +27,11 @@ from bonelift.reconstruct.place import (
 )
 from bonelift.reconstruct.prepare import PreparedFilm
 from bonelift.registration import MovingBone, moving_bone, register
-from bonelift.registration.shape_fit import ShapedWrist, ShapeFit, compared, fit_shape
+from bonelift.registration.shape_fit import ShapedWrist, ShapeFit, ShapeFitSettings, compared, fit_shape
 from bonelift.registration.views import FixedView
 
-_MARGIN_MM = 2.5
-"""How far around the fitted bones the films are compared when they are placed."""
+_SEARCH_MARGIN_MM, _MARGIN_MM = 4.0, 2.5
+"""How far around the bones films are compared: where the ulna is searched for, and where fitted bones are placed."""
 
 
 def fit_to_films(
@@ -67,14 +71,39 @@ def search_and_fit(
     canonical_from_start: NDArray[np.float64],
     model: WristModel,
 ) -> ShapeFit:
-    """Predicted bones searched for as they are from a start (4, 4), then fitted. Raises InputError where they lie
-    outside a view."""
+    """Predicted bones searched for from a start (4, 4), then fitted. Raises InputError where they lie outside a view.
+
+    The search tells where the ulna lies beside the radius, or is misled by an edge of the radius in front of it: the
+    first stage is fitted from the predicted place, too, and goes on from what matches better.
+    """
     radius, ulna = np.split(np.asarray(bones.code, dtype=np.float64), [model.bases["radius"].length])
     both = moving_bone(
         solids["radius"].volume.values[0] + solids["ulna"].volume.values[0], solids["radius"].bone_from_voxel
     )
     found = register(both, views, canonical_from_start, FILM_SEARCH)
-    return fit_shape(model.bases, views, ShapedWrist(found.world_from_bone, {"radius": radius, "ulna": ulna}))
+    predicted = ShapedWrist(found.world_from_bone, {"radius": radius, "ulna": ulna})
+    starts = [predicted, _with_ulna_found(predicted, solids, views, model.bases)]
+    settings = ShapeFitSettings()
+    first, rest = settings.stages[:1], settings.stages[1:]
+    begun = [fit_shape(model.bases, views, start, replace(settings, stages=first)) for start in starts]
+    best = max(begun, key=lambda fit: np.mean(fit.similarity_per_view))
+    return fit_shape(model.bases, views, best.wrist, replace(settings, stages=rest))
+
+
+def _with_ulna_found(
+    wrist: ShapedWrist,
+    solids: Mapping[str, MovingBone],
+    views: Sequence[FixedView],
+    bases: Mapping[str, BoneBasis],
+) -> ShapedWrist:
+    """The wrist with the radius, and the ulna beside it, each registered by itself as predicted."""
+    at = wrist.world_from_radius
+    near = [compared(bases, view, wrist, _SEARCH_MARGIN_MM) for view in views]
+    radius = register(solids["radius"], near, at, FILM_SEARCH_RADIUS, [(solids["ulna"], at)]).world_from_bone
+    ulna = register(solids["ulna"], near, at, FILM_SEARCH_ULNA, [(solids["radius"], radius)]).world_from_bone
+    code = wrist.codes["ulna"]
+    radius_from_reference = invert_rigid(radius) @ ulna @ bases["ulna"].radius_from_reference(code)
+    return ShapedWrist(radius, {**wrist.codes, "ulna": bases["ulna"].placed(code, radius_from_reference)})
 
 
 def _placed_again(

@@ -53,6 +53,20 @@ FILM_SEARCH = PoseSettings(
 )
 """Predicted bones on the films of several calibrated cameras, before they are fitted: a view that the networks read
 wrongly leaves the wrist tilted by up to 20 degrees, which the films themselves tell."""
+FILM_SEARCH_RADIUS = PoseSettings(
+    start_sigma=(0.03, 0.03, 0.03, 0.7, 0.7, 1.0),
+    prior_sigma=(0.15, 0.15, 0.30, 4.0, 4.0, 6.0),
+    cost_of_sigma=0.001,
+    starts=2,
+    population=12,
+    generations=12,
+    coarse_factor=2,
+    fine_factor=1,
+    similarity=_EDGES,
+    last_iterations=4,
+)
+FILM_SEARCH_ULNA = replace(FILM_SEARCH_RADIUS, start_sigma=(0.05, 0.05, 0.15, 1.5, 1.5, 3.0))
+"""Then the radius, and the ulna beside it: its place is the part of a prediction that is off most."""
 FITTED_WRIST_SETTINGS = replace(
     WRIST_SETTINGS, similarity=_EDGES, cost_of_sigma=0.0005, start_sigma=(0.08, 0.08, 0.06, 2.0, 2.0, 8.0)
 )
