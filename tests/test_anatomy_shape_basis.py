@@ -72,6 +72,9 @@ def test_moving_a_bone_changes_its_place_and_not_its_shape(turn, shift):
     np.testing.assert_allclose(after[:-PLACEMENT], before[:-PLACEMENT], atol=1e-9)
     expected = apply_transform(rigid_from_vector([*turn, *shift]), basis.decode(before).vertices)
     np.testing.assert_allclose(basis.decode(after).vertices, expected, atol=1e-9)
+    # The same in parts: the shape stays in its pose, the placement is a motion, and replacing it gives the other code.
+    np.testing.assert_allclose(basis.shape(after).vertices, basis.shape(before).vertices, atol=1e-9)
+    np.testing.assert_allclose(basis.placed(before, basis.radius_from_reference(after)), after, atol=1e-9)
 
 
 _CACHE: dict[str, BoneBasis] = {}

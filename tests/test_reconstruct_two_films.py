@@ -1,0 +1,77 @@
+"""Two films of calibrated cameras, from pixels to bones, with the packaged model and a patient that it never saw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.experiments.holdout import calibrated_pair
+from bonelift.experiments.surface_scores import score_surface
+from bonelift.geometry import apply_transform, translation
+from bonelift.images.volume import BONES
+from bonelift.networks.model import load_model
+from bonelift.phantom.patient import make_patient
+from bonelift.reconstruct.bones import predict
+from bonelift.reconstruct.fit import fit_to_films
+from bonelift.reconstruct.job import Reconstruction, reconstruct
+from bonelift.reconstruct.place import filled
+from bonelift.reconstruct.result_json import reconstruction_json
+
+SEED = 915_016
+"""One of the patients of docs/results/two-films.md; even, so a right wrist."""
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return make_patient(SEED, load_shape_model())
+
+
+@pytest.fixture(scope="module")
+def result(patient) -> Reconstruction:
+    return reconstruct(calibrated_pair(patient, SEED, "right"), load_model(None))
+
+
+def test_the_fit_comes_nearer_to_the_bones_than_the_networks_alone(patient, result):
+    assert result.bones is not None
+    assert result.bones.fitted
+    views, films = ["pa", "lateral"], [film.film.pixels for film in result.films]
+    guess = predict(result.drrs, views, load_model(None), films=films).surfaces
+    for name in BONES:
+        truth = getattr(patient.shape, name)
+        fitted, guessed = (score_surface(found[name], truth, "rigid")[0][1] for found in (result.bones.surfaces, guess))
+        # 0.20 and 0.19 mm were measured, the guess is off by 0.30 and 0.31.
+        assert fitted < 0.85 * guessed, name
+        assert fitted < 0.3, name
+
+
+def test_the_wrist_lies_where_it_was_in_the_world_of_the_cameras(result):
+    """That world is the radius frame of the true bones, so the pose found is that of the frame: near the identity."""
+    points = np.array([[0.0, 0, 0], [20, 0, 0], [0, 0, -40]])
+    for film in result.placed:
+        assert np.linalg.norm(apply_transform(film.world_from_radius, points) - points, axis=1).max() < 2.0
+
+
+def test_the_distance_came_from_the_rays(patient, result):
+    for film, radiograph in zip(result.films, calibrated_pair(patient, SEED, "right"), strict=True):
+        true_mm = radiograph.camera.camera_from_world[2, 3]
+        assert film.radiograph.provenance["source_to_object"].startswith("where the rays")
+        assert film.radiograph.source_to_object_mm == pytest.approx(true_mm, abs=6.0)
+
+
+def test_the_result_says_that_it_was_fitted(result):
+    assert reconstruction_json(result, [])["model"]["fitted_to_films"] is True
+
+
+def test_bones_outside_a_film_are_left_as_they_were(result):
+    away = translation([400.0, 0, 0])
+    placed = [
+        replace(film, wrist=replace(film.wrist, wrist=replace(film.wrist.wrist, world_from_bone=away)))
+        for film in result.placed
+    ]
+    assert result.bones is not None
+    bones, same = fit_to_films(result.bones, filled(result.bones), placed, result.films, load_model(None))
+    assert bones is result.bones
+    assert same == tuple(placed)
