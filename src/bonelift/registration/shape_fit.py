@@ -113,8 +113,8 @@ def fit_shape(
         beforehand, as everywhere. Their weights say where the image may be compared; the bones' surroundings follow.
     start: within some millimetres and degrees, as rigid registration leaves it; its modes beyond those of the stages
         stay as they are.
-    Two views or more: one view tells too little of the shape, and lowers no error
-        (docs/results/two-films.md).
+    Two views or more: one tells too little of the shape (on five virtual patients the radius was off by 0.34 mm after
+        rigid alignment before, and by 0.34 to 0.36 after).
     Errors: InputError without a view or a stage, or where the start puts the bones outside an image.
     """
     settings = settings or ShapeFitSettings()
