@@ -22,7 +22,6 @@ from bonelift.geometry import (
 from bonelift.images import RADIUS, LabelMap, Radiograph, Volume
 from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.phantom.annotator import OUTLINE_ERROR_PX, drawn_mask
-from bonelift.registration import films
 from bonelift.registration.chart import PoseChart, pose_chart
 from bonelift.registration.ct_bone import CtBone, Part, ct_bone
 from bonelift.registration.ct_frame import rough_right_from_world
@@ -30,7 +29,6 @@ from bonelift.registration.features import ResidualSimilarity, channels, channel
 from bonelift.registration.film_views import FilmView, away_from_cuts, bone_alone, bone_shadow, dilated
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
 from bonelift.registration.pose import PoseResult
-from bonelift.registration.similarity import smooth
 from bonelift.registration.starts import ShaftPoints, laid_on_outlines, start_from_outline, start_from_points
 from bonelift.registration.verdict import judge
 from toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
@@ -113,17 +111,6 @@ def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
     assert in_plane_mm < 0.1
     assert angle_deg < 1.0
     assert depth_mm < 7.0
-
-
-def test_a_blurred_film_is_compared_with_a_blurred_projection_and_a_sharp_one_is_not(bones, true_pose):
-    bone, chosen = bones["radius"], {}
-    for blur_px in (0.0, 2.3):
-        view = film(bone, true_pose, tissue=False)
-        view = replace(view, image=smooth(view.image, blur_px), pixel_mm=films.FilmSettings().level_mm[2])
-        problem = films._stage(bone, [view], true_pose, films.FilmSettings(), view.pixel_mm, ())
-        chosen[blur_px] = np.sqrt(films._as_blurred(problem, true_pose).sigma_px ** 2 - problem.sigma_px**2)
-    assert chosen[0.0] == 0
-    assert chosen[2.3] == pytest.approx(2.3, abs=0.6)  # one of those that are tried
 
 
 def test_two_views_settle_depth(bones, true_pose):

@@ -35,10 +35,6 @@ Others = Sequence[tuple[CtBone, Float]]
 
 _EDGE_PX = 3
 """Pixels of the shrunk image kept around what is compared, for the smoothing."""
-BLURS_PX = (1.0, 1.4, 1.8, 2.3)
-"""SD of a film's blur beyond that of a CT's projection, in pixels of the last level, that are tried."""
-_CLEAR_GAIN = 0.02
-"""In similarity, from which on a blur is believed: less, a blur gains by chance, and costs truth."""
 _FILM_POSE = PoseSettings(
     similarity="local_gradient_correlation", cost_of_sigma=0.0005, last_iterations=10, finalists=2
 )
@@ -121,7 +117,7 @@ def register_to_films(
     stages = Stages(
         _search_stage(bone, films, world_from_start, settings, others),
         lambda pose: _stage(bone, films, pose, settings, settings.level_mm[1], others),
-        lambda pose: _as_blurred(_stage(bone, films, pose, settings, settings.level_mm[2], others), pose),
+        lambda pose: _stage(bone, films, pose, settings, settings.level_mm[2], others),
     )
     found = solve(stages, chart, settings.pose, seed)
     return FilmPose(found, _overlap(bone, films, found.world_from_bone, settings), bone.part)
@@ -159,21 +155,6 @@ def _stage(
         views.append(_cut_to(FixedView(film.image, film.camera, _or_all(weights, near)), near, factor))
         factors.append(factor)
     return _objective(bone.fine, views, factors, settings, [(other.fine, pose) for other, pose in others])
-
-
-def _as_blurred(problem: Objective, pose: Float) -> Objective:
-    """The objective with its projections as blurred as the films are, by what matches best at a pose (4, 4).
-
-    Focal spot, detector and scatter blur some films so much that both faces of the cortex look like one; a sharp
-    projection then matches best where it is wrong.
-    """
-
-    def similarity(each: Objective) -> float:
-        return float(each.similarity(pose[None], each.kind).mean())
-
-    blurred = [replace(problem, sigma_px=float(np.hypot(problem.sigma_px, blur_px))) for blur_px in BLURS_PX]
-    best = max(blurred, key=similarity)
-    return best if similarity(best) > similarity(problem) + _CLEAR_GAIN else problem
 
 
 def _objective(
