@@ -67,14 +67,10 @@ the fit were chosen on other patients (`bonelift simulate --seed 920000`, and se
 {made}"""
 
 
-def score(seed: int, model: str | None) -> list[ScoreRow]:
+def score(seed: int, model: str | None, pairs: bool) -> list[ScoreRow]:
     torch.set_num_threads(1)
-    return score_patient(seed, load_model(model), no_skill_surfaces(MEAN_SEEDS, LAPTOP_GRID))
-
-
-def score_two_films(seed: int, model: str | None) -> list[ScoreRow]:
-    torch.set_num_threads(1)
-    return score_pair(seed, load_model(model), no_skill_surfaces(MEAN_SEEDS, LAPTOP_GRID))
+    rows_of = score_pair if pairs else score_patient
+    return rows_of(seed, load_model(model), no_skill_surfaces(MEAN_SEEDS, LAPTOP_GRID))
 
 
 def table(lines: list[dict[str, float | str | int]]) -> str:
@@ -114,12 +110,10 @@ def main() -> int:
     parser.add_argument("--out", default="docs/results", help="folder of holdout.md and holdout.csv")
     arguments = parser.parse_args()
     started = time.time()
-    first, scorer, name = (
-        (FIRST_PAIR_SEED, score_two_films, "two-films") if arguments.pairs else (FIRST_SEED, score, "holdout")
-    )
+    first, name = (FIRST_PAIR_SEED, "two-films") if arguments.pairs else (FIRST_SEED, "holdout")
     seeds = range(first, first + arguments.patients)
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
-        results = pool.imap(partial(scorer, model=arguments.model), seeds)
+        results = pool.imap(partial(score, model=arguments.model, pairs=arguments.pairs), seeds)
         rows = [row for patient in tqdm(results, total=len(seeds)) for row in patient]
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)

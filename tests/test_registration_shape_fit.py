@@ -24,7 +24,7 @@ from bonelift.registration.shape_fit import (
     _Problem,
     compared,
     fit_shape,
-    projection,
+    projections,
 )
 from bonelift.registration.views import FixedView
 from bonelift.surface.clip import clip_below
@@ -75,8 +75,7 @@ def nominal_pose() -> Float:
 def films_of(bases: dict[str, BoneBasis], wrist: ShapedWrist, rng: np.random.Generator) -> list[FixedView]:
     """Projections over a slope of soft tissue, with noise."""
     views = []
-    for camera in cameras():
-        bones = projection(bases, wrist, camera)
+    for camera, bones in zip(cameras(), projections(bases, wrist, cameras()), strict=True):
         rows, columns = np.mgrid[: camera.height_px, : camera.width_px]
         tissue = 0.5 * bones.max() * np.sin(columns / 40) * (1 + rows / 200)
         noise = rng.normal(0, 0.01 * bones.max(), bones.shape)
@@ -142,7 +141,7 @@ def test_the_jacobian_is_the_derivative_of_the_residuals(bases):
     wrist = ShapedWrist(nominal_pose(), codes_of(bases, rng))
     views = films_of(bases, ShapedWrist(nominal_pose(), codes_of(bases)), rng)
     chart = pose_chart(film_camera(), nominal_pose(), np.array([8.0, 0, -20]))
-    near = tuple(compared(bases, view, wrist, 6.0) for view in views)
+    near = tuple(compared(bases, views, wrist, 6.0))
     problem = _Problem(bases, near, chart, ShapeFitSettings(), MODES)
     _, jacobian = problem.linearised(wrist)
     steps = np.concatenate([np.full(3, 0.003), [0.05, 0.05, 0.5], np.full(2 * MODES + PLACEMENT, 0.05)])

@@ -85,10 +85,15 @@ def _from_shape(
     return bones_of_code(read_shape(drrs, views, model, films), model)
 
 
+def code_by_bone(code: NDArray[np.floating], model: WristModel) -> dict[str, NDArray[np.float64]]:
+    """S's code taken apart: name -> the code of its basis."""
+    parts = np.split(np.asarray(code, dtype=np.float64), [model.bases["radius"].length])
+    return dict(zip(BONES, parts, strict=True))
+
+
 def bones_of_code(code: NDArray[np.floating], model: WristModel, fitted: bool = False) -> Bones:
     """Surfaces of a shape code; the fields are their voxels on a grid that holds every wrist."""
-    parts = np.split(code, [model.bases["radius"].length])
-    whole = {name: model.bases[name].decode(part) for name, part in zip(BONES, parts, strict=True)}
+    whole = {name: model.bases[name].decode(part) for name, part in code_by_bone(code, model).items()}
     fields = [soft_label(whole[name], LAPTOP_GRID) for name in BONES]
     surfaces = {name: clip_below(mesh, SHOWN_ABOVE_MM) for name, mesh in whole.items()}
     return Bones(np.stack(fields), LAPTOP_GRID, surfaces, code, "shape", fitted)

@@ -12,7 +12,7 @@ from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
 from bonelift.geometry import invert_rigid
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.bones import Bones, bones_of_code
+from bonelift.reconstruct.bones import BONES, Bones, bones_of_code, code_by_bone
 from bonelift.reconstruct.place import (
     FILM_SEARCH,
     FILM_SEARCH_RADIUS,
@@ -20,13 +20,14 @@ from bonelift.reconstruct.place import (
     FITTED_BONE_SETTINGS,
     FITTED_WRIST_SETTINGS,
     PlacedFilm,
+    as_one,
     bone_view,
     filled,
     place,
     placed_film,
 )
 from bonelift.reconstruct.prepare import PreparedFilm
-from bonelift.registration import MovingBone, moving_bone, register
+from bonelift.registration import MovingBone, register
 from bonelift.registration.shape_fit import ShapedWrist, ShapeFit, ShapeFitSettings, compared, fit_shape
 from bonelift.registration.views import FixedView
 
@@ -50,10 +51,10 @@ def fit_to_films(
     shown, views = film_views(films)
     try:
         fit = search_and_fit(bones, solids, views, placed[0].wrist.wrist.world_from_bone, model)
-        near = [compared(model.bases, view, fit.wrist, _MARGIN_MM) for view in views]
+        near = compared(model.bases, views, fit.wrist, _MARGIN_MM)
     except InputError:
         return bones, tuple(placed)
-    fitted = bones_of_code(np.concatenate([fit.wrist.codes["radius"], fit.wrist.codes["ulna"]]), model, fitted=True)
+    fitted = bones_of_code(np.concatenate([fit.wrist.codes[name] for name in BONES]), model, fitted=True)
     return fitted, _placed_again(fitted, fit.wrist, films, near, shown)
 
 
@@ -76,12 +77,8 @@ def search_and_fit(
     The search tells where the ulna lies beside the radius, or is misled by an edge of the radius in front of it: the
     first stage is fitted from the predicted place, too, and goes on from what matches better.
     """
-    radius, ulna = np.split(np.asarray(bones.code, dtype=np.float64), [model.bases["radius"].length])
-    both = moving_bone(
-        solids["radius"].volume.values[0] + solids["ulna"].volume.values[0], solids["radius"].bone_from_voxel
-    )
-    found = register(both, views, canonical_from_start, FILM_SEARCH)
-    predicted = ShapedWrist(found.world_from_bone, {"radius": radius, "ulna": ulna})
+    found = register(as_one(solids["radius"], solids["ulna"]), views, canonical_from_start, FILM_SEARCH)
+    predicted = ShapedWrist(found.world_from_bone, code_by_bone(bones.code, model))
     starts = [predicted, _with_ulna_found(predicted, solids, views, model.bases)]
     settings = ShapeFitSettings()
     first, rest = settings.stages[:1], settings.stages[1:]
@@ -98,7 +95,7 @@ def _with_ulna_found(
 ) -> ShapedWrist:
     """The wrist with the radius, and the ulna beside it, each registered by itself as predicted."""
     at = wrist.world_from_radius
-    near = [compared(bases, view, wrist, _SEARCH_MARGIN_MM) for view in views]
+    near = compared(bases, views, wrist, _SEARCH_MARGIN_MM)
     radius = register(solids["radius"], near, at, FILM_SEARCH_RADIUS, [(solids["ulna"], at)]).world_from_bone
     ulna = register(solids["ulna"], near, at, FILM_SEARCH_ULNA, [(solids["radius"], radius)]).world_from_bone
     code = wrist.codes["ulna"]

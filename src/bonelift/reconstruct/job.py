@@ -81,7 +81,8 @@ def reconstruct(
     with clock.step("place"):
         placed = place_on_films(bones, solids, films, drrs) if solids else ()
     with clock.step("fit"):
-        if placed and bones.method == "shape" and share_a_world(films):
+        together = share_a_world(films)
+        if placed and bones.method == "shape" and together:
             bones, placed = fit_to_films(bones, solids, placed, films, model)
     with clock.step("measure"):
         measurements = measure_bones(bones.surfaces) if bones.complete else ()
@@ -90,7 +91,7 @@ def reconstruct(
         distance = latent_distance(bones.code, model.metadata, "shape_code" if bones.method == "shape" else "latent")
         quality = judge(evidence, bones.surfaces, _facts([film.radiograph for film in films]), distance)
         quality = with_left_out(quality, [film for film in prepared if film.presence < WRIST_FOUND])
-        if calibrated(films) and not share_a_world(films):
+        if calibrated(films) and not together:
             quality = with_cameras_apart(quality)
     return _finished(films, drrs, bones, placed, measurements, quality, model, clock)
 

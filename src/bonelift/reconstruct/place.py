@@ -116,6 +116,11 @@ def filled(bones: Bones) -> dict[str, MovingBone]:
     }
 
 
+def as_one(radius: MovingBone, ulna: MovingBone) -> MovingBone:
+    """Both bones, :func:`filled` on one grid, as one rigid object."""
+    return moving_bone(radius.volume.values[0] + ulna.volume.values[0], radius.bone_from_voxel)
+
+
 def place(
     radius: MovingBone,
     ulna: MovingBone,
@@ -131,8 +136,7 @@ def place(
     canonical_from_start: (4, 4), usually the nominal pose of the first film.
     """
     bone_settings = bone_settings or BONE_SETTINGS
-    both = moving_bone(radius.volume.values[0] + ulna.volume.values[0], radius.bone_from_voxel)
-    wrist = register(both, views, canonical_from_start, wrist_settings or WRIST_SETTINGS, seed=seed)
+    wrist = register(as_one(radius, ulna), views, canonical_from_start, wrist_settings or WRIST_SETTINGS, seed=seed)
     at = wrist.world_from_bone
     radius_pose = register(radius, views, at, bone_settings, [(ulna, at)], seed)
     ulna_pose = register(ulna, views, at, bone_settings, [(radius, radius_pose.world_from_bone)], seed)

@@ -22,9 +22,11 @@ from bonelift.registration.views import FixedView, MovingBone, project_bone
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_SHADOW = 0.02
+SHADOW = 0.02
 """A line integral above this (dimensionless) is the bone's shadow: a ray through 1 to 2 mm of spongiosa."""
 MIN_MASK_PX = 50
+_EDGE_PX = 3
+"""Pixels of the shrunk image kept around what is compared, for the smoothing."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class FilmView:
 
 def bone_shadow(bone: MovingBone, camera: XrayCamera, world_from_bone: Float) -> Mask:
     """(rows, columns): where the bone at a pose (4, 4) darkens the image."""
-    return project_bone(bone, camera, world_from_bone[None])[0] > _SHADOW
+    return project_bone(bone, camera, world_from_bone[None])[0] > SHADOW
 
 
 def away_from_cuts(
@@ -116,3 +118,8 @@ def window_of(mask: Mask, margin_px: int, multiple: int) -> tuple[slice, slice]:
         high = min(int(hit[-1]) + 1 + margin_px, size)
         window.append(slice(low, max(high, low + 2 * multiple)))
     return window[0], window[1]
+
+
+def cut_to(view: FixedView, near: Mask, factor: int) -> FixedView:
+    """The view cut to what is set in ``near``, ready to be shrunk by ``factor``."""
+    return cropped(view, window_of(near, _EDGE_PX * factor, factor))

@@ -21,9 +21,8 @@ from bonelift.registration.film_views import (
     away_from_cuts,
     bone_alone,
     bone_shadow,
-    cropped,
+    cut_to,
     dilated,
-    window_of,
 )
 from bonelift.registration.objective import Objective, objective
 from bonelift.registration.pose import PoseResult, PoseSettings, Stages, solve, start_chart
@@ -33,8 +32,6 @@ from bonelift.registration.views import FixedView, MovingBone
 Float = NDArray[np.float64]
 Others = Sequence[tuple[CtBone, Float]]
 
-_EDGE_PX = 3
-"""Pixels of the shrunk image kept around what is compared, for the smoothing."""
 _FILM_POSE = PoseSettings(
     similarity="local_gradient_correlation", cost_of_sigma=0.0005, last_iterations=10, finalists=2
 )
@@ -137,7 +134,7 @@ def _search_stage(
         near = dilated(drawn, settings.search_margin_mm / film.pixel_mm)
         image = film.image if film.mask is None else bone_alone(film.image, film.mask, film.pixel_mm)
         weights = near * _uncut(bone, film, start, settings.search_cut_mm)
-        views.append(_cut_to(FixedView(image, film.camera, _or_all(weights, near)), near, factor))
+        views.append(cut_to(FixedView(image, film.camera, _or_all(weights, near)), near, factor))
         factors.append(factor)
     still = [(other.coarse, pose) for other, pose in others]
     return _objective(bone.coarse, views, factors, settings, still)
@@ -152,7 +149,7 @@ def _stage(
         drawn = film.mask if film.mask is not None else bone_shadow(bone.coarse, film.camera, pose)
         near = dilated(drawn, settings.margin_mm / film.pixel_mm) if drawn.any() else np.ones(drawn.shape, dtype=bool)
         weights = near * _uncut(bone, film, pose, settings.cut_mm)
-        views.append(_cut_to(FixedView(film.image, film.camera, _or_all(weights, near)), near, factor))
+        views.append(cut_to(FixedView(film.image, film.camera, _or_all(weights, near)), near, factor))
         factors.append(factor)
     return _objective(bone.fine, views, factors, settings, [(other.fine, pose) for other, pose in others])
 
@@ -185,10 +182,6 @@ def _uncut(bone: CtBone, film: FilmView, pose: Float, margin_mm: float) -> Float
 def _or_all(weights: Float, near: NDArray[np.bool_]) -> Float:
     """The weights, or the whole region where a bad start leaves nothing of it."""
     return weights if weights.sum() > 0.1 * near.sum() else near.astype(np.float64)
-
-
-def _cut_to(view: FixedView, near: NDArray[np.bool_], factor: int) -> FixedView:
-    return cropped(view, window_of(near, _EDGE_PX * factor, factor))
 
 
 def _overlap(bone: CtBone, films: Sequence[FilmView], pose: Float, settings: FilmSettings) -> float:

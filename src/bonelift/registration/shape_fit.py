@@ -30,7 +30,7 @@ from bonelift.images.volume import BONES
 from bonelift.registration.chart import PoseChart, pose_chart, twist_in_camera
 from bonelift.registration.ct_bone import CutEnd
 from bonelift.registration.features import channels
-from bonelift.registration.film_views import away_from_cuts, cropped, dilated, window_of
+from bonelift.registration.film_views import SHADOW, away_from_cuts, cut_to, dilated
 from bonelift.registration.nominal_bone import NominalSolid, nominal_solid
 from bonelift.registration.objective import PosePrior, channel_residuals
 from bonelift.registration.refine import FLAT_STEP, levenberg_marquardt
@@ -46,8 +46,6 @@ _CENTRE_MM = np.array([8.0, 0.0, -20.0])
 _VOLUME_MM, _COMPARED_MM = 52.0, 44.0
 """The bones are projected so far proximal of the joint, and compared so far: the modes know no more of the shaft."""
 _VOXEL_MM = 0.6
-_SHADOW = 0.02
-_EDGE_PX = 3
 _FLAT_SHAPE = 0.01
 _LEAST_GAIN = 2e-4
 
@@ -124,7 +122,8 @@ def fit_shape(
     wrist, evaluations, at_rest = start, 0, False
     problem = None
     for stage in settings.stages:
-        shown = tuple(_shrunk(compared(bases, view, wrist, stage.margin_mm), wrist, stage, settings) for view in views)
+        near = compared(bases, views, wrist, stage.margin_mm)
+        shown = tuple(_shrunk(view, wrist, stage, settings) for view in near)
         problem = _Problem(bases, shown, chart, settings, stage.modes)
         flat = np.concatenate([FLAT_STEP, np.full(problem.shape_numbers, _FLAT_SHAPE)])
         end = levenberg_marquardt(problem.linearised, problem.moved, wrist, flat, stage.iterations, _LEAST_GAIN)
@@ -193,11 +192,12 @@ class _Problem:
         return np.concatenate([residual, prior]), np.concatenate([jacobian, prior_jacobian])
 
     def similarities(self, wrist: ShapedWrist) -> tuple[float, ...]:
+        images = projections(self.bases, wrist, [view.camera for view in self.views])
         found = []
-        for view, fixed in zip(self.views, self._fixed, strict=True):
-            image = smooth(projection(self.bases, wrist, view.camera), self.settings.smoothing_px)
+        for view, fixed, image in zip(self.views, self._fixed, images, strict=True):
             weights = view.pixel_weights
-            found.append(float((fixed * standardise(channels(_KIND, image, weights), weights)).sum() / len(fixed)))
+            moving = channels(_KIND, smooth(image, self.settings.smoothing_px), weights)
+            found.append(float((fixed * standardise(moving, weights)).sum() / len(fixed)))
         return tuple(found)
 
     def _projected(
@@ -257,24 +257,32 @@ def _solid(basis: BoneBasis, code: Float, modes: int) -> _Solid:
     return _Solid(prepare(nominal.values[None]), prepare(by_mode), nominal.bone_from_voxel)
 
 
-def projection(bases: Mapping[str, BoneBasis], wrist: ShapedWrist, camera: XrayCamera) -> Float:
-    """(rows, columns) line integrals of both bones."""
-    image = np.zeros(camera.shape_px)
+def projections(bases: Mapping[str, BoneBasis], wrist: ShapedWrist, cameras: Sequence[XrayCamera]) -> list[Float]:
+    """(rows, columns) line integrals of both bones, for each camera."""
+    images = [np.zeros(camera.shape_px) for camera in cameras]
     for name in BONES:
         nominal = _nominal(bases[name], wrist.codes[name])
+        volume = prepare(nominal.values[None])
         placed = wrist.world_from_radius @ bases[name].radius_from_reference(wrist.codes[name])
-        camera_from_voxel = camera.camera_from_world @ placed @ nominal.bone_from_voxel
-        image += project(nominal.values[None], camera.image_from_camera, camera_from_voxel, camera.shape_px)[0]
-    return image
+        for image, camera in zip(images, cameras, strict=True):
+            camera_from_voxel = camera.camera_from_world @ placed @ nominal.bone_from_voxel
+            image += project(volume, camera.image_from_camera, camera_from_voxel, camera.shape_px)[0]
+    return images
 
 
-def compared(bases: Mapping[str, BoneBasis], view: FixedView, wrist: ShapedWrist, margin_mm: float) -> FixedView:
-    """The view with its weights 0 farther than ``margin_mm`` from the shadow of the bones, and beyond what the modes
-    know of the shaft. Raises InputError where nothing is left."""
-    camera = view.camera
-    shadow = projection(bases, wrist, camera) > _SHADOW
+def compared(
+    bases: Mapping[str, BoneBasis], views: Sequence[FixedView], wrist: ShapedWrist, margin_mm: float
+) -> list[FixedView]:
+    """The views with their weights 0 farther than ``margin_mm`` from the shadow of the bones, and beyond what the modes
+    know of the shaft. Raises InputError where nothing is left of one."""
+    images = projections(bases, wrist, [view.camera for view in views])
+    return [_near(view, image > SHADOW, wrist, margin_mm) for view, image in zip(views, images, strict=True)]
+
+
+def _near(view: FixedView, shadow: NDArray[np.bool_], wrist: ShapedWrist, margin_mm: float) -> FixedView:
     if not shadow.any():
         raise InputError("shape fit: the start puts the bones outside the image; give another start")
+    camera = view.camera
     cut = CutEnd(np.array([_CENTRE_MM[0], 0, -_COMPARED_MM]), np.array([0, 0, 1.0]), _COMPARED_MM)
     near = dilated(shadow, margin_mm / _pixel_mm(camera, wrist))
     weights = view.pixel_weights * near * away_from_cuts([cut], camera, wrist.world_from_radius, 0.0)
@@ -286,8 +294,7 @@ def compared(bases: Mapping[str, BoneBasis], view: FixedView, wrist: ShapedWrist
 def _shrunk(view: FixedView, wrist: ShapedWrist, stage: FitStage, settings: ShapeFitSettings) -> FixedView:
     """The view at a stage's resolution, smoothed, cut to where its weights are not 0."""
     factor = max(1, round(stage.level_mm / _pixel_mm(view.camera, wrist)))
-    window = window_of(view.pixel_weights > 0, _EDGE_PX * factor, factor)
-    return coarser(cropped(view, window), factor, settings.smoothing_px)
+    return coarser(cut_to(view, view.pixel_weights > 0, factor), factor, settings.smoothing_px)
 
 
 def _pixel_mm(camera: XrayCamera, wrist: ShapedWrist) -> float:
