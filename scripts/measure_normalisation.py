@@ -28,11 +28,11 @@ from bonelift.anatomy.side import mirror_transform
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform
 from bonelift.images import RADIUS, ULNA, LabelMap, Side
+from bonelift.learning.study_samples import normalise_case
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
 from bonelift.study.normalisation import frame_difference
 from bonelift.surface.label_surface import label_surface
-from bonelift.training.study_samples import normalise_case
 
 FIRST_SEED = 930_000
 """No network and no other results page uses these seeds."""

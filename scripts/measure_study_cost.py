@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from bonelift.experiments.presets import StudyPreset, load_study_preset
-from bonelift.training.loop import LoopConfig
-from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
-from bonelift.training.samples import FilmSamples, ShapeSamples, save_chunk
-from bonelift.training.tl import build_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.learning.loop import LoopConfig
+from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix
+from bonelift.learning.samples import FilmSamples, ShapeSamples, save_chunk
+from bonelift.learning.tl import build_tl, train_autoencoder, train_finetune, train_predictor
 
 
 def main() -> None:

@@ -38,29 +38,29 @@ from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID
 from bonelift.images.film import FILM_SHAPE
 from bonelift.images.volume import BONES
-from bonelift.networks.bundle import load_bundle, save_bundle
-from bonelift.networks.model import DEFAULT_MODEL
-from bonelift.networks.onnx_export import add_graphs
-from bonelift.networks.pix2pix import Generator
-from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor, new_shape_reader
-from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
-from bonelift.training.bare_samples import generate_bare_samples
-from bonelift.training.checkpoint import load_networks
-from bonelift.training.locator import build_locator, train_locator
-from bonelift.training.loop import LoopConfig
-from bonelift.training.pix2pix import build_pix2pix, train_pix2pix, translate_films
-from bonelift.training.presets import Preset, load_preset, with_minutes
-from bonelift.training.samples import LATERAL, PA, FilmSamples, SurfaceSamples, load_samples
-from bonelift.training.shape_regression import (
+from bonelift.learning.bare_samples import generate_bare_samples
+from bonelift.learning.checkpoint import load_networks
+from bonelift.learning.locator import build_locator, train_locator
+from bonelift.learning.loop import LoopConfig
+from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix, translate_films
+from bonelift.learning.presets import Preset, load_preset, with_minutes
+from bonelift.learning.samples import LATERAL, PA, FilmSamples, SurfaceSamples, load_samples
+from bonelift.learning.shape_regression import (
     FilmDrrs,
     ShapeTraining,
     build_shape_regressor,
     encode_surfaces,
     train_shape_regressor,
 )
-from bonelift.training.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
-from bonelift.training.trained_bundle import with_trained
-from bonelift.training.virtual_samples import VirtualSampleConfig, generate_samples, generate_shapes
+from bonelift.learning.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.learning.trained_bundle import with_trained
+from bonelift.learning.virtual_samples import VirtualSampleConfig, generate_samples, generate_shapes
+from bonelift.networks.bundle import load_bundle, save_bundle
+from bonelift.networks.model import DEFAULT_MODEL
+from bonelift.networks.onnx_export import add_graphs
+from bonelift.networks.pix2pix import Generator
+from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor, new_shape_reader
+from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
 
 SHAPE_SEEDS, BARE_SEEDS, TRAINING_SEEDS, FILM_SEEDS, VALIDATION_SEEDS = 200_000, 300_000, 100_000, 400_000, 800_000
 VALIDATION_PATIENTS = 48

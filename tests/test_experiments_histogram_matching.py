@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bonelift.errors import InputError
 from bonelift.experiments.affine_pairs import affine_pairs, contact_sheet
 from bonelift.experiments.histogram_matching import match_to_drr
-from bonelift.training.augmentation import AffineRange
+from bonelift.learning.augmentation import AffineRange
 
 
 def _thickness(rows: int = 60, columns: int = 48) -> np.ndarray:

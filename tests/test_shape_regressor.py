@@ -15,19 +15,19 @@ from bonelift.anatomy.shape_basis import BoneBasis, fit_basis
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.experiments.surface_scores import score_surface
+from bonelift.learning.augmentation import AffineRange
+from bonelift.learning.bare_samples import bare_patient
+from bonelift.learning.checkpoint import load_checkpoint
+from bonelift.learning.loop import CURVE_NAME, LoopConfig
+from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, save_chunk
+from bonelift.learning.shape_regression import FilmDrrs, ShapeTraining, build_shape_regressor, train_shape_regressor
+from bonelift.learning.virtual_samples import VirtualSampleConfig
 from bonelift.networks.bundle import ModelBundle, load_bundle, new_bundle, save_bundle
 from bonelift.networks.inference import read_shape
 from bonelift.networks.programs import JITTERS
 from bonelift.networks.shape_regressor import ShapeConfig, metric_matrices, new_shape_reader, surface_errors
 from bonelift.reconstruct.bones import BONES, bone_surface, predict
 from bonelift.surface.distance import surface_distances
-from bonelift.training.augmentation import AffineRange
-from bonelift.training.bare_samples import bare_patient
-from bonelift.training.checkpoint import load_checkpoint
-from bonelift.training.loop import CURVE_NAME, LoopConfig
-from bonelift.training.samples import DrrSamples, FilmSamples, SurfaceSamples, save_chunk
-from bonelift.training.shape_regression import FilmDrrs, ShapeTraining, build_shape_regressor, train_shape_regressor
-from bonelift.training.virtual_samples import VirtualSampleConfig
 from toy_cohort import GRID, LOCATOR, PIX2PIX, TL
 
 PATIENTS = 8

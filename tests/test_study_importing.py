@@ -18,10 +18,10 @@ from bonelift.images import LabelMap, read_labels, read_landmarks, read_volume
 from bonelift.images.nifti_files import write_labels_nifti
 from bonelift.images.raster import write_png
 from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.learning.study_samples import film_sample
 from bonelift.networks.bundle import load_bundle
 from bonelift.study.folder import Study, read_study, write_study
 from bonelift.study.training_run import read_study_case
-from bonelift.training.study_samples import film_sample
 from clinical_files import IDENTIFYING_WORDS, UID_ROOT, ClinicalWrist, write_wrist
 
 SEED = 71

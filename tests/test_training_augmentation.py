@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from bonelift.learning.augmentation import AffineRange, move_points, random_affines, vary_drr, vary_film
 from bonelift.networks.film_warp import warp
-from bonelift.training.augmentation import AffineRange, move_points, random_affines, vary_drr, vary_film
 
 
 def _spot(column, row, height=48, width=40):

@@ -7,14 +7,14 @@ from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.images import Radiograph
 from bonelift.images.film import film_from_landmarks
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
+from bonelift.learning.bare_samples import bare_patient, generate_bare_samples
+from bonelift.learning.samples import DrrSamples, SurfaceSamples, load_samples
+from bonelift.learning.virtual_samples import VirtualSampleConfig, film_drr
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
 from bonelift.phantom.ct import ScanSettings, bone_attenuation, scan
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray_geometry import PoseSpread, draw_geometry
-from bonelift.training.bare_samples import bare_patient, generate_bare_samples
-from bonelift.training.samples import DrrSamples, SurfaceSamples, load_samples
-from bonelift.training.virtual_samples import VirtualSampleConfig, film_drr
 
 SEED = 700_020
 NOISELESS = ScanSettings(noise_hu=0.0)

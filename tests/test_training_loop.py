@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from bonelift.errors import InputError
-from bonelift.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_networks
-from bonelift.training.distributed import process_group
-from bonelift.training.loop import CURVE_NAME, LoopConfig, Stage, learning_rate, train
-from bonelift.training.precision import clip_and_update, part_of_update
+from bonelift.learning.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_networks
+from bonelift.learning.distributed import process_group
+from bonelift.learning.loop import CURVE_NAME, LoopConfig, Stage, learning_rate, train
+from bonelift.learning.precision import clip_and_update, part_of_update
 
 CONFIG = LoopConfig(12, 1e-2, "cosine", warmup_updates=3, log_every=2, validate_every=4)
 

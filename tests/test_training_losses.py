@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bonelift.training import losses
+from bonelift.learning import losses
 
 
 def test_cross_entropy_of_even_logits_is_log_three():

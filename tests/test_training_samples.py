@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bonelift.errors import InputError
-from bonelift.training.samples import (
+from bonelift.learning.samples import (
     FilmSamples,
     LocatorSamples,
     ShapeSamples,

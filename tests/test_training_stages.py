@@ -9,13 +9,13 @@ import torch
 
 from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID
-from bonelift.training.checkpoint import load_checkpoint
-from bonelift.training.locator import build_locator, gaussian_heatmaps, train_locator
-from bonelift.training.loop import CURVE_NAME
-from bonelift.training.pix2pix import build_pix2pix, train_pix2pix, translate_films
-from bonelift.training.presets import load_preset, with_minutes
-from bonelift.training.samples import FilmSamples, load_samples, save_chunk
-from bonelift.training.tl import (
+from bonelift.learning.checkpoint import load_checkpoint
+from bonelift.learning.locator import build_locator, gaussian_heatmaps, train_locator
+from bonelift.learning.loop import CURVE_NAME
+from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix, translate_films
+from bonelift.learning.presets import load_preset, with_minutes
+from bonelift.learning.samples import FilmSamples, load_samples, save_chunk
+from bonelift.learning.tl import (
     build_tl,
     encode_shapes,
     label_metrics,

@@ -9,14 +9,14 @@ from scipy import ndimage
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.images import LAPTOP_GRID
 from bonelift.images.film import FILM_SHAPE
-from bonelift.networks.locator_input import LOCATOR_SHAPE
-from bonelift.training.samples import FilmSamples, LocatorSamples, ShapeSamples, load_samples
-from bonelift.training.virtual_samples import (
+from bonelift.learning.samples import FilmSamples, LocatorSamples, ShapeSamples, load_samples
+from bonelift.learning.virtual_samples import (
     VirtualSampleConfig,
     generate_samples,
     generate_shapes,
     sample_patient,
 )
+from bonelift.networks.locator_input import LOCATOR_SHAPE
 
 CONFIG = VirtualSampleConfig(films=2, locator_images=2, blank_fraction=0.0, turned_fraction=0.0)
 SEED = 700_001
@@ -51,10 +51,10 @@ def test_the_same_seed_is_the_same_patient(patient):
 
 def test_labels_are_as_large_as_the_bones():
     from bonelift.anatomy.shape_model import sample_wrist
+    from bonelift.learning.virtual_samples import patient_occupancy
     from bonelift.surface.clip import clip_below
     from bonelift.surface.distance import surface_distances
     from bonelift.surface.isosurface import extract_surface
-    from bonelift.training.virtual_samples import patient_occupancy
 
     shape = sample_wrist(load_shape_model(), np.random.default_rng(3))
     field = patient_occupancy(shape, LAPTOP_GRID)[0].astype(np.float32) / 255

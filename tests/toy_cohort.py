@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from bonelift.images import LabelGrid
+from bonelift.learning.augmentation import AffineRange
+from bonelift.learning.locator import LocatorTraining
+from bonelift.learning.loop import LoopConfig
+from bonelift.learning.pix2pix import Pix2pixTraining
+from bonelift.learning.samples import FilmSamples, LocatorSamples, ShapeSamples, save_chunk
+from bonelift.learning.tl import AutoencoderTraining, PredictorTraining
 from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.tl_embedding import TlConfig
-from bonelift.training.augmentation import AffineRange
-from bonelift.training.locator import LocatorTraining
-from bonelift.training.loop import LoopConfig
-from bonelift.training.pix2pix import Pix2pixTraining
-from bonelift.training.samples import FilmSamples, LocatorSamples, ShapeSamples, save_chunk
-from bonelift.training.tl import AutoencoderTraining, PredictorTraining
 
 # One thread: layers this small only lose time by sharing them, and sums keep their order.
 torch.set_num_threads(1)

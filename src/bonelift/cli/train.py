@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bonelift.cli.arguments import positive_float, whole_number
 from bonelift.cli.console import console_for
+from bonelift.learning.presets import Preset, load_preset, with_minutes
 from bonelift.study.folder import read_study
 from bonelift.study.training_run import train_on_study
-from bonelift.training.presets import Preset, load_preset, with_minutes
 
 EPILOG = """\
 pix2pix: radiograph to bone-only image. tl: bone-only image to 3D labels (three steps). locator: finds the wrist.

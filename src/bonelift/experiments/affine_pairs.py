@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from bonelift import RESEARCH_NOTICE
 from bonelift.errors import InputError
+from bonelift.learning.augmentation import AffineRange, random_affines
 from bonelift.networks.film_warp import warp
 from bonelift.report.palette import lettering
-from bonelift.training.augmentation import AffineRange, random_affines
 
 PAIRS_PER_RADIOGRAPH = 100
 

@@ -22,6 +22,11 @@ from bonelift.geometry import apply_transform, rigid_between
 from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelGrid, Radiograph, Side, View
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
+from bonelift.learning.bare_samples import bare_drr
+from bonelift.learning.virtual_samples import (
+    VirtualSampleConfig,
+    patient_occupancy,
+)
 from bonelift.networks.model import WristModel
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
@@ -32,11 +37,6 @@ from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, pred
 from bonelift.reconstruct.job import Reconstruction, reconstruct
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.training.bare_samples import bare_drr
-from bonelift.training.virtual_samples import (
-    VirtualSampleConfig,
-    patient_occupancy,
-)
 
 Method = Literal["shape regressor", "TL-embedding", "fitted", "mean bone", "mean field", "grid floor"]
 PREDICTORS: dict[reconstruction.Method, Method] = {"shape": "shape regressor", "tl": "TL-embedding"}

@@ -25,6 +25,15 @@ from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import written_once
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.images.film import film_from_landmarks
+from bonelift.learning.samples import LATERAL, PA
+from bonelift.learning.study_samples import (
+    NormalisedCase,
+    PosedRadiograph,
+    case_occupancy,
+    ct_drr_samples,
+    film_sample,
+)
+from bonelift.learning.virtual_samples import FilmSample
 from bonelift.networks.inference import WRIST_FOUND, locate
 from bonelift.networks.model import load_model
 from bonelift.phantom.xray_geometry import PoseSpread as NoSpread
@@ -38,15 +47,6 @@ from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.voxelize import signed_distance_grid
-from bonelift.training.samples import LATERAL, PA
-from bonelift.training.study_samples import (
-    NormalisedCase,
-    PosedRadiograph,
-    case_occupancy,
-    ct_drr_samples,
-    film_sample,
-)
-from bonelift.training.virtual_samples import FilmSample
 
 Float = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bonelift.training.loop import LoopConfig
-from bonelift.training.presets import Preset, load_preset
+from bonelift.learning.loop import LoopConfig
+from bonelift.learning.presets import Preset, load_preset
 
 PoseSpread = Literal["positioning", "paper"]
 

@@ -30,6 +30,9 @@ from bonelift.experiments.run.folder import RunPaths, written_once
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.experiments.training import load_tl_networks, load_translator
 from bonelift.images import LabelGrid
+from bonelift.learning.pix2pix import translate_films
+from bonelift.learning.samples import FilmSamples
+from bonelift.learning.tl import TlNetworks
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.tl_embedding import DRR_SCALE
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface
@@ -40,9 +43,6 @@ from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.overlap import dice
 from bonelift.surface.voxelize import soft_label
-from bonelift.training.pix2pix import translate_films
-from bonelift.training.samples import FilmSamples
-from bonelift.training.tl import TlNetworks
 
 Float = NDArray[np.float64]
 Source = Literal["CT-DRR", "GAN-DRR", "registration-DRR", "histogram-matched", "none"]

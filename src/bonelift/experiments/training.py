@@ -17,12 +17,12 @@ from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.run.case_records import failure_of
 from bonelift.experiments.run.cost import peak_mib
 from bonelift.experiments.run.folder import RunPaths, write_json, writing
+from bonelift.learning.checkpoint import load_networks
+from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix
+from bonelift.learning.samples import FilmSamples, ShapeSamples, save_chunk
+from bonelift.learning.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 from bonelift.networks.pix2pix import Generator
 from bonelift.study.folder import StudyCase
-from bonelift.training.checkpoint import load_networks
-from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
-from bonelift.training.samples import FilmSamples, ShapeSamples, save_chunk
-from bonelift.training.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 
 Network = Literal["tl", "pix2pix"]
 DONE_FILE = "done.json"

@@ -27,7 +27,7 @@ from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelMap, Side, View, Volume, write_png, write_volume_nrrd
 from bonelift.images.film import FILM_ORIGIN_PX, nominal_camera_from_radius
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
-from bonelift.training.study_samples import normalise_case
+from bonelift.learning.study_samples import normalise_case
 
 Float = NDArray[np.float64]
 FileFormat = Literal["png", "nrrd", "npy"]

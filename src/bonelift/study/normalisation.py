@@ -24,12 +24,12 @@ from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.resampling import resample_volume
 from bonelift.images.volume_reading import read_labels, read_volume
+from bonelift.learning.study_samples import NormalisedCase, case_occupancy, normalise_case
 from bonelift.report.palette import png_bytes
 from bonelift.study.folder import StudyCase, read_study
 from bonelift.study.normalisation_picture import frame_picture
 from bonelift.surface.files import write_stl
 from bonelift.surface.label_surface import label_surface
-from bonelift.training.study_samples import NormalisedCase, case_occupancy, normalise_case
 
 Float = NDArray[np.float64]
 LandmarkOrigin = Literal["study", "automatic"]

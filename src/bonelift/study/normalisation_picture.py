@@ -13,11 +13,11 @@ from skimage.measure import find_contours
 from bonelift import RESEARCH_NOTICE
 from bonelift.images import LabelGrid, Volume
 from bonelift.images.resampling import resample_volume
+from bonelift.learning.study_samples import NormalisedCase
 from bonelift.report.palette import lettering, outline_colour, scale_bar
 from bonelift.report.rasterise import fill_mask
 from bonelift.study.folder import StudyCase
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.training.study_samples import NormalisedCase
 
 Float = NDArray[np.float64]
 

@@ -19,14 +19,10 @@ from bonelift.errors import InputError
 from bonelift.images import View
 from bonelift.images.markups import read_landmarks
 from bonelift.images.volume_reading import read_labels, read_volume
-from bonelift.networks.bundle import new_bundle, save_bundle
-from bonelift.networks.onnx_export import add_graphs, can_export
-from bonelift.study.folder import Study, StudyCase, read_case_radiograph, read_pose, read_study
-from bonelift.text_files import as_json_gives_it, write_whole
-from bonelift.training.locator import build_locator, train_locator
-from bonelift.training.pix2pix import build_pix2pix, train_pix2pix
-from bonelift.training.presets import Preset
-from bonelift.training.samples import (
+from bonelift.learning.locator import build_locator, train_locator
+from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix
+from bonelift.learning.presets import Preset
+from bonelift.learning.samples import (
     LATERAL,
     PA,
     FilmSamples,
@@ -35,7 +31,7 @@ from bonelift.training.samples import (
     chunk_folders,
     save_chunk,
 )
-from bonelift.training.study_samples import (
+from bonelift.learning.study_samples import (
     NormalisedCase,
     PosedRadiograph,
     case_occupancy,
@@ -44,9 +40,13 @@ from bonelift.training.study_samples import (
     locator_samples,
     normalise_case,
 )
-from bonelift.training.tl import build_tl, train_autoencoder, train_finetune, train_predictor
-from bonelift.training.trained_bundle import with_trained
-from bonelift.training.virtual_samples import FilmSample, LocatorSample
+from bonelift.learning.tl import build_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.learning.trained_bundle import with_trained
+from bonelift.learning.virtual_samples import FilmSample, LocatorSample
+from bonelift.networks.bundle import new_bundle, save_bundle
+from bonelift.networks.onnx_export import add_graphs, can_export
+from bonelift.study.folder import Study, StudyCase, read_case_radiograph, read_pose, read_study
+from bonelift.text_files import as_json_gives_it, write_whole
 
 Target = Literal["pix2pix", "tl", "locator"]
 OnCase = Callable[[str], None]

@@ -11,7 +11,7 @@ from bonelift.experiments.folds import read_folds
 from bonelift.experiments.images import load_case_images
 from bonelift.experiments.run.case_records import failure_of
 from bonelift.experiments.run.folder import RunPaths, read_run
-from bonelift.training.augmentation import AffineRange
+from bonelift.learning.augmentation import AffineRange
 
 
 def write_affine_sheets(paths: RunPaths) -> list[Path]:

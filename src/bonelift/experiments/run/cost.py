@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bonelift.errors import InputError
 from bonelift.experiments.run.folder import RunPaths
-from bonelift.training.loop import CURVE_NAME
+from bonelift.learning.loop import CURVE_NAME
 
 COST_FILE = "cost.json"
 

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bonelift.learning import losses
+from bonelift.learning.augmentation import AffineRange, move_points, random_affines, vary_film
+from bonelift.learning.loop import LoopConfig, Stage, train
+from bonelift.learning.precision import clip_and_update, half_precision, place
+from bonelift.learning.samples import LocatorSamples, load_growing, load_samples
 from bonelift.networks.film_warp import warp
 from bonelift.networks.locator import Locator, LocatorConfig, heatmap_centres_px, soft_argmax_px
 from bonelift.networks.locator_input import LOCATOR_SPACING_MM
-from bonelift.training import losses
-from bonelift.training.augmentation import AffineRange, move_points, random_affines, vary_film
-from bonelift.training.loop import LoopConfig, Stage, train
-from bonelift.training.precision import clip_and_update, half_precision, place
-from bonelift.training.samples import LocatorSamples, load_growing, load_samples
 
 TARGET_SD_PX = 2.0
 """Standard deviation of the Gaussian that the heatmaps are to show."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bonelift.training.distributed import average_gradients
+from bonelift.learning.distributed import average_gradients
 
 _PART: ContextVar[tuple[int, int]] = ContextVar("part of an update", default=(0, 1))
 

@@ -25,14 +25,7 @@ from bonelift.drr.joseph import project
 from bonelift.images import LabelGrid, Radiograph, View, Volume
 from bonelift.images.film import Film, film_from_landmarks, normalise_film
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
-from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
-from bonelift.phantom.body import Body
-from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
-from bonelift.phantom.patient import make_patient
-from bonelift.phantom.xray import draw_settings, expose
-from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
-from bonelift.surface.voxelize import soft_label
-from bonelift.training.samples import (
+from bonelift.learning.samples import (
     LATERAL,
     PA,
     FilmSamples,
@@ -42,6 +35,13 @@ from bonelift.training.samples import (
     chunk_folders,
     save_chunk,
 )
+from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
+from bonelift.phantom.body import Body
+from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.patient import make_patient
+from bonelift.phantom.xray import draw_settings, expose
+from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
+from bonelift.surface.voxelize import soft_label
 
 Float = NDArray[np.float64]
 Made = TypeVar("Made")

@@ -8,14 +8,14 @@ from typing import Literal
 from bonelift.errors import InputError
 from bonelift.images import PAPER_GRID, LabelGrid
 from bonelift.images.volume import LAPTOP_GRID
+from bonelift.learning.augmentation import AffineRange
+from bonelift.learning.locator import LocatorTraining
+from bonelift.learning.loop import LoopConfig
+from bonelift.learning.pix2pix import Pix2pixTraining
+from bonelift.learning.tl import AutoencoderTraining, PredictorTraining
 from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.tl_embedding import TlConfig
-from bonelift.training.augmentation import AffineRange
-from bonelift.training.locator import LocatorTraining
-from bonelift.training.loop import LoopConfig
-from bonelift.training.pix2pix import Pix2pixTraining
-from bonelift.training.tl import AutoencoderTraining, PredictorTraining
 
 PresetName = Literal["smoke", "laptop", "paper"]
 

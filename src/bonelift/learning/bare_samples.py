@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model
 from bonelift.images import Radiograph, View, Volume
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
+from bonelift.learning.samples import LATERAL, PA, DrrSamples, SurfaceSamples, chunk_folders, save_chunk
+from bonelift.learning.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
 from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
 from bonelift.phantom.patient import wrist_of
 from bonelift.phantom.xray_geometry import draw_geometry
-from bonelift.training.samples import LATERAL, PA, DrrSamples, SurfaceSamples, chunk_folders, save_chunk
-from bonelift.training.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class BarePatient:
 
 def bare_patient(seed: int, model: ShapeModel, drrs: int, config: VirtualSampleConfig) -> BarePatient:
     """The bones of virtual patient ``seed`` through a virtual CT, and ``drrs`` DRRs of them on films that are cut as in
-    :func:`bonelift.training.virtual_samples.sample_film`. The shape is that of ``make_patient(seed)``."""
+    :func:`bonelift.learning.virtual_samples.sample_film`. The shape is that of ``make_patient(seed)``."""
     _, anatomy_seed, tissue_seed = np.random.SeedSequence(seed).spawn(3)
     shape = wrist_of(seed, model)
     anatomy = draw_anatomy(shape, np.random.default_rng(anatomy_seed))

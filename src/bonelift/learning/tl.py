@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bonelift.errors import InputError
+from bonelift.learning import losses
+from bonelift.learning.augmentation import AffineRange, random_affines, vary_drr
+from bonelift.learning.checkpoint import load_networks
+from bonelift.learning.loop import LoopConfig, Stage, train
+from bonelift.learning.precision import clip_and_update, half_precision, place
+from bonelift.learning.samples import FilmSamples, ShapeSamples, load_growing, load_samples
 from bonelift.networks.film_warp import warp
 from bonelift.networks.tl_embedding import DRR_SCALE, Decoder, Encoder, Predictor, TlConfig
-from bonelift.training import losses
-from bonelift.training.augmentation import AffineRange, random_affines, vary_drr
-from bonelift.training.checkpoint import load_networks
-from bonelift.training.loop import LoopConfig, Stage, train
-from bonelift.training.precision import clip_and_update, half_precision, place
-from bonelift.training.samples import FilmSamples, ShapeSamples, load_growing, load_samples
 
 VALIDATION_BATCH = 16
 

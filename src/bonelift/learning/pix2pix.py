@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bonelift.learning import losses
+from bonelift.learning.augmentation import AffineRange, random_affines, vary_film
+from bonelift.learning.loop import LoopConfig, Stage, train
+from bonelift.learning.precision import backward, half_precision, place
+from bonelift.learning.samples import FilmSamples, load_growing, load_samples
+from bonelift.learning.tl import VALIDATION_BATCH
 from bonelift.networks.film_warp import warp
 from bonelift.networks.pix2pix import Discriminator, Generator, Pix2pixConfig
 from bonelift.networks.tl_embedding import DRR_SCALE
-from bonelift.training import losses
-from bonelift.training.augmentation import AffineRange, random_affines, vary_film
-from bonelift.training.loop import LoopConfig, Stage, train
-from bonelift.training.precision import backward, half_precision, place
-from bonelift.training.samples import FilmSamples, load_growing, load_samples
-from bonelift.training.tl import VALIDATION_BATCH
 
 
 @dataclass(frozen=True)

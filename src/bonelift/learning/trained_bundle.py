@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bonelift.learning.checkpoint import load_networks
+from bonelift.learning.locator import build_locator
+from bonelift.learning.pix2pix import build_pix2pix
+from bonelift.learning.presets import Preset
+from bonelift.learning.tl import build_tl, load_tl
 from bonelift.networks.bundle import ModelBundle
-from bonelift.training.checkpoint import load_networks
-from bonelift.training.locator import build_locator
-from bonelift.training.pix2pix import build_pix2pix
-from bonelift.training.presets import Preset
-from bonelift.training.tl import build_tl, load_tl
 
 
 def with_trained(bundle: ModelBundle, run: Path, preset: Preset, seed: int) -> ModelBundle:

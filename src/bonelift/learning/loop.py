@@ -19,8 +19,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from bonelift.errors import InputError
-from bonelift.text_files import write_whole
-from bonelift.training.checkpoint import (
+from bonelift.learning.checkpoint import (
     CHECKPOINT_NAME,
     load_checkpoint,
     network_tensors,
@@ -29,8 +28,9 @@ from bonelift.training.checkpoint import (
     restore_optimisers,
     save_checkpoint,
 )
-from bonelift.training.distributed import any_of, barrier, from_first, gathered, rank, share_buffers, world_size
-from bonelift.training.precision import part_of_update
+from bonelift.learning.distributed import any_of, barrier, from_first, gathered, rank, share_buffers, world_size
+from bonelift.learning.precision import part_of_update
+from bonelift.text_files import write_whole
 
 CURVE_NAME = "curve.jsonl"
 S = TypeVar("S")

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.images.volume import BONES
+from bonelift.learning.augmentation import AffineRange, random_affines, vary_drr, vary_film
+from bonelift.learning.loop import LoopConfig, Stage, train
+from bonelift.learning.precision import clip_and_update, place
+from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
 from bonelift.networks.film_warp import warp
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices, surface_errors
 from bonelift.networks.tl_embedding import DRR_SCALE
-from bonelift.training.augmentation import AffineRange, random_affines, vary_drr, vary_film
-from bonelift.training.loop import LoopConfig, Stage, train
-from bonelift.training.precision import clip_and_update, place
-from bonelift.training.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
 
 VALIDATION_BATCH = 64
 Bases = tuple[BoneBasis, BoneBasis]

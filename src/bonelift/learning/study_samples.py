@@ -19,13 +19,13 @@ from bonelift.errors import InputError
 from bonelift.geometry import apply_transform
 from bonelift.images import RADIUS, ULNA, LabelGrid, LabelMap, Radiograph, Side, View, Volume
 from bonelift.images.film import FILM_SHAPE, film_from_landmarks
+from bonelift.learning.virtual_samples import FilmSample, LocatorSample
 from bonelift.networks.locator_input import LOCATOR_SHAPE, locator_input
 from bonelift.phantom.ct import bone_attenuation
 from bonelift.phantom.xray_geometry import PROXIMAL_POINT_MM, draw_geometry
 from bonelift.surface.label_surface import label_surface
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.voxelize import soft_label
-from bonelift.training.virtual_samples import FilmSample, LocatorSample
 
 Float = NDArray[np.float64]
 
