@@ -90,35 +90,52 @@ def decode_fields(latent: NDArray[np.floating], model: WristModel) -> NDArray[np
     return fields[0]
 
 
+@dataclass(frozen=True, eq=False)
+class ShapeReading:
+    """code: (outputs,) shape codes of radius and ulna, in SD of the population. sd: (outputs,) standard deviation
+    expected of the error of each number."""
+
+    code: NDArray[np.float64]
+    sd: NDArray[np.float64]
+
+
 def read_shape(
     drrs: Sequence[NDArray[np.floating]],
     views: Sequence[View],
     model: WristModel,
     films: Sequence[NDArray[np.floating]] | None = None,
-) -> NDArray[np.float64]:
-    """S: (outputs,) shape codes of radius and ulna, in SD, from DRRs of one wrist (FILM_SHAPE, line integrals).
+) -> ShapeReading:
+    """S: shape codes of radius and ulna from DRRs of one wrist (FILM_SHAPE, line integrals).
 
     films: what the DRRs were translated from (``Film.pixels``); None for DRRs of a CT. A model that does not read films
     ignores them.
     Each film is read several times (programs.JITTERS), a little moved and turned, and the readings averaged. Several
-    films are weighed, number by number, by the inverse square of the error that their view had on validation patients
-    (metadata "shape_error_sd"; equally where a model does not know it).
+    films are weighed, number by number, by the inverse square of the error expected of each (:func:`_expected_sd`).
     """
     if not model.bases:
         raise InputError(f"model {model.name}: has no shape regressor; pass --method tl, or another model")
     if not drrs or len(drrs) != len(views):
         raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
-    codes = []
+    codes, sds = [], []
     for drr, view, film in zip(drrs, views, films or [None] * len(drrs), strict=True):
         pictures = [_picture("DRR", drr, model)]
         if model.reads_film:
             pictures.append(np.zeros_like(pictures[0]) if film is None else _picture("film", film, model))
-        (code,) = model.run("read_shape", np.concatenate(pictures, axis=1), _view(view))
+        code, *told = model.run("read_shape", np.concatenate(pictures, axis=1), _view(view))
         codes.append(code[0].astype(np.float64))
-    known = model.metadata.get("shape_error_sd", {})
-    sds = [np.asarray(known.get(view, np.ones(len(codes[0]))), dtype=np.float64) for view in views]
+        sds.append(_expected_sd(told[0][0] if told else np.ones(len(code[0])), view, model))
     weights = 1 / np.square(sds)
-    return (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
+    return ShapeReading((weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0), weights.sum(axis=0) ** -0.5)
+
+
+def _expected_sd(told: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float64]:
+    """(outputs,) what S tells of its error, times what that was found to be short of on validation patients (metadata
+    "shape_sd_factor", by view and number). A model that does not tell errors has those of its view on validation
+    patients instead ("shape_error_sd"); one that knows neither has 1 everywhere."""
+    factor = model.metadata.get("shape_sd_factor", {}).get(view)
+    if factor is None:
+        return np.asarray(model.metadata.get("shape_error_sd", {}).get(view, np.ones(len(told))), dtype=np.float64)
+    return np.asarray(told, dtype=np.float64) * np.asarray(factor, dtype=np.float64)
 
 
 def predict_fields(drr: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float32]:

@@ -34,7 +34,8 @@ Program = Literal["locate", "translate", "read_latent", "decode", "read_shape"]
 translate: film (1, 1, H, W), view (1,) -> line integrals (1, 1, H, W).
 read_latent: line integrals, view -> latent (1, latent). decode: latent -> soft labels (1, 2, I, J, K).
 read_shape: pictures (1, 1 or 2, H, W), line integrals and then the film where the model reads it, view -> shape codes
-(1, outputs).
+(1, outputs) and the standard deviation expected of the error of each number (1, outputs); graphs of models made before
+that was told give the codes alone.
 """
 
 

@@ -59,7 +59,7 @@ class Decode(nn.Module):
 
 
 class ReadShape(nn.Module):
-    """The mean of S over JITTERS."""
+    """The mean of S over JITTERS, and the expected error of each number (1 where S does not tell it)."""
 
     def __init__(self, bundle: ModelBundle) -> None:
         super().__init__()
@@ -71,10 +71,11 @@ class ReadShape(nn.Module):
         old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)
         self.old_from_new = torch.from_numpy(old_from_new.astype(np.float32))
 
-    def forward(self, pictures: Tensor, view: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
         scaled = torch.cat([pictures[:, :1] / self.drr_scale, pictures[:, 1:]], dim=1)
         moved = warp(scaled.expand(len(JITTERS), -1, -1, -1), self.old_from_new.to(pictures.device))
-        return self.shape_regressor(moved, view.expand(len(JITTERS))).mean(dim=0, keepdim=True)
+        codes, log_sd = self.shape_regressor.codes_and_log_sd(moved, view.expand(len(JITTERS)))
+        return codes.mean(dim=0, keepdim=True), log_sd.mean(dim=0, keepdim=True).exp()
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,6 @@ def program_module(program: Program, bundle: ModelBundle) -> ProgramModule:
     elif program == "decode":
         made = ProgramModule(Decode(bundle), ("latent",), ("fields",))
     else:
-        made = ProgramModule(ReadShape(bundle), ("pictures", "view"), ("code",))
+        made = ProgramModule(ReadShape(bundle), ("pictures", "view"), ("code", "sd"))
     made.module.eval()
     return made

@@ -10,18 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
 from bonelift.images.film import FILM_SHAPE
-from bonelift.networks.tl_embedding import FilmReader
+from bonelift.networks.tl_embedding import FilmReader, with_view
 
 
 @dataclass(frozen=True)
 class ShapeConfig:
     """Sizes of S; see FilmReader. outputs: numbers in both bones' codes, radius first. reads_film: S sees the film that
-    the DRR was translated from as a second picture, all 0 where there is none."""
+    the DRR was translated from as a second picture, all 0 where there is none. gain_free: the DRR is divided by its own
+    level (:func:`drr_level`) first, so that S reads the same from it at any scale. tells_error: S also tells the
+    standard deviation that it expects of each number's error."""
 
     outputs: int
     channels: tuple[int, int, int, int] = (16, 32, 64, 128)
@@ -29,6 +31,8 @@ class ShapeConfig:
     hidden: int = 384
     film_shape: tuple[int, int] = FILM_SHAPE
     reads_film: bool = False
+    gain_free: bool = False
+    tells_error: bool = False
 
     def __post_init__(self) -> None:
         if self.outputs < 1 or any(n % 16 for n in self.film_shape):
@@ -48,6 +52,34 @@ class ShapeRegressor(FilmReader):
             pictures=2 if config.reads_film else 1,
         )
         self.reads_film = config.reads_film
+        self.gain_free = config.gain_free
+        self.to_log_sd = nn.Linear(config.hidden, config.outputs) if config.tells_error else None
+
+    def forward(self, pictures: Tensor, view: Tensor) -> Tensor:
+        """See FilmReader.forward; codes (N, outputs)."""
+        return self.codes_and_log_sd(pictures, view)[0]
+
+    def codes_and_log_sd(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes and the natural logarithm of the expected error of each of their numbers, both (N, outputs).
+
+        The error is read from what the codes are read from, and its training changes nothing there. A network that
+        does not tell its error answers 0: one standard deviation of the population.
+        """
+        if self.gain_free:
+            pictures = torch.cat([pictures[:, :1] / drr_level(pictures[:, :1]), pictures[:, 1:]], dim=1)
+        hidden = self.to_latent[:2](self.convolutions(with_view(pictures, view)).flatten(1))
+        codes = self.to_latent[2](hidden)
+        return codes, torch.zeros_like(codes) if self.to_log_sd is None else self.to_log_sd(hidden.detach())
+
+
+def drr_level(drr: Tensor) -> Tensor:
+    """(N, 1, 1, 1) level of DRRs (N, 1, H, W): their mean weighted by themselves, so that air does not count.
+
+    It grows in proportion to the picture; an empty one has the level 1.
+    """
+    total = drr.sum(dim=(1, 2, 3), keepdim=True)
+    level = drr.square().sum(dim=(1, 2, 3), keepdim=True) / total.clamp_min(1e-6)
+    return torch.where(total > 1e-6, level, torch.ones_like(level))
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,7 +82,7 @@ def _from_shape(
     films: Sequence[NDArray[np.floating]] | None,
 ) -> Bones:
     """S(DRR, film)."""
-    return bones_of_code(read_shape(drrs, views, model, films), model)
+    return bones_of_code(read_shape(drrs, views, model, films).code, model)
 
 
 def code_by_bone(code: NDArray[np.floating], model: WristModel) -> dict[str, NDArray[np.float64]]:
