@@ -15,17 +15,30 @@ from bonelift.anatomy.shape_basis import BoneBasis, fit_basis
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.experiments.surface_scores import score_surface
-from bonelift.learning.augmentation import AffineRange
+from bonelift.learning.augmentation import AffineRange, bend_drr
 from bonelift.learning.bare_samples import bare_patient
 from bonelift.learning.checkpoint import load_checkpoint
 from bonelift.learning.loop import CURVE_NAME, LoopConfig
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, save_chunk
-from bonelift.learning.shape_regression import FilmDrrs, ShapeTraining, build_shape_regressor, train_shape_regressor
+from bonelift.learning.shape_regression import (
+    FilmDrrs,
+    ShapeTraining,
+    build_shape_regressor,
+    error_likelihood,
+    train_shape_regressor,
+)
 from bonelift.learning.virtual_samples import VirtualSampleConfig
 from bonelift.networks.bundle import ModelBundle, load_bundle, new_bundle, save_bundle
 from bonelift.networks.inference import read_shape
 from bonelift.networks.programs import JITTERS
-from bonelift.networks.shape_regressor import ShapeConfig, metric_matrices, new_shape_reader, surface_errors
+from bonelift.networks.shape_regressor import (
+    ShapeConfig,
+    ShapeRegressor,
+    drr_level,
+    metric_matrices,
+    new_shape_reader,
+    surface_errors,
+)
 from bonelift.reconstruct.bones import BONES, bone_surface, predict
 from bonelift.surface.distance import surface_distances
 from builders.toy_cohort import GRID, LOCATOR, PIX2PIX, TL
@@ -117,11 +130,11 @@ def test_a_film_is_read_where_the_model_reads_films(bases):
     bundle = new_bundle("toy", GRID, TL, PIX2PIX, LOCATOR, {})
     network, config = network_for(bases, reads_film=True)
     reader = replace(bundle, shape=replace(new_shape_reader(config, *bases), network=network))
-    alone, beside = read_shape([drr], ["pa"], reader), read_shape([drr], ["pa"], reader, [film])
+    alone, beside = code_read([drr], ["pa"], reader), code_read([drr], ["pa"], reader, [film])
     assert np.abs(alone - beside).max() > 1e-4
-    np.testing.assert_array_equal(read_shape([drr], ["pa"], reader, [np.zeros_like(film)]), alone)
+    np.testing.assert_array_equal(code_read([drr], ["pa"], reader, [np.zeros_like(film)]), alone)
     plain = toy_bundle(bases)
-    np.testing.assert_array_equal(read_shape([drr], ["pa"], plain, [film]), read_shape([drr], ["pa"], plain))
+    np.testing.assert_array_equal(code_read([drr], ["pa"], plain, [film]), code_read([drr], ["pa"], plain))
 
 
 def test_same_seed_same_weights_with_films_too(cohort, bases, tmp_path):
@@ -142,6 +155,10 @@ def test_a_gradient_reaches_every_parameter(bases):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+def code_read(*arguments):
+    return read_shape(*arguments).code
+
+
 def toy_bundle(bases) -> ModelBundle:
     torch.manual_seed(0)
     bundle = new_bundle("toy", GRID, TL, PIX2PIX, LOCATOR, {})
@@ -156,9 +173,7 @@ def test_a_bundle_keeps_it(bases, tmp_path):
     assert loaded.shape is not None
     drr = drrs_of(np.ones((1, 2)))[0].astype(np.float32)
     # Half precision keeps 11 bits: a relative 5e-4 a weight; ten times that through a few layers.
-    np.testing.assert_allclose(
-        read_shape([drr], ["pa"], loaded), read_shape([drr], ["pa"], bundle), rtol=5e-3, atol=5e-3
-    )
+    np.testing.assert_allclose(code_read([drr], ["pa"], loaded), code_read([drr], ["pa"], bundle), rtol=5e-3, atol=5e-3)
     assert save_bundle(loaded, tmp_path / "again") == digest
 
 
@@ -175,12 +190,12 @@ def test_damaged_bases_are_named(bases, tmp_path):
 def test_several_views_are_weighed_by_their_errors(bases):
     bundle = toy_bundle(bases)
     drr, other = (drrs_of(np.full((1, 2), width))[0].astype(np.float32) for width in (0.8, 1.2))
-    one, two = read_shape([drr], ["pa"], bundle), read_shape([other], ["lateral"], bundle)
-    np.testing.assert_allclose(read_shape([drr, other], ["pa", "lateral"], bundle), (one + two) / 2)
+    one, two = code_read([drr], ["pa"], bundle), code_read([other], ["lateral"], bundle)
+    np.testing.assert_allclose(code_read([drr, other], ["pa", "lateral"], bundle), (one + two) / 2)
     count = len(one)
     errors = {"pa": [0.5] * count, "lateral": [1.0] * count}
     weighed = replace(bundle, metadata={"shape_error_sd": errors})
-    np.testing.assert_allclose(read_shape([drr, other], ["pa", "lateral"], weighed), 0.8 * one + 0.2 * two)
+    np.testing.assert_allclose(code_read([drr, other], ["pa", "lateral"], weighed), 0.8 * one + 0.2 * two)
 
 
 def test_jitters_are_small_and_even():
@@ -193,7 +208,7 @@ def test_a_model_without_it_says_so():
     torch.manual_seed(0)
     bundle = new_bundle("toy", GRID, TL, PIX2PIX, LOCATOR, {})
     with pytest.raises(InputError, match="has no shape regressor"):
-        read_shape([np.zeros((32, 32), np.float32)], ["pa"], bundle)
+        code_read([np.zeros((32, 32), np.float32)], ["pa"], bundle)
 
 
 def test_the_packaged_one_tells_a_bone_it_never_saw():
@@ -209,3 +224,54 @@ def test_the_packaged_one_tells_a_bone_it_never_saw():
         # The fields are the same bone: half-way through them lies the surface, to a tenth of a voxel.
         again = bone_surface(bones.fields[index], bones.grid)
         assert surface_distances(again, bones.surfaces[bone]).asd_surface_mm < 0.13
+
+
+def gain_free_network(bases) -> ShapeRegressor:
+    torch.manual_seed(0)
+    config = ShapeConfig(
+        bases[0].length + bases[1].length, (4, 8, 8, 16), (1, 1, 1), 16, (32, 32), gain_free=True, tells_error=True
+    )
+    return ShapeRegressor(config).eval()
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.7, 1.5, 20.0])
+def test_a_reading_does_not_hang_on_the_scale_of_the_drr(bases, gain):
+    network = gain_free_network(bases)
+    drr = torch.rand(3, 1, 32, 32)
+    view = torch.tensor([0, 1, 0])
+    # The picture is divided by a level that grows with it: only the last bits of float32 are left.
+    torch.testing.assert_close(network(gain * drr, view), network(drr, view), rtol=1e-4, atol=1e-5)
+
+
+def test_the_level_of_a_drr_is_its_mean_weighted_by_itself():
+    drr = torch.zeros(2, 1, 4, 4)
+    drr[0, 0, 0, :2] = torch.tensor([1.0, 3.0])
+    assert drr_level(drr).flatten().tolist() == [pytest.approx((1 + 9) / 4), 1.0]
+
+
+def test_the_likelihood_of_errors_is_best_at_their_size():
+    error = 0.3 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    at = {sd: error_likelihood(error, torch.full_like(error, np.log(sd))).item() for sd in (0.2, 0.3, 0.45)}
+    assert at[0.3] == pytest.approx(np.log(0.3) + 0.5)
+    assert at[0.3] < min(at[0.2], at[0.45])
+
+
+def test_telling_an_error_changes_no_code_and_teaches_none(bases):
+    network = gain_free_network(bases)
+    codes, log_sd = network.codes_and_log_sd(torch.rand(2, 1, 32, 32), torch.tensor([0, 1]))
+    assert codes.shape == log_sd.shape == (2, bases[0].length + bases[1].length)
+    log_sd.sum().backward()
+    touched = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert touched == {"to_log_sd.weight", "to_log_sd.bias"}
+
+
+def test_bending_keeps_air_and_the_greatest_value_about_in_place():
+    torch.manual_seed(0)
+    drr = torch.zeros(64, 1, 32, 32)
+    drr[:, :, 8:24, 8:24] = torch.linspace(0.1, 2.0, 16)
+    assert torch.equal(bend_drr(drr, 0.0), drr)
+    bent = bend_drr(drr, 1.0)
+    assert (bent[drr == 0] == 0).all()
+    # The smooth change of gain has SD 8 %; five of them bound what 64 pictures show.
+    assert (bent.amax(dim=(1, 2, 3)) / 2.0).log().abs().max() < 0.4
+    assert (bent[:, 0, 16, 8] / 0.1).log().std() > 0.1  # a tenth of the greatest moves by powers of 0.8 to 1.25

@@ -74,3 +74,15 @@ def vary_drr(drr: Tensor, strength: float) -> Tensor:
     gain = 1 + _each(count, -0.04, 0.04, device) * strength
     # Errors of a translation stand where bone is or is nearly; air stays air.
     return (varied * gain + strength * noise * (varied > 0.02)).clamp_min(0.0)
+
+
+def bend_drr(drr: Tensor, strength: float) -> Tensor:
+    """Changes of a DRR (N, 1, H, W), >= 0, that no scale undoes: a power of 0.8 to 1.25 about its greatest value, as
+    beam hardening or a translator's contrast makes it, and a smooth change of gain over the picture (SD 8 %)."""
+    count, device = len(drr), drr.device
+    greatest = drr.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
+    power = torch.exp(_each(count, -0.223, 0.223, device) * strength)
+    bent = greatest * (drr / greatest).clamp_min(1e-6) ** power
+    coarse = torch.randn(count, 1, 4, 3, device=device)
+    smooth = functional.interpolate(coarse, size=list(drr.shape[-2:]), mode="bicubic", align_corners=True)
+    return torch.where(drr > 0, bent, drr) * torch.exp(0.08 * strength * smooth)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.images.volume import BONES
-from bonelift.learning.augmentation import AffineRange, random_affines, vary_drr, vary_film
+from bonelift.learning.augmentation import AffineRange, bend_drr, random_affines, vary_drr, vary_film
 from bonelift.learning.loop import LoopConfig, Stage, train
 from bonelift.learning.precision import clip_and_update, place
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
@@ -30,7 +30,8 @@ class ShapeTraining:
     """film_share: part of each batch that comes from films, where given; gan_share: part of those that is the
     generator's DRR instead of the true one. film_hidden: part of the generator's DRRs that come without their film,
     where S reads films; true DRRs always do. affine, variation: as in PredictorTraining. rigid_weight: of the error
-    after rigid alignment beside that as predicted."""
+    after rigid alignment beside that as predicted. bending: strength of bend_drr. error_weight: of the likelihood of
+    the errors that S expects, where it tells them; the codes do not learn from it."""
 
     loop: LoopConfig
     batch: int = 32
@@ -40,6 +41,8 @@ class ShapeTraining:
     rigid_weight: float = 1.5
     affine: AffineRange = field(default_factory=lambda: AffineRange(2.0, 2.0, 0.003, 0.005))
     variation: float = 1.0
+    bending: float = 0.0
+    error_weight: float = 0.01
     clip_norm: float = 1.0
     device: str = "cpu"
 
@@ -144,8 +147,15 @@ def _batch(
     hidden = torch.rand(len(pictures), 1, 1, device=pictures.device) < config.film_hidden
     shown = (pictures[:, 1].amax(dim=(1, 2), keepdim=True) > 0) & ~hidden
     pictures = warp(pictures, random_affines(len(pictures), config.affine, pictures.device))
-    drr, film = vary_drr(pictures[:, :1], config.variation), vary_film(pictures[:, 1:], config.variation)
+    drr = vary_drr(bend_drr(pictures[:, :1], config.bending), config.variation)
+    film = vary_film(pictures[:, 1:], config.variation)
     return torch.cat([drr, film * shown[:, None]], dim=1), view, codes
+
+
+def error_likelihood(error: Tensor, log_sd: Tensor) -> Tensor:
+    """Negative log likelihood of errors (N, outputs) under independent normal distributions, without its constant; the
+    mean over all numbers. log_sd: natural logarithm of their standard deviations."""
+    return (log_sd + 0.5 * (error * torch.exp(-log_sd)) ** 2).mean()
 
 
 @torch.no_grad()
@@ -197,10 +207,16 @@ def train_shape_regressor(
 
     def step(held: _Held, generator: np.random.Generator, progress: float) -> dict[str, float]:
         picture, view, codes = _batch(held.coded, film_sources, config, generator)
-        errors = surface_errors(network(picture[:, :pictures], view), codes, metrics)
+        read, log_sd = network.codes_and_log_sd(picture[:, :pictures], view)
+        errors = surface_errors(read, codes, metrics)
         loss = (errors.mean(dim=0) @ weights).sum()
-        clip_and_update(loss, optimiser, parameters, config.clip_norm)
-        return {"loss": loss.item(), "mm": float(errors[:, :, 1].detach().mean())}
+        likelihood = error_likelihood(read.detach() - codes, log_sd)
+        clip_and_update(loss + config.error_weight * likelihood, optimiser, parameters, config.clip_norm)
+        return {
+            "loss": loss.item(),
+            "mm": float(errors[:, :, 1].detach().mean()),
+            "error_likelihood": likelihood.item(),
+        }
 
     stage = Stage(
         "shape regressor",
