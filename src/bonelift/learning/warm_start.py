@@ -1,0 +1,74 @@
+"""A new shape regressor that starts from the weights of a trained one, whatever bases the two write their codes in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+
+from bonelift.anatomy.shape_basis import BoneBasis
+from bonelift.errors import InputError
+from bonelift.networks.shape_regressor import ShapeReader, ShapeRegressor
+
+Float = NDArray[np.float64]
+
+_STEP_SD = 0.1
+
+
+def start_from(
+    network: ShapeRegressor, trained: ShapeReader, bases: Sequence[BoneBasis], usual_level: float = 1.0
+) -> None:
+    """Give ``network`` the weights of a trained S, so that it tells about the same bones as that one from the start.
+
+    bases: radius and ulna, in which ``network`` writes its codes; they share the points of the trained one's bases.
+    usual_level: level of a usual picture (:func:`bonelift.networks.shape_regressor.drr_level`), by which a network that
+        is gain-free multiplies what it reads of a DRR; 1 where the trained one was gain-free, too.
+    A film that the trained S did not read, and an error that it did not tell, start at weights of 0.
+    Raises InputError where the networks differ in anything else.
+    """
+    old = dict(trained.network.state_dict())
+    first = next(iter(old))
+    if network.reads_film and not trained.config.reads_film:
+        drr, view = old[first].split(1, dim=1)
+        old[first] = torch.cat([drr, torch.zeros_like(drr), view], dim=1)
+    if network.gain_free and not trained.config.gain_free:
+        old[first] = old[first].clone()
+        old[first][:, 0] *= usual_level
+    maps = [code_map(before, after) for before, after in zip((trained.radius, trained.ulna), bases, strict=True)]
+    matrix = torch.from_numpy(block_diag(*(matrix for matrix, _ in maps))).float()
+    shift = torch.from_numpy(np.concatenate([shift for _, shift in maps])).float()
+    old["to_latent.2.weight"] = matrix @ old["to_latent.2.weight"]
+    old["to_latent.2.bias"] = matrix @ old["to_latent.2.bias"] + shift
+    for name in [name for name in old if name.startswith("to_log_sd")]:
+        del old[name]  # Its numbers are of other modes.
+    try:
+        missing, unexpected = network.load_state_dict(old, strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"shape regressor: the trained network has other sizes ({reason}); start without it"
+        ) from error
+    if unexpected or any(not name.startswith("to_log_sd") for name in missing):
+        raise InputError(f"shape regressor: weights {[*missing, *unexpected]} do not match; start without them")
+    if network.to_log_sd is not None:
+        torch.nn.init.zeros_(network.to_log_sd.weight)
+        torch.nn.init.zeros_(network.to_log_sd.bias)
+
+
+def code_map(before: BoneBasis, after: BoneBasis) -> tuple[Float, Float]:
+    """(matrix (length after, length before), shift (length after,)) from codes of ``before`` to ``after``, first order.
+
+    Exact for shapes that both can write and small placements. Raises InputError where the bases have other points.
+    """
+    if before.reference.shape != after.reference.shape or not np.array_equal(before.faces, after.faces):
+        raise InputError("shape bases: they do not share their points; codes of one cannot be written in the other")
+
+    def rewritten(code: Float) -> Float:
+        return after.encode(before.decode(code).vertices)
+
+    steps = _STEP_SD * np.eye(before.length)
+    columns = [(rewritten(step) - rewritten(-step)) / (2 * _STEP_SD) for step in steps]
+    return np.stack(columns, axis=1), rewritten(np.zeros(before.length))
