@@ -25,10 +25,10 @@ from tqdm import tqdm
 from bonelift.anatomy.automatic_landmarks import find_frame, side_evidence
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform
+from bonelift.drr.normalised_case import normalise_case
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform
 from bonelift.images import RADIUS, ULNA, LabelMap, Side
-from bonelift.learning.study_samples import normalise_case
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
 from bonelift.study.normalisation import frame_difference

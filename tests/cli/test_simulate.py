@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from bonelift.cli import main
+from bonelift.drr.normalised_case import PosedRadiograph, case_occupancy
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, default_film_camera, invert_rigid, rotation_angle
 from bonelift.images import LAPTOP_GRID, Radiograph
 from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.images.volume_reading import read_volume
 from bonelift.learning.study_samples import (
-    PosedRadiograph,
-    case_occupancy,
     ct_drr_samples,
     film_sample,
     locator_samples,
 )
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, read_pose, read_study, write_study
-from bonelift.study.training_run import read_study_case, split_by_patient
+from bonelift.study.normalised_cases import read_study_case
+from bonelift.study.training_run import split_by_patient
 from bonelift.study.virtual_cohort import CohortSettings, patient_seed
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.files import read_mesh

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.drr.subject import bone_attenuation
 from bonelift.images import Radiograph
 from bonelift.images.film import film_from_landmarks
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
@@ -12,7 +13,7 @@ from bonelift.learning.samples import DrrSamples, SurfaceSamples, load_samples
 from bonelift.learning.virtual_samples import VirtualSampleConfig, film_drr
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
-from bonelift.phantom.ct import ScanSettings, bone_attenuation, scan
+from bonelift.phantom.ct import ScanSettings, scan
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray_geometry import PoseSpread, draw_geometry
 

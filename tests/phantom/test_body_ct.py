@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bonelift.drr.subject import bone_attenuation
 from bonelift.errors import InputError
 from bonelift.images import LabelMap, Volume
 from bonelift.phantom.body import Body
@@ -12,7 +13,6 @@ from bonelift.phantom.ct import (
     MINERAL_MU_PER_MM,
     MU_WATER_PER_MM,
     ScanSettings,
-    bone_attenuation,
     draw_scan_settings,
     hounsfield,
     scan,

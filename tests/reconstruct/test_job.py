@@ -162,8 +162,9 @@ def test_the_packaged_locator_sees_to_which_side_the_palm_points():
 
 def check_quality_is_good(result: Reconstruction) -> None:
     assert result.quality.score > 0.5, result.quality
-    assert [flag.severity for flag in result.quality.flags] == ["info"]
+    assert [flag.severity for flag in result.quality.flags] == ["info", "info"]
     assert "source-to-detector" in result.quality.flags[0].text
+    assert "unusual was not checked" in result.quality.flags[1].text  # the toy model says nothing of its training
 
 
 def check_files(result: Reconstruction, folder: Path, side: Side) -> None:

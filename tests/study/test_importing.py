@@ -21,7 +21,7 @@ from bonelift.images.reading import RadiographOptions, read_radiograph
 from bonelift.learning.study_samples import film_sample
 from bonelift.networks.bundle import load_bundle
 from bonelift.study.folder import Study, read_study, write_study
-from bonelift.study.training_run import read_study_case
+from bonelift.study.normalised_cases import read_study_case
 from builders.clinical_files import IDENTIFYING_WORDS, UID_ROOT, ClinicalWrist, write_wrist
 
 SEED = 71

@@ -20,6 +20,8 @@ Float = NDArray[np.float64]
 SHAFT_SPAN_MM = (-60.0, -25.0)
 """Heights between which the radial shaft axis is fitted, where the bone reaches that far."""
 SHAFT_STEP_MM = 5.0
+SHOWN_ABOVE_MM = -40.0
+"""Bones are shown and scored at and above this height of the radius frame; their proximal end is open there."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ def mu_water_per_mm(energy_kev: float = EFFECTIVE_ENERGY_KEV) -> float:
 
 MU_WATER_PER_MM = mu_water_per_mm()
 """0.02059 per mm, at EFFECTIVE_ENERGY_KEV."""
+CT_MU_WATER_PER_MM = 0.019285
+"""Of water at 70 keV, the mean energy of a 120 kVp beam behind a wrist (xraydb, Elam tables), 1/mm: what networks take
+HU to be."""
 
 
 def mu_from_hu(values_hu: ArrayLike, mu_water_per_mm: float = MU_WATER_PER_MM) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.drr.attenuation import MU_WATER_PER_MM, mu_from_hu
+from bonelift.drr.attenuation import CT_MU_WATER_PER_MM, MU_WATER_PER_MM, mu_from_hu
 from bonelift.errors import InputError
 from bonelift.geometry import translation
 from bonelift.images import LABEL_NAMES, RADIUS, ULNA, LabelMap, Volume
@@ -53,6 +53,21 @@ def attenuation_stack(
     radius, ulna = labels.labels == RADIUS, labels.labels == ULNA
     parts = {"bones": [radius | ulna], "each bone": [radius, ulna], "bones and rest": [radius, ulna, ~(radius | ulna)]}
     return np.stack([np.where(part, mu, np.float32(0)) for part in parts[content]])
+
+
+def bone_attenuation(ct: Volume, labels: LabelMap) -> Volume:
+    """Linear attenuation (1/mm, float32, at least 0) of radius and ulna alone; zero outside them: input of a CT-DRR.
+
+    ct: HU; labels: on the same grid. Raises InputError when the grids differ.
+    """
+    if ct.values.shape != labels.labels.shape or not np.allclose(ct.world_from_voxel, labels.world_from_voxel):
+        raise InputError(
+            f"CT grid {ct.values.shape} and label grid {labels.labels.shape} differ; resample the labels onto the CT"
+        )
+    mu_per_mm = np.zeros(ct.values.shape, dtype=np.float32)
+    bone = (labels.labels == RADIUS) | (labels.labels == ULNA)
+    mu_per_mm[bone] = np.maximum(mu_from_hu(ct.values[bone], mu_water_per_mm=CT_MU_WATER_PER_MM), 0.0)
+    return Volume(mu_per_mm, ct.world_from_voxel)
 
 
 def check_same_grid(ct: Volume, labels: LabelMap) -> None:

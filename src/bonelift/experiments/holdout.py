@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import WristShape, load_shape_model, sample_wrist
 from bonelift.anatomy.side import mirror_transform
+from bonelift.drr.subject import bone_attenuation
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.geometry import apply_transform, rigid_between
 from bonelift.geometry.camera import mirrored_camera
@@ -28,7 +29,7 @@ from bonelift.learning.virtual_samples import (
     patient_occupancy,
 )
 from bonelift.networks.model import WristModel
-from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry

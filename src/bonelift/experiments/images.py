@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph, case_occupancy
 from bonelift.drr.poses import moved_poses, random_motions
 from bonelift.errors import InputError
 from bonelift.experiments.presets import StudyPreset
@@ -26,23 +27,17 @@ from bonelift.experiments.run.folder import written_once
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.images.film import film_from_landmarks
 from bonelift.learning.samples import LATERAL, PA
-from bonelift.learning.study_samples import (
-    NormalisedCase,
-    PosedRadiograph,
-    case_occupancy,
-    ct_drr_samples,
-    film_sample,
-)
+from bonelift.learning.study_samples import ct_drr_samples, film_sample
 from bonelift.learning.virtual_samples import FilmSample
 from bonelift.networks.inference import WRIST_FOUND, locate
 from bonelift.networks.model import load_model
-from bonelift.phantom.xray_geometry import PoseSpread as NoSpread
-from bonelift.phantom.xray_geometry import draw_geometry
+from bonelift.phantom.xray_geometry import PoseSpread, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.study.checking import check_case
 from bonelift.study.findings import Level
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph
-from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM, read_study_case
+from bonelift.study.normalised_cases import read_study_case
+from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM
 from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
@@ -155,7 +150,7 @@ def _ct_drrs(
 
 def _paper_pose(case: NormalisedCase, view: View, rng: np.random.Generator) -> PosedRadiograph:
     """The nominal pose, turned and moved as in the paper, before an empty image."""
-    nowhere = NoSpread(0.0, 0.0, 0.0, 0.0, 0.0)
+    nowhere = PoseSpread(0.0, 0.0, 0.0, 0.0, 0.0)
     geometry = draw_geometry(rng, view, spread=nowhere, ulnar_head_mm=case.ulnar_head_mm)
     pose = moved_poses(geometry.camera_from_radius, np.zeros(3), random_motions(rng, 1))[0]
     blank = Radiograph(

@@ -8,7 +8,7 @@ from typing import Literal
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.presets import Preset, load_preset
 
-PoseSpread = Literal["positioning", "paper"]
+DrrPoses = Literal["positioning", "paper"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class StudyPreset:
     ct_drrs: int
     test_drrs: int
     films_per_pair: int
-    pose_spread: PoseSpread
+    pose_spread: DrrPoses
 
 
 def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:

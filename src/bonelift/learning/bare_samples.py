@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model
+from bonelift.drr.subject import bone_attenuation
 from bonelift.images import Radiograph, View, Volume
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.learning.samples import LATERAL, PA, DrrSamples, SurfaceSamples, chunk_folders, save_chunk
 from bonelift.learning.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
-from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import wrist_of
 from bonelift.phantom.xray_geometry import draw_geometry
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
 from bonelift.drr.joseph import project
+from bonelift.drr.subject import bone_attenuation
 from bonelift.images import LabelGrid, Radiograph, View, Volume
 from bonelift.images.film import Film, film_from_landmarks, normalise_film
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
@@ -37,7 +38,7 @@ from bonelift.learning.samples import (
 )
 from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
 from bonelift.phantom.body import Body
-from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonelift.drr.attenuation import mu_from_hu
+from bonelift.drr.attenuation import CT_MU_WATER_PER_MM as MU_WATER_PER_MM
 from bonelift.errors import InputError
 from bonelift.geometry import rigid_from_vector
 from bonelift.images import RADIUS, ULNA, LabelMap, Volume
@@ -20,8 +20,6 @@ Float = NDArray[np.float64]
 
 EFFECTIVE_ENERGY_KEV = 70.0
 """Mean energy of a 120 kVp beam behind a wrist: at it, the body's two materials turn into HU."""
-MU_WATER_PER_MM = 0.019285
-"""Attenuation of water at 70 keV (xraydb, Elam tables), 1/mm."""
 MINERAL_MU_PER_MM = 0.031312
 """Attenuation of hydroxyapatite Ca10(PO4)6(OH)2 of 1 g/cm3 at 70 keV (xraydb, Elam tables), 1/mm."""
 AIR_HU = -1000.0
@@ -87,21 +85,6 @@ def scan(body: Body, rng: np.random.Generator, settings: ScanSettings | None = N
     _resample(blurred, body_from_scan, np.float32(AIR_HU), values)
     _add_noise(values, rng, settings)
     return Volume(values, world_from_voxel), LabelMap(_scanned_labels(body, body_from_scan, shape), world_from_voxel)
-
-
-def bone_attenuation(ct: Volume, labels: LabelMap) -> Volume:
-    """Linear attenuation (1/mm, float32, at least 0) of radius and ulna alone; zero outside them: input of a CT-DRR.
-
-    ct: HU; labels: on the same grid. Raises InputError when the grids differ.
-    """
-    if ct.values.shape != labels.labels.shape or not np.allclose(ct.world_from_voxel, labels.world_from_voxel):
-        raise InputError(
-            f"CT grid {ct.values.shape} and label grid {labels.labels.shape} differ; resample the labels onto the CT"
-        )
-    mu_per_mm = np.zeros(ct.values.shape, dtype=np.float32)
-    bone = (labels.labels == RADIUS) | (labels.labels == ULNA)
-    mu_per_mm[bone] = np.maximum(mu_from_hu(ct.values[bone], mu_water_per_mm=MU_WATER_PER_MM), 0.0)
-    return Volume(mu_per_mm, ct.world_from_voxel)
 
 
 def _scanner_grid(body: Body, settings: ScanSettings) -> tuple[Float, tuple[int, int, int]]:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.anatomy.landmarks import find_landmarks
 from bonelift.anatomy.measurements import measure
 from bonelift.anatomy.shape_model import load_shape_model
@@ -22,8 +23,6 @@ from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.voxelize import soft_label
 
-SHOWN_ABOVE_MM = -40.0
-"""Bones are shown and scored at and above this height of the radius frame; their proximal end is open there."""
 SURFACE_LEVEL = 0.5
 
 

@@ -25,6 +25,7 @@ Float = NDArray[np.float64]
 
 ADULT_WIDTH_MM = {"radius": (20.0, 37.0), "ulna": (10.0, 24.0)}
 """Width of the distal end along x for any adult: published means 27 and 16 mm, more than three SD either way."""
+NO_SPREAD_KNOWN = "whether the input is unusual was not checked: the model does not say how its training codes spread"
 NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.2, 0.4
 
 
@@ -90,6 +91,8 @@ def judge(
         checks.append(_falling("latent distance", latent_distance, 1.0, 2.5, text))
     flags = [check.flag for check in checks if check.flag is not None]
     flags += _assumptions(facts)
+    if latent_distance is None:
+        flags.append(Flag("info", NO_SPREAD_KNOWN))
     score = float(np.prod([check.factor for check in checks]))
     return Quality(score, tuple(checks), (*_verdict(score), *flags))
 

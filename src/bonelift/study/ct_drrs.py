@@ -18,6 +18,7 @@ from bonelift import RESEARCH_NOTICE, __version__
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
 from bonelift.drr.attenuation import EFFECTIVE_ENERGY_KEV, mu_water_per_mm
 from bonelift.drr.joseph import Rule, project
+from bonelift.drr.normalised_case import normalise_case
 from bonelift.drr.poses import ROTATION_DEG, TRANSLATION_MM, moved_poses, random_motions, share_in_view
 from bonelift.drr.ray_volume import prepare
 from bonelift.drr.subject import PARTS, Content, attenuation_stack, cropped_to_bones
@@ -27,7 +28,6 @@ from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelMap, Side, View, Volume, write_png, write_volume_nrrd
 from bonelift.images.film import FILM_ORIGIN_PX, nominal_camera_from_radius
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
-from bonelift.learning.study_samples import normalise_case
 
 Float = NDArray[np.float64]
 FileFormat = Literal["png", "nrrd", "npy"]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.automatic_landmarks import FoundFrame, find_frame
+from bonelift.drr.normalised_case import NormalisedCase, case_occupancy, normalise_case
 from bonelift.errors import InputError
 from bonelift.geometry import invert_rigid, rotation_angle
 from bonelift.images import LAPTOP_GRID, PAPER_GRID, RADIUS, ULNA, LabelGrid, LabelMap, Volume
@@ -24,7 +25,6 @@ from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.resampling import resample_volume
 from bonelift.images.volume_reading import read_labels, read_volume
-from bonelift.learning.study_samples import NormalisedCase, case_occupancy, normalise_case
 from bonelift.report.palette import png_bytes
 from bonelift.study.folder import StudyCase, read_study
 from bonelift.study.normalisation_picture import frame_picture

@@ -11,9 +11,9 @@ from scipy import ndimage
 from skimage.measure import find_contours
 
 from bonelift import RESEARCH_NOTICE
+from bonelift.drr.normalised_case import NormalisedCase
 from bonelift.images import LabelGrid, Volume
 from bonelift.images.resampling import resample_volume
-from bonelift.learning.study_samples import NormalisedCase
 from bonelift.report.palette import lettering, outline_colour, scale_bar
 from bonelift.report.rasterise import fill_mask
 from bonelift.study.folder import StudyCase

@@ -15,10 +15,9 @@ from typing import Literal
 
 import numpy as np
 
+from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph, case_occupancy
 from bonelift.errors import InputError
 from bonelift.images import View
-from bonelift.images.markups import read_landmarks
-from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.learning.locator import build_locator, train_locator
 from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.learning.presets import Preset
@@ -31,21 +30,14 @@ from bonelift.learning.samples import (
     chunk_folders,
     save_chunk,
 )
-from bonelift.learning.study_samples import (
-    NormalisedCase,
-    PosedRadiograph,
-    case_occupancy,
-    ct_drr_samples,
-    film_sample,
-    locator_samples,
-    normalise_case,
-)
+from bonelift.learning.study_samples import ct_drr_samples, film_sample, locator_samples
 from bonelift.learning.tl import build_tl, train_autoencoder, train_finetune, train_predictor
 from bonelift.learning.trained_bundle import with_trained
 from bonelift.learning.virtual_samples import FilmSample, LocatorSample
 from bonelift.networks.bundle import new_bundle, save_bundle
 from bonelift.networks.onnx_export import add_graphs, can_export
-from bonelift.study.folder import Study, StudyCase, read_case_radiograph, read_pose, read_study
+from bonelift.study.folder import Study, StudyCase, read_study
+from bonelift.study.normalised_cases import read_study_case
 from bonelift.text_files import as_json_gives_it, write_whole
 
 Target = Literal["pix2pix", "tl", "locator"]
@@ -155,23 +147,6 @@ def make_samples(
 
 def _has_pose(case: StudyCase) -> bool:
     return any(entry.pose_file for entry in case.radiographs)
-
-
-def read_study_case(study_folder: Path, case: StudyCase) -> tuple[NormalisedCase, list[PosedRadiograph]]:
-    """The CT in the radius frame and the radiographs whose pose is known."""
-    normalised = normalise_case(
-        read_volume(study_folder / case.ct),
-        read_labels(study_folder / case.labels),
-        read_landmarks(study_folder / case.landmarks),
-        case.side,
-    )
-    posed = []
-    for entry in case.radiographs:
-        if entry.pose_file is None:
-            continue
-        radiograph = read_case_radiograph(study_folder, case, entry)
-        posed.append(PosedRadiograph(radiograph, read_pose(study_folder / entry.pose_file)))
-    return normalised, posed
 
 
 def _films(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.anatomy.population import turned_wrist
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
@@ -29,11 +30,11 @@ from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.raster import write_png
+from bonelift.images.volume import BONES
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient, wrist_of
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
-from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, case_from_entry, write_pose, write_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.files import write_stl
