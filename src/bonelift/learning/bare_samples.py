@@ -22,7 +22,7 @@ from bonelift.learning.samples import LATERAL, PA, DrrSamples, SurfaceSamples, c
 from bonelift.learning.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
-from bonelift.phantom.ct import draw_scan_settings, scan
+from bonelift.phantom.ct import draw_unknown_scanner, hardened, scan
 from bonelift.phantom.patient import wrist_of
 from bonelift.phantom.xray_geometry import draw_geometry
 
@@ -38,15 +38,20 @@ class BarePatient:
 
 def bare_patient(seed: int, model: ShapeModel, drrs: int, config: VirtualSampleConfig) -> BarePatient:
     """The bones of virtual patient ``seed`` through a virtual CT, and ``drrs`` DRRs of them on films that are cut as in
-    :func:`bonelift.learning.virtual_samples.sample_film`. The shape is that of ``make_patient(seed)``."""
+    :func:`bonelift.learning.virtual_samples.sample_film`. The shape is that of ``make_patient(seed)``. Nothing is known
+    of the CT (:func:`bonelift.phantom.ct.draw_unknown_scanner`): scale, kernel and hardening are its own."""
     _, anatomy_seed, tissue_seed = np.random.SeedSequence(seed).spawn(3)
     shape = wrist_of(seed, model)
     anatomy = draw_anatomy(shape, np.random.default_rng(anatomy_seed))
     body = bare_bones(shape, anatomy, np.random.default_rng(tissue_seed))
     rng = np.random.default_rng([seed, 4])
-    bones = bone_attenuation(*scan(body, rng, draw_scan_settings(rng)))
+    scanner = draw_unknown_scanner(rng)
+    bones = bone_attenuation(*scan(body, rng, scanner))
     lateral = rng.random(drrs) < config.lateral_fraction
-    images = [bare_drr(bones, rng, "lateral" if is_lateral else "pa", config) for is_lateral in lateral]
+    images = [
+        hardened(bare_drr(bones, rng, "lateral" if is_lateral else "pa", config), scanner.hardening)
+        for is_lateral in lateral
+    ]
     return BarePatient(shape, np.stack(images), np.where(lateral, LATERAL, PA).astype(np.uint8))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -24,6 +24,8 @@ MINERAL_MU_PER_MM = 0.031312
 """Attenuation of hydroxyapatite Ca10(PO4)6(OH)2 of 1 g/cm3 at 70 keV (xraydb, Elam tables), 1/mm."""
 AIR_HU = -1000.0
 LOWEST_HU = -1024.0
+SHARPENED_SIGMA_MM = 0.7
+"""Gaussian of an enhancing kernel: what is finer than it is raised."""
 _FWHM_PER_SIGMA = 2.3548
 
 
@@ -34,6 +36,9 @@ class ScanSettings:
     spacing_mm: voxel edges in plane, in plane, between slices. resolution_mm: full width at half maximum of the
     point spread, in plane and along the slices. noise_hu: SD; noise_length_mm: its correlation length (Gaussian
     sigma). tilt_rad: rotation vector (3,) of the scanner's grid against the radius frame.
+    scale: HU over those at EFFECTIVE_ENERGY_KEV, 0.5 to 2: tube voltage and calibration; air stays -1000 and water 0.
+    sharpness: gain of an edge-enhancing kernel, 0 to 2. largest_hu: where the stored range ends.
+    hardening: relative loss of line integrals per unit of them, -0.2 to 0.2; see :func:`hardened`.
     """
 
     spacing_mm: tuple[float, float, float] = (0.5, 0.5, 0.8)
@@ -41,14 +46,26 @@ class ScanSettings:
     noise_hu: float = 20.0
     noise_length_mm: float = 0.5
     tilt_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
+    sharpness: float = 0.0
+    largest_hu: float = 3071.0
+    hardening: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.spacing_mm) <= 0 or min(self.resolution_mm) < 0 or self.noise_hu < 0 or self.noise_length_mm < 0:
             raise InputError(f"CT scan settings {self}: expected positive spacing, and no negative blur or noise")
+        if not (0.5 <= self.scale <= 2 and 0 <= self.sharpness <= 2 and abs(self.hardening) <= 0.2):
+            raise InputError(
+                f"CT scan settings: scale {self.scale}, sharpness {self.sharpness}, hardening {self.hardening}; "
+                "expected 0.5 to 2, 0 to 2 and -0.2 to 0.2"
+            )
 
 
 def draw_scan_settings(rng: np.random.Generator, tilt_deg: float = 0.0) -> ScanSettings:
-    """A protocol between a sharp thin-slice wrist scan and a routine one. tilt_deg: SD of the scan's tilt per axis."""
+    """A protocol between a sharp thin-slice wrist scan and a routine one, on the scale of EFFECTIVE_ENERGY_KEV.
+
+    tilt_deg: SD of the scan's tilt per axis.
+    """
     in_plane = float(rng.uniform(0.4, 0.625))
     between = float(rng.uniform(0.6, 1.25))
     tilt = np.deg2rad(tilt_deg) * rng.standard_normal(3)
@@ -59,6 +76,32 @@ def draw_scan_settings(rng: np.random.Generator, tilt_deg: float = 0.0) -> ScanS
         float(rng.uniform(0.35, 0.7)),
         (float(tilt[0]), float(tilt[1]), float(tilt[2])),
     )
+
+
+def draw_unknown_scanner(rng: np.random.Generator) -> ScanSettings:
+    """Any scanner at all: what a network must bear that reads a DRR without knowing the CT behind it.
+
+    scale: 0.7 to 1.4 (log-uniform). Kernel: 0.5 to 1.3 mm in plane, and in one of three enhancing by up to 0.8. One in
+    five stores no more than 1500 to 3071 HU. hardening: normal, SD 0.04, at most 0.1.
+    """
+    usual = draw_scan_settings(rng)
+    return replace(
+        usual,
+        resolution_mm=(float(rng.uniform(0.5, 1.3)), usual.resolution_mm[1]),
+        scale=float(np.exp(rng.uniform(np.log(0.7), np.log(1.4)))),
+        sharpness=float(rng.uniform(0.0, 0.8)) if rng.random() < 1 / 3 else 0.0,
+        largest_hu=float(rng.uniform(1500.0, 3071.0)) if rng.random() < 0.2 else 3071.0,
+        hardening=float(np.clip(rng.normal(0.0, 0.04), -0.1, 0.1)),
+    )
+
+
+def hardened(line_integrals: NDArray[np.float32], hardening: float) -> NDArray[np.float32]:
+    """Line integrals p as a beam shows them that hardens on its way: p / (1 + hardening p).
+
+    That is p (1 - hardening p) for small ones, and rises with p wherever 0 <= p < 1 / |hardening|."""
+    if hardening == 0:
+        return line_integrals
+    return np.asarray(line_integrals / (1 + np.float32(hardening) * line_integrals), dtype=np.float32)
 
 
 def hounsfield(mineral_g_cm3: NDArray[np.float32], soft_g_cm3: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,14 +119,19 @@ def scan(body: Body, rng: np.random.Generator, settings: ScanSettings | None = N
     sigma = np.array([settings.resolution_mm[0], settings.resolution_mm[0], settings.resolution_mm[1]])
     # The body's own voxel already blurs with a variance of spacing^2 / 12.
     sigma_mm = np.sqrt(np.maximum((sigma / _FWHM_PER_SIGMA) ** 2 - body.spacing_mm**2 / 12, 0.0))
-    blurred = ndimage.gaussian_filter(
-        hounsfield(body.mineral_g_cm3, body.soft_g_cm3), sigma_mm / body.spacing_mm, mode="nearest", truncate=3.0
-    )
+    hu = hounsfield(body.mineral_g_cm3, body.soft_g_cm3)
+    bone = hu > 0
+    hu[bone] *= np.float32(settings.scale)
+    blurred = ndimage.gaussian_filter(hu, sigma_mm / body.spacing_mm, mode="nearest", truncate=3.0)
+    if settings.sharpness:
+        softer = ndimage.gaussian_filter(blurred, SHARPENED_SIGMA_MM / body.spacing_mm, mode="nearest", truncate=2.5)
+        blurred += np.float32(settings.sharpness) * (blurred - softer)
     world_from_voxel, shape = _scanner_grid(body, settings)
     body_from_scan = np.linalg.inv(body.radius_from_voxel) @ world_from_voxel
     values = np.empty(shape, dtype=np.float32)
     _resample(blurred, body_from_scan, np.float32(AIR_HU), values)
     _add_noise(values, rng, settings)
+    np.clip(values, LOWEST_HU, settings.largest_hu, out=values)
     return Volume(values, world_from_voxel), LabelMap(_scanned_labels(body, body_from_scan, shape), world_from_voxel)
 
 
@@ -110,7 +158,6 @@ def _add_noise(values_hu: NDArray[np.float32], rng: np.random.Generator, setting
         plane = tile[:, :, rows[2]][:, rows[1]]
         for i, row in enumerate(rows[0]):
             values_hu[i] += plane[row]
-    np.maximum(values_hu, np.float32(LOWEST_HU), out=values_hu)
 
 
 def _scanned_labels(body: Body, body_from_scan: Float, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

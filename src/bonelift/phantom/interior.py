@@ -4,9 +4,13 @@ The mineral density is a function of depth below the surface, distance from the 
 field of each patient. Walls are thinner than two voxels, so the depth profile is integrated over each voxel: the wall
 keeps its mass on any grid.
 
-Sources: the levels of wall and spongiosa follow one adult CT (docs/results/phantom.md has what comes out); the loss of
-spongiosa with age follows Khosla et al. 2006, doi:10.1359/JBMR.050916 (a quarter of it between 20 and 90 years), with
-more spread and somewhat more loss, so that osteoporotic wrists occur. Which sides are thicker is our assumption.
+Everything here is drawn independently of the bone's surface, and more widely than adults are thought to differ: a
+network that learns from these bones is to trust only what holds whatever is inside.
+
+Sources: the mean levels of wall and spongiosa follow one adult CT, whose levels count from the styloid's tip, some 9 mm
+distal of the joint (docs/results/phantom.md has what comes out); the loss of spongiosa with age follows Khosla et al.
+2006, doi:10.1359/JBMR.050916 (a quarter of it between 20 and 90 years), with more spread and somewhat more loss, so
+that osteoporotic wrists occur. Which sides are thicker is our assumption, and so are all spreads.
 """
 
 from __future__ import annotations
@@ -37,15 +41,15 @@ COARSE_TILE_MM = 2.0
 # Distance proximal of the joint (mm) -> mean wall (mm), for an adult of mean size aged 20 to 50.
 _WALL = {
     "radius": (
-        [-12, 0, 8, 14, 20, 25, 30, 35, 45, 60, 100],
-        [0.55, 0.6, 0.6, 0.67, 0.82, 1.15, 1.55, 1.88, 2.25, 2.6, 2.9],
+        [-12, 0, 5, 9, 13, 18, 23, 28, 36, 51, 100],
+        [0.55, 0.6, 0.64, 0.75, 1.0, 1.4, 1.75, 2.0, 2.25, 2.6, 2.95],
     ),
-    "ulna": ([-8, 0, 6, 12, 20, 30, 45, 60, 100], [0.5, 0.55, 0.65, 0.85, 1.1, 1.45, 1.7, 1.9, 2.3]),
+    "ulna": ([-8, 0, 4, 9, 15, 24, 38, 52, 100], [0.5, 0.58, 0.72, 0.95, 1.18, 1.48, 1.72, 1.92, 2.35]),
 }
 # Distance proximal of the joint (mm) -> trabecular density over its value in the metaphysis.
 _TRABECULAR = {
-    "radius": ([-14, -2, 4, 10, 16, 22, 30, 40, 55, 80], [1.1, 1.3, 1.25, 1.0, 0.82, 0.58, 0.3, 0.11, 0.03, 0.015]),
-    "ulna": ([-8, 0, 6, 12, 18, 28, 40, 60], [1.1, 1.25, 1.1, 0.85, 0.6, 0.3, 0.1, 0.02]),
+    "radius": ([-14, -4, 1, 6, 11, 17, 24, 33, 48, 72], [1.1, 1.3, 1.25, 1.0, 0.82, 0.58, 0.3, 0.11, 0.03, 0.015]),
+    "ulna": ([-8, -1, 4, 9, 14, 23, 34, 54], [1.1, 1.25, 1.1, 0.85, 0.6, 0.3, 0.1, 0.02]),
 }
 
 
@@ -60,6 +64,9 @@ class BoneQuality:
     texture: SD of the trabecular density over its local mean.
     subchondral_extra_mm: by how much the plate under the joint is thicker than the wall.
     scar_g_cm3: mineral of the physeal scar, 0 for none; scar_mm: its distance from the joint.
+    level_shift_mm: by how much further up the shaft the wall thickens and the spongiosa thins than on average.
+    near_wall: by how much denser spongiosa is at the wall than inside, 0.9 for nearly twice; near_wall_mm: how deep.
+    sclerosis: by how much denser it is under the joint.
     """
 
     wall_scale: float
@@ -71,6 +78,10 @@ class BoneQuality:
     subchondral_extra_mm: float
     scar_g_cm3: float
     scar_mm: float
+    level_shift_mm: float
+    near_wall: float
+    near_wall_mm: float
+    sclerosis: float
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class BoneInterior:
     axis_mm: (Z, 2) x and y of the centre of the bone's section.
     wall_mm: (Z, TABLE_ANGLES) cortical thickness; angle from +x towards +y.
     trabecular_g_cm3: (Z,) mean mineral of the spongiosa; joint_z_mm: height of the joint surface.
+    slope: (2,) relative change of the spongiosa from the axis to 10 mm along x and y.
     """
 
     quality: BoneQuality
@@ -89,6 +101,7 @@ class BoneInterior:
     axis_mm: Float
     wall_mm: Float
     trabecular_g_cm3: Float
+    slope: Float
 
 
 @dataclass(frozen=True)
@@ -114,19 +127,23 @@ def draw_bone_quality(rng: np.random.Generator, sex: str, age_years: float) -> B
     """
     female = sex == "female"
     late = max(0.0, age_years - 50.0)
-    wall = np.exp(rng.normal(0.0, 0.14)) * (1 - (0.006 if female else 0.003) * late)
-    density = np.exp(rng.normal(0.0, 0.28)) * (1 - (0.009 if female else 0.006) * late) * (0.94 if female else 1.04)
+    wall = np.exp(rng.normal(0.0, 0.2)) * (1 - (0.006 if female else 0.003) * late)
+    density = np.exp(rng.normal(0.0, 0.4)) * (1 - (0.009 if female else 0.006) * late) * (0.94 if female else 1.04)
     scar = rng.uniform(0.06, 0.28) if rng.random() < (0.7 if age_years < 30 else 0.35) else 0.0
     return BoneQuality(
-        wall_scale=float(np.clip(wall, 0.55, 1.5)),
-        cortical_g_cm3=float(np.clip(rng.normal(CORTICAL_G_CM3, 0.05) - 0.0015 * late, 0.92, 1.25)),
-        trabecular_g_cm3=float(np.clip(0.155 * density, 0.05, 0.34)),
-        endosteal_blend_mm=float(rng.uniform(0.2, 0.7) + 0.008 * late),
-        marrow_g_cm3=float(rng.uniform(0.905, 0.945)),
-        texture=float(rng.uniform(0.5, 1.05)),
-        subchondral_extra_mm=float(rng.uniform(0.15, 0.65)),
+        wall_scale=float(np.clip(wall, 0.45, 1.8)),
+        cortical_g_cm3=float(np.clip(rng.normal(CORTICAL_G_CM3, 0.08) - 0.0015 * late, 0.85, 1.3)),
+        trabecular_g_cm3=float(np.clip(0.155 * density, 0.03, 0.42)),
+        endosteal_blend_mm=float(rng.uniform(0.15, 0.9) + 0.008 * late),
+        marrow_g_cm3=float(rng.uniform(0.90, 0.95)),
+        texture=float(rng.uniform(0.3, 1.2)),
+        subchondral_extra_mm=float(rng.uniform(0.05, 0.9)),
         scar_g_cm3=float(scar),
-        scar_mm=float(rng.uniform(7.0, 13.0)),
+        scar_mm=float(rng.uniform(5.0, 15.0)),
+        level_shift_mm=float(np.clip(rng.normal(0.0, 4.0), -9.0, 9.0)),
+        near_wall=float(rng.uniform(0.2, 1.6)),
+        near_wall_mm=float(rng.uniform(0.8, 2.5)),
+        sclerosis=float(rng.uniform(0.0, 1.1)),
     )
 
 
@@ -140,24 +157,36 @@ def draw_interior(
     rows = len(axis_mm)
     depth = joint_z_mm - (z_first_mm + TABLE_STEP_MM * np.arange(rows))
     angle = 2 * np.pi * np.arange(TABLE_ANGLES) / TABLE_ANGLES
-    shaft = np.clip((depth - 18) / 22, 0, 1)[:, None]
-    stretch = rng.normal(1.0, 0.08)
-    own_scale = np.exp(rng.normal(0.0, 0.06))
-    mean = np.interp(depth * stretch, *_WALL[bone]) * quality.wall_scale * own_scale
-    # The interosseous border faces the other bone; the palmar metaphysis carries more load than the dorsal.
-    border = 0.0 if bone == "radius" else np.pi
-    palmar = np.pi / 2 if bone == "radius" else -np.pi / 2
-    sides = shaft * rng.normal(0.2, 0.07) * np.cos(angle - border - rng.normal(0, 0.35))
-    sides = sides + (1 - shaft) * rng.normal(0.22, 0.08) * np.cos(angle - palmar - rng.normal(0, 0.4))
+    # Wall and spongiosa change along the bone each at a place of its own.
+    wall_depth, spongy_depth = (
+        (depth - quality.level_shift_mm - rng.normal(0.0, 1.5)) * rng.normal(1.0, 0.1) for _ in range(2)
+    )
+    shaft = np.clip((wall_depth - 12) / 22, 0, 1)[:, None]
+    own_scale = np.exp(rng.normal(0.0, 0.1))
+    mean = np.interp(wall_depth, *_WALL[bone]) * quality.wall_scale * own_scale
     tile_rows = 2 * int(np.ceil(rows / 2)) + 64
     patches = periodic_noise(rng, (tile_rows, TABLE_ANGLES), (7.0, 3.5))[:rows]
     streaks = periodic_noise(rng, (tile_rows, TABLE_ANGLES), (22.0, 5.0))[:rows]
     along = periodic_noise(rng, (tile_rows,), (12.0,))[:rows, None]
-    factor = (1 + sides) * np.exp(0.10 * patches + 0.09 * streaks + 0.06 * along)
-    wall = np.clip(mean[:, None] * factor, 0.3, 3.6)
-    drift = np.exp(0.10 * periodic_noise(rng, (tile_rows,), (9.0,))[:rows] + rng.normal(0, 0.08))
-    trabecular = quality.trabecular_g_cm3 * np.interp(depth * stretch, *_TRABECULAR[bone]) * drift
-    return BoneInterior(quality, z_first_mm, joint_z_mm, axis_mm, wall, trabecular)
+    factor = (1 + _thicker_sides(rng, bone, angle, shaft)) * np.exp(0.13 * patches + 0.11 * streaks + 0.08 * along)
+    wall = np.clip(mean[:, None] * np.maximum(factor, 0.2), 0.25, 4.2)
+    drift = np.exp(0.15 * periodic_noise(rng, (tile_rows,), (9.0,))[:rows] + rng.normal(0, 0.15))
+    trabecular = quality.trabecular_g_cm3 * np.interp(spongy_depth, *_TRABECULAR[bone]) * drift
+    return BoneInterior(quality, z_first_mm, joint_z_mm, axis_mm, wall, trabecular, rng.normal(0.0, 0.2, 2))
+
+
+def _thicker_sides(rng: np.random.Generator, bone: Bone, angle: Float, shaft: Float) -> Float:
+    """(Z, TABLE_ANGLES) relative excess of the wall around the bone. shaft: (Z, 1), metaphysis 0 to shaft 1.
+
+    On average the interosseous border, which faces the other bone, is thicker in the shaft, and the palmar side in the
+    metaphysis, which carries more load than the dorsal; single bones differ, down to the opposite.
+    """
+    border = 0.0 if bone == "radius" else np.pi
+    palmar = np.pi / 2 if bone == "radius" else -np.pi / 2
+    in_shaft = rng.normal(0.2, 0.14) * np.cos(angle - border - rng.normal(0, 0.6))
+    in_metaphysis = rng.normal(0.18, 0.16) * np.cos(angle - palmar - rng.normal(0, 0.7))
+    oval = rng.normal(0, 0.1) * np.cos(2 * (angle - rng.uniform(0, np.pi)))
+    return shaft * in_shaft + (1 - shaft) * in_metaphysis + oval
 
 
 def fill_bone(
@@ -190,6 +219,10 @@ def fill_bone(
             quality.subchondral_extra_mm * (1.0 if label == 1 else 0.5),
             quality.scar_g_cm3 * (1.0 if label == 1 else 0.6),
             quality.scar_mm * (1.0 if label == 1 else 0.7),
+            quality.near_wall,
+            quality.near_wall_mm,
+            quality.sclerosis,
+            *interior.slope,
         ]
     )
     _fill(
@@ -246,6 +279,13 @@ def _fill(
     h, x0, y0, z0 = scalars[0], scalars[1], scalars[2], scalars[3]
     z_first, joint_z, cortical, blend, marrow = scalars[4], scalars[5], scalars[6], scalars[7], scalars[8]
     texture, plate, scar, scar_depth = scalars[9], scalars[10], scalars[11], scalars[12]
+    near_wall, near_wall_mm, sclerosis, slope_x, slope_y = (
+        scalars[13],
+        scalars[14],
+        scalars[15],
+        scalars[16],
+        scalars[17],
+    )
     rows, angles = walls.shape
     ni, nj, nk = distance.shape
     for i in range(ni):
@@ -285,7 +325,8 @@ def _fill(
                 wall += plate * joint
 
                 density = spongy[r0] * (1 - fr) + spongy[r0 + 1] * fr
-                density *= 1.0 + 0.9 * np.exp(-depth / 1.5) + 0.5 * joint * np.exp(-depth / 2.0)
+                density *= 1.0 + near_wall * np.exp(-depth / near_wall_mm) + sclerosis * joint * np.exp(-depth / 2.0)
+                density *= max(1.0 + 0.1 * (slope_x * (x - ax) + slope_y * (y - ay)), 0.2)
                 patch = lookup(coarse, x / COARSE_TILE_MM, y / COARSE_TILE_MM, z / COARSE_TILE_MM)
                 grain = lookup(fine, x / FINE_TILE_MM, y / FINE_TILE_MM, z / FINE_TILE_MM)
                 density *= max(1.0 + 0.18 * patch + texture * grain, 0.15)
