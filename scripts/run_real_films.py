@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
-from bonelift.images.output_folder import output_folder
 from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
 from bonelift.networks.model import WristModel, load_model
@@ -28,6 +27,7 @@ from bonelift.reconstruct.bones import Method
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.job import reconstruct
 from bonelift.reconstruct.save import save
+from bonelift.storage.output_folder import output_folder
 
 SPECIMEN: tuple[tuple[str, View, float], ...] = (("cam02", "pa", 1063.0), ("cam01", "lateral", 1040.0))
 """Camera, view, and distance from the source to the wrist (mm) where the rays through matched beads cross."""

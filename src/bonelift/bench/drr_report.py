@@ -17,7 +17,7 @@ from bonelift.bench.drr import (
     BenchResult,
     BenchRow,
 )
-from bonelift.text_files import without_nan
+from bonelift.storage.json_values import without_nan
 
 _COLOURS = {OURS: "#1b6ca8", PREPARED: "#5aa9e6", GRADIENT: "#0b3954", SIMPSON: "#3a7d44", ADJOINT: "#7a5195"}
 PEER_COLOUR = "#e07a1f"

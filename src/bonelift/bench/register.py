@@ -27,11 +27,11 @@ from bonelift.bench.register_trials import (
     run_trial,
 )
 from bonelift.images import View
-from bonelift.images.output_folder import claim_folder
 from bonelift.registration.ct_bone import Part
 from bonelift.registration.films import FilmSettings
 from bonelift.registration.similarity import Similarity
 from bonelift.registration.verdict import record_of
+from bonelift.storage.output_folder import claim_folder
 from bonelift.study.folder import read_study
 
 TABLE_FILE = "registration.csv"

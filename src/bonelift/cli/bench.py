@@ -15,7 +15,7 @@ from bonelift.bench.register import TRIALS
 from bonelift.bench.register_report import summary, write_register_report
 from bonelift.cli.arguments import add_common_options
 from bonelift.cli.console import console_for
-from bonelift.images.output_folder import output_folder
+from bonelift.storage.output_folder import output_folder
 from bonelift.study.folder import read_study
 
 EPILOG = """\

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bonelift.text_files import without_nan
+from bonelift.storage.json_values import without_nan
 
 
 @dataclass(frozen=True)

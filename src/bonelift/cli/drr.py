@@ -85,7 +85,7 @@ def _run_case(options: Namespace, settings: DrrSettings, console: Console) -> in
     import numpy as np
 
     from bonelift.images import read_labels, read_volume
-    from bonelift.images.output_folder import output_folder
+    from bonelift.storage.output_folder import output_folder
     from bonelift.study.ct_drrs import render, write_drr_set
 
     if options.labels is None and settings.content != "arm":

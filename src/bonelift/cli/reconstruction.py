@@ -17,10 +17,10 @@ from bonelift.cli.console import Console, console_for
 from bonelift.cli.warm_up import KernelWarmUp
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
-from bonelift.images.output_folder import output_folder
 from bonelift.images.reading import RadiographOptions
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.stopwatch import Stopwatch
+from bonelift.storage.output_folder import output_folder
 
 if TYPE_CHECKING:
     from bonelift.reconstruct.bones import Method

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from bonelift.errors import InputError
+from bonelift.storage.whole import write_whole
 from bonelift.study.folder import Study
-from bonelift.text_files import write_whole
 
 FOLDS_FILE = "folds.json"
 SCHEMA_VERSION = 1

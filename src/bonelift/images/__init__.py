@@ -3,7 +3,6 @@
 from bonelift.images.markups import read_landmarks
 from bonelift.images.nifti_files import write_labels_nifti, write_volume_nifti
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
-from bonelift.images.output_folder import output_folder
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.images.raster import write_png
 from bonelift.images.reading import RadiographOptions, read_radiograph
@@ -34,7 +33,6 @@ __all__ = [
     "Side",
     "View",
     "Volume",
-    "output_folder",
     "read_labels",
     "read_landmarks",
     "read_radiograph",

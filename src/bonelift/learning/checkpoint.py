@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bonelift.errors import InputError
+from bonelift.storage.whole import clear_partials, whole_file
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
@@ -24,21 +24,16 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
     The bytes are on the disk before the name is: neither kill -9 nor a power cut leaves half a checkpoint. Raises
     InputError where the disk takes no more; the earlier checkpoint then stands.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
-        save_file(contiguous, partial, metadata={"state": json.dumps(state)})
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            save_file(contiguous, partial, metadata={"state": json.dumps(state)})
+        clear_partials(path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise InputError(
             f"{path}: the checkpoint cannot be written ({error}); the one before it is kept: free some space and run "
             "the same command again"
         ) from error
-    for orphan in path.parent.glob(f".{path.name}.*.partial"):  # Left by a process that was killed while writing.
-        orphan.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

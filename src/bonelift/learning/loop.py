@@ -30,7 +30,7 @@ from bonelift.learning.checkpoint import (
 )
 from bonelift.learning.distributed import any_of, barrier, from_first, gathered, rank, share_buffers, world_size
 from bonelift.learning.precision import part_of_update
-from bonelift.text_files import write_whole
+from bonelift.storage.whole import write_whole
 
 CURVE_NAME = "curve.jsonl"
 S = TypeVar("S")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
+from bonelift.storage.whole import whole_folder
 
 PA, LATERAL = 0, 1
 """Codes of the views in FilmSamples.view and in the networks."""
@@ -125,14 +124,9 @@ Samples = TypeVar("Samples", ShapeSamples, SurfaceSamples, FilmSamples, DrrSampl
 def save_chunk(folder: Path, index: int, samples: AnySamples) -> Path:
     """Add ``samples`` to ``folder`` as chunk ``index``; it appears whole or not at all, and replaces an equal index."""
     final = folder / f"{samples.prefix}-{index:05d}"
-    staging = folder / f".{final.name}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    for field in fields(samples):
-        np.save(staging / f"{field.name}.npy", getattr(samples, field.name), allow_pickle=False)
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(staging, final)
+    with whole_folder(final, existing="replace") as staging:
+        for field in fields(samples):
+            np.save(staging / f"{field.name}.npy", getattr(samples, field.name), allow_pickle=False)
     return final
 
 

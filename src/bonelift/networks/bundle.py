@@ -37,6 +37,7 @@ from bonelift.networks.pix2pix import Generator, Pix2pixConfig
 from bonelift.networks.programs import program_module
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, Decoder, Encoder, Predictor, TlConfig
+from bonelift.storage.whole import write_whole
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
         "metadata": dict(bundle.metadata),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS_NAME).write_bytes(content)
-    (folder / CONFIG_NAME).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / WEIGHTS_NAME, content)
+    write_whole(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")
     return digest
 
 

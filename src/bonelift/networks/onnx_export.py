@@ -19,7 +19,7 @@ from bonelift.networks.bundle import ModelBundle, load_bundle
 from bonelift.networks.model import CONFIG_NAME, WEIGHTS_NAME, Program, read_config
 from bonelift.networks.onnx_model import NETWORK_OF
 from bonelift.networks.programs import program_module
-from bonelift.text_files import write_whole
+from bonelift.storage.whole import write_whole
 
 OPSET = 18
 
@@ -37,7 +37,7 @@ def add_graphs(folder: Path) -> list[str]:
         program: export_program(program, bundle) for program in NETWORK_OF if program != "read_shape" or bundle.shape
     }
     for program, content in graphs.items():
-        (folder / f"{program}.onnx").write_bytes(content)
+        write_whole(folder / f"{program}.onnx", content)
     config = read_config(folder)
     config["graphs"] = {program: hashlib.sha256(content).hexdigest() for program, content in graphs.items()}
     write_whole(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")

@@ -15,10 +15,10 @@ import numpy as np
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.images import read_labels, read_landmarks, read_volume
-from bonelift.images.output_folder import claim_folder, whole_folder
+from bonelift.storage.output_folder import claim_folder
+from bonelift.storage.whole import whole_folder, write_whole
 from bonelift.study.ct_drrs import DRR_FILE, DrrSettings, anatomical_viewpoint, render, write_drr_set
 from bonelift.study.folder import StudyCase, read_study
-from bonelift.text_files import write_whole
 
 SETTINGS_FILE = "drr-settings.json"
 TABLE_FILE = "drr-cases.csv"

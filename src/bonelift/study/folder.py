@@ -19,7 +19,7 @@ from bonelift.geometry import CameraFile, is_rigid
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.images.reading import Invert, RadiographOptions, read_radiograph
-from bonelift.text_files import write_whole
+from bonelift.storage.whole import write_whole
 
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1

@@ -27,7 +27,6 @@ from bonelift.images.dicom_identity import identifying_element
 from bonelift.images.markups import read_landmarks, write_landmarks
 from bonelift.images.masks import read_mask
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
-from bonelift.images.output_folder import whole_folder
 from bonelift.images.radiograph import View
 from bonelift.images.raster import write_png
 from bonelift.images.reading import RadiographOptions, read_radiograph
@@ -40,6 +39,7 @@ from bonelift.images.resampling import (
     share_inside,
 )
 from bonelift.images.volume_reading import read_volume
+from bonelift.storage.whole import whole_folder
 from bonelift.study.folder import (
     STUDY_FILE,
     Study,

@@ -22,10 +22,11 @@ from bonelift.geometry import invert_rigid, rotation_angle
 from bonelift.images import LAPTOP_GRID, PAPER_GRID, RADIUS, ULNA, LabelGrid, LabelMap, Volume
 from bonelift.images.markups import read_landmarks, write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
-from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.resampling import resample_volume
 from bonelift.images.volume_reading import read_labels, read_volume
 from bonelift.report.palette import png_bytes
+from bonelift.storage.output_folder import claim_folder
+from bonelift.storage.whole import whole_folder
 from bonelift.study.folder import StudyCase, read_study
 from bonelift.study.normalisation_picture import frame_picture
 from bonelift.surface.files import write_stl

@@ -36,9 +36,10 @@ from bonelift.learning.trained_bundle import with_trained
 from bonelift.learning.virtual_samples import FilmSample, LocatorSample
 from bonelift.networks.bundle import new_bundle, save_bundle
 from bonelift.networks.onnx_export import add_graphs, can_export
+from bonelift.storage.json_values import as_json_gives_it
+from bonelift.storage.whole import write_whole
 from bonelift.study.folder import Study, StudyCase, read_study
 from bonelift.study.normalised_cases import read_study_case
-from bonelift.text_files import as_json_gives_it, write_whole
 
 Target = Literal["pix2pix", "tl", "locator"]
 OnCase = Callable[[str], None]

@@ -28,13 +28,14 @@ from bonelift.geometry.camera_files import write_camera_json
 from bonelift.images import Side, View, Volume
 from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
-from bonelift.images.output_folder import claim_folder, whole_folder
 from bonelift.images.raster import write_png
 from bonelift.images.volume import BONES
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient, wrist_of
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
+from bonelift.storage.output_folder import claim_folder
+from bonelift.storage.whole import whole_folder
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, case_from_entry, write_pose, write_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.files import write_stl

@@ -34,7 +34,7 @@ from bonelift.experiments.run.folder import RunPaths, read_run, write_json, writ
 from bonelift.experiments.scores import SOURCES, CaseRow, TranslationRow
 from bonelift.report.page import page_template
 from bonelift.report.palette import png_uri
-from bonelift.text_files import without_nan
+from bonelift.storage.json_values import without_nan
 
 REPORT_FILE, STATISTICS_FILE = "report.html", "statistics.json"
 

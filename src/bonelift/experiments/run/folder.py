@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import platform
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,8 +20,9 @@ from bonelift import __version__
 from bonelift.errors import InputError
 from bonelift.experiments.folds import FOLDS_FILE
 from bonelift.experiments.presets import StudyPreset
+from bonelift.storage.json_values import as_json_gives_it
+from bonelift.storage.whole import whole_folder, write_whole
 from bonelift.study.folder import Study
-from bonelift.text_files import as_json_gives_it, write_whole
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 1
@@ -128,19 +127,8 @@ def written_once(folder: Path) -> Iterator[Path]:
 
     Where another worker was faster with the same piece, its result stands. Raises InputError: see ``writing``.
     """
-    staging = folder.with_name(f".{folder.name}.{platform.node()}-{os.getpid()}.partial")
-    with writing(folder):
-        try:
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(parents=True)
-            yield staging
-            try:
-                os.replace(staging, folder)
-            except OSError:
-                if not folder.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with writing(folder), whole_folder(folder, existing="keep") as staging:
+        yield staging
 
 
 def versions() -> dict[str, str]:

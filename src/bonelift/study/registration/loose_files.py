@@ -9,8 +9,9 @@ from pathlib import Path
 
 from bonelift.errors import InputError
 from bonelift.images import Side, View
-from bonelift.images.output_folder import output_folder
 from bonelift.images.reading import Invert
+from bonelift.storage.json_values import without_nan
+from bonelift.storage.output_folder import output_folder
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_pose
 from bonelift.study.registration.case import (
     FilmInput,
@@ -22,7 +23,6 @@ from bonelift.study.registration.case import (
 )
 from bonelift.study.registration.film_files import RecordRow, write_films
 from bonelift.study.registration.whole_study import RECORD_FILE, write_table
-from bonelift.text_files import without_nan
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bonelift.errors import InputError
-from bonelift.images.output_folder import claim_folder, whole_folder
+from bonelift.storage.json_values import without_nan
+from bonelift.storage.output_folder import claim_folder
+from bonelift.storage.whole import whole_folder, write_whole
 from bonelift.study.folder import Study, StudyCase, read_study, write_study
 from bonelift.study.registration.case import (
     FilmInput,
@@ -28,7 +30,6 @@ from bonelift.study.registration.case import (
     register_case,
 )
 from bonelift.study.registration.film_files import NUMBERS, RecordRow, failed_row, write_films
-from bonelift.text_files import without_nan, write_whole
 
 SETTINGS_FILE = "registration.json"
 RECORD_FILE = "record.json"

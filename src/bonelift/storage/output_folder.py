@@ -1,4 +1,4 @@
-"""Results appear whole or not at all: a folder is written beside its place and moved there on success."""
+"""Result folders: written beside their place, moved there on success, and never over what bonelift did not write."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bonelift.errors import InputError
+from bonelift.storage.whole import sync_folder, write_whole
 
 MANIFEST_NAME = "bonelift-files.json"
 """Lists what bonelift wrote into a folder, so that nothing else is ever removed from it."""
@@ -35,6 +36,7 @@ def output_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield staging
         _write_manifest(staging)
+        sync_folder(staging)
         _check_replaceable(place, final)
         _swap(place, staging, final)
     except BaseException:
@@ -58,26 +60,11 @@ def claim_folder(folder: Path, settings_file: str, settings: dict[str, Any], wha
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder}: is not empty and holds no {what}; pass a new folder as --out")
         folder.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        write_whole(known, json.dumps(settings, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); pass another --out") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{known}: is damaged; pass another --out") from error
-
-
-@contextmanager
-def whole_folder(final: Path) -> Iterator[Path]:
-    """Yields an empty hidden folder beside ``final``, which does not exist; it becomes ``final`` when the block ends
-    without an exception, and is removed when not, as is what a killed run left of it. Raises OSError."""
-    staging = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        yield staging
-        os.replace(staging, final)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
 
 
 def _check_replaceable(place: Path, final: Path) -> None:

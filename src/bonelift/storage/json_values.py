@@ -1,22 +1,10 @@
-"""Small text files: written whole or not at all, and JSON without the NaN that JSON does not have."""
+"""JSON as it is: without the NaN that it does not have, with lists for tuples."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from pathlib import Path
 from typing import Any
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write UTF-8 as it is; an earlier file at ``path`` is replaced only whole. Raises OSError."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def as_json_gives_it(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bonelift.errors import InputError
-from bonelift.images.output_folder import MANIFEST_NAME, output_folder
+from bonelift.storage.output_folder import MANIFEST_NAME, output_folder
 
 
 def _write_result(target: Path, text: str = "new") -> None:

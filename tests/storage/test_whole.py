@@ -1,0 +1,83 @@
+"""Files and folders appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bonelift.storage import whole
+from bonelift.storage.whole import clear_partials, whole_file, whole_folder, write_whole
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("content", ["a\nβ\r\n", b"\x00\xff"])
+def test_a_file_is_written_as_it_is_and_replaces_the_one_before(tmp_path, content):
+    path = tmp_path / "file"
+    path.write_bytes(b"before, and longer than what comes after")
+    write_whole(path, content)
+    assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_file_half_written_is_not_there(tmp_path):
+    path = tmp_path / "file"
+    write_whole(path, "before")
+
+    def half() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
+    assert path.read_text() == "before"
+    assert names(tmp_path) == ["file"]
+
+
+def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    steps = []
+    replace = os.replace
+    monkeypatch.setattr(whole, "sync", lambda path: steps.append(f"sync {path.name}"))
+    monkeypatch.setattr(
+        os, "replace", lambda source, final: steps.append(f"name {final.name}") or replace(source, final)
+    )
+    write_whole(tmp_path / "file", "text")
+    with whole_folder(tmp_path / "folder") as staging:
+        (staging / "inside").write_text("text")
+    partial = f".file.{os.getpid()}.partial"
+    assert steps[:3] == [f"sync {partial}", "name file", f"sync {tmp_path.name}"]
+    assert steps[3:] == ["sync inside", "sync .folder.partial", "name folder", f"sync {tmp_path.name}"]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+    (tmp_path / ".file.1.partial").write_text("half")
+    (tmp_path / ".other.1.partial").write_text("another's")
+    write_whole(tmp_path / "file", "text")
+    clear_partials(tmp_path / "file")
+    assert names(tmp_path) == [".other.1.partial", "file"]
+
+
+@pytest.mark.parametrize(("existing", "stands"), [("keep", "first"), ("replace", "second")])
+def test_of_two_folders_one_stands(tmp_path, existing, stands):
+    folder = tmp_path / "folder"
+    with whole_folder(folder, existing) as staging:
+        (staging / "who").write_text("second")
+        folder.mkdir()
+        (folder / "who").write_text("first")
+    assert (folder / "who").read_text() == stands
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_folder_is_not_written_over_another(tmp_path):
+    folder = tmp_path / "folder"
+    with whole_folder(folder) as staging:
+        (staging / "who").write_text("first")
+    with pytest.raises(OSError), whole_folder(folder) as staging:  # noqa: PT011 - its number differs between systems
+        (staging / "who").write_text("second")
+    assert (folder / "who").read_text() == "first"
+    assert names(tmp_path) == ["folder"]
