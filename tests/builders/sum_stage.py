@@ -35,5 +35,5 @@ def train_in_two_processes(number, port, folder):
     with process_group("cpu"):
         for pause in (4, None):
             stage, network = sum_stage(4)
-            train(stage, LoopConfig(10, 1e-2, log_every=2), folder, quiet=True, pause_after_updates=pause)
+            train(stage, LoopConfig(10, 1e-2, log_every=2), folder, pause_after_updates=pause)
         torch.save(network.state_dict(), folder / f"weights-{number}.pt")

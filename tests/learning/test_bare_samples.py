@@ -64,9 +64,9 @@ def test_the_patient_is_the_same_one(patient):
 
 
 def test_chunks_are_kept_and_added_to(tmp_path):
-    generate_bare_samples(tmp_path, range(SEED, SEED + 2), 2, chunk=1, quiet=True)
+    generate_bare_samples(tmp_path, range(SEED, SEED + 2), 2, chunk=1)
     first = load_samples(tmp_path, DrrSamples)
-    generate_bare_samples(tmp_path, range(SEED, SEED + 3), 2, chunk=1, quiet=True)
+    generate_bare_samples(tmp_path, range(SEED, SEED + 3), 2, chunk=1)
     drrs, surfaces = load_samples(tmp_path, DrrSamples), load_samples(tmp_path, SurfaceSamples)
     assert drrs.patient.tolist() == [0, 0, 1, 1, 2, 2]
     assert len(surfaces.radius) == 3

@@ -63,12 +63,12 @@ def _weights(network):
 @pytest.mark.parametrize("pauses", [[5], [1, 4], [4, 4]])
 def test_resuming_equals_not_stopping_bit_by_bit(tmp_path, pauses):
     stage, network = _line_stage()
-    train(stage, CONFIG, tmp_path / "whole", quiet=True)
+    train(stage, CONFIG, tmp_path / "whole")
     expected = _weights(network)
     for pause in [*pauses, None]:
         stage, network = _line_stage()
         torch.manual_seed(99)  # Whatever happened before must not matter.
-        train(stage, CONFIG, tmp_path / "parts", quiet=True, pause_after_updates=pause)
+        train(stage, CONFIG, tmp_path / "parts", pause_after_updates=pause)
     for ours, theirs in zip(_weights(network), expected, strict=True):
         assert torch.equal(ours, theirs)
     whole, parts = (_curve(tmp_path / run) for run in ("whole", "parts"))
@@ -78,9 +78,9 @@ def test_resuming_equals_not_stopping_bit_by_bit(tmp_path, pauses):
 
 def test_a_finished_run_is_not_run_again(tmp_path):
     stage, _ = _line_stage()
-    metrics = train(stage, CONFIG, tmp_path, quiet=True)
+    metrics = train(stage, CONFIG, tmp_path)
     stage, network = _line_stage()
-    assert train(replace(stage, step=None), CONFIG, tmp_path, quiet=True) == metrics  # type: ignore[arg-type]
+    assert train(replace(stage, step=None), CONFIG, tmp_path) == metrics  # type: ignore[arg-type]
     loaded = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.ReLU(), nn.Linear(8, 1))
     load_networks(tmp_path, {"line": loaded})
     for ours, theirs in zip(_weights(loaded), _weights(network), strict=True):
@@ -92,14 +92,14 @@ def test_a_signal_saves_and_stops(tmp_path, number):
     stage, _ = _line_stage(at_update=lambda update: os.kill(os.getpid(), number) if update == 5 else None)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt, match="after 5 updates"):
-        train(stage, CONFIG, tmp_path, quiet=True)
+        train(stage, CONFIG, tmp_path)
     assert signal.getsignal(number) is before
     assert load_checkpoint(tmp_path / CHECKPOINT_NAME)[1]["update"] == 5
 
 
 def test_the_clock_ends_training(tmp_path):
     stage, _ = _line_stage()
-    train(stage, replace(CONFIG, updates=10**9, max_minutes=0.2 / 60), tmp_path, quiet=True)
+    train(stage, replace(CONFIG, updates=10**9, max_minutes=0.2 / 60), tmp_path)
     state = load_checkpoint(tmp_path / CHECKPOINT_NAME)[1]
     assert state["done"]
     assert 0.2 <= state["seconds"] < 5
@@ -115,15 +115,15 @@ def test_learning_rate_rises_then_falls_to_two_percent():
 
 def test_another_configuration_is_refused(tmp_path):
     stage, _ = _line_stage()
-    train(stage, CONFIG, tmp_path, quiet=True, pause_after_updates=2)
+    train(stage, CONFIG, tmp_path, pause_after_updates=2)
     for other, config in ((_line_stage({"batch": 3})[0], CONFIG), (stage, replace(CONFIG, seed=1))):
         with pytest.raises(InputError, match="another stage or configuration"):
-            train(other, config, tmp_path, quiet=True)
+            train(other, config, tmp_path)
 
 
 def test_other_layers_are_refused(tmp_path):
     stage, _ = _line_stage()
-    train(stage, CONFIG, tmp_path, quiet=True)
+    train(stage, CONFIG, tmp_path)
     with pytest.raises(InputError, match="do not fit"):
         load_networks(tmp_path, {"line": nn.Linear(3, 1)})
 
@@ -133,11 +133,11 @@ def test_other_layers_are_refused(tmp_path):
 )
 def test_a_damaged_checkpoint_is_one_line(tmp_path, spoil):
     stage, _ = _line_stage()
-    train(stage, CONFIG, tmp_path, quiet=True, pause_after_updates=2)
+    train(stage, CONFIG, tmp_path, pause_after_updates=2)
     path = tmp_path / CHECKPOINT_NAME
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(InputError, match="not a readable checkpoint") as caught:
-        train(stage, CONFIG, tmp_path, quiet=True)
+        train(stage, CONFIG, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -156,17 +156,17 @@ def test_kill_9_and_going_on_gives_the_same_curve(tmp_path, dies_at):
     """A child process is killed in the middle of an update; between checkpoints its curve was cut off mid-line."""
     config = replace(CONFIG, checkpoint_minutes=1e-9)  # at every update
     stage, network = _line_stage()
-    train(stage, config, tmp_path / "whole", quiet=True)
+    train(stage, config, tmp_path / "whole")
     child = os.fork()
     if child == 0:
         kill = lambda update: os.kill(os.getpid(), signal.SIGKILL) if update == dies_at else None  # noqa: E731
-        train(_line_stage(at_update=kill)[0], config, tmp_path / "killed", quiet=True)
+        train(_line_stage(at_update=kill)[0], config, tmp_path / "killed")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     with (tmp_path / "killed" / CURVE_NAME).open("a") as curve:
         curve.write('{"update": 99, "lo')
     stage, resumed = _line_stage()
-    train(stage, config, tmp_path / "killed", quiet=True)
+    train(stage, config, tmp_path / "killed")
     assert _curve(tmp_path / "killed") == _curve(tmp_path / "whole")
     for ours, theirs in zip(_weights(resumed), _weights(network), strict=True):
         assert torch.equal(ours, theirs)
@@ -175,22 +175,22 @@ def test_kill_9_and_going_on_gives_the_same_curve(tmp_path, dies_at):
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     """RLIMIT_FSIZE makes the operating system refuse to write on, as a full disk does."""
     stage, _ = _line_stage()
-    train(stage, CONFIG, tmp_path, quiet=True, pause_after_updates=3)
+    train(stage, CONFIG, tmp_path, pause_after_updates=3)
     before = (tmp_path / CHECKPOINT_NAME).read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     stage, _ = _line_stage()
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
         with pytest.raises(InputError, match="cannot be written"):
-            train(stage, CONFIG, tmp_path, quiet=True, pause_after_updates=2)
+            train(stage, CONFIG, tmp_path, pause_after_updates=2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
     assert not list(tmp_path.glob(".*partial"))
     stage, network = _line_stage()
-    train(stage, CONFIG, tmp_path, quiet=True)
+    train(stage, CONFIG, tmp_path)
     stage, expected = _line_stage()
-    train(stage, CONFIG, tmp_path / "whole", quiet=True)
+    train(stage, CONFIG, tmp_path / "whole")
     for ours, theirs in zip(_weights(network), _weights(expected), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -198,13 +198,13 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
 def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path):
     config = LoopConfig(10, 1e-2)
     stage, whole = sum_stage(8)
-    train(stage, config, tmp_path / "whole", quiet=True)
+    train(stage, config, tmp_path / "whole")
     stage, parts = sum_stage(2)
-    train(stage, replace(config, accumulate=4), tmp_path / "parts", quiet=True)
+    train(stage, replace(config, accumulate=4), tmp_path / "parts")
     # The same points in the same order; float32 sums in another order, through ten steps of Adam.
     assert torch.allclose(whole.weight, parts.weight, atol=1e-5)
     stage, small = sum_stage(2)
-    train(stage, config, tmp_path / "small", quiet=True)
+    train(stage, config, tmp_path / "small")
     assert not torch.allclose(whole.weight, small.weight, atol=1e-4)
 
 

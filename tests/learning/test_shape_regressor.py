@@ -97,9 +97,7 @@ def network_for(bases, reads_film=False):
 def trained(cohort, bases, run, config=TRAINING, with_films=False):
     network, _ = network_for(bases)
     films = FilmDrrs(cohort, drrs_of(ellipsoids()[1]))
-    metrics = train_shape_regressor(
-        cohort, films, network, bases, config, run, films if with_films else None, quiet=True
-    )
+    metrics = train_shape_regressor(cohort, films, network, bases, config, run, films if with_films else None)
     return network, metrics
 
 
@@ -117,7 +115,7 @@ def test_what_the_translation_lost_is_read_from_the_film(cohort, bases, tmp_path
     config = replace(TRAINING, loop=loop, film_share=0.75, gan_share=1.0, film_hidden=0.2)
     network, _ = network_for(bases, reads_film=True)
     films = FilmDrrs(cohort, np.broadcast_to(drrs_of(np.ones((1, 2))), (PATIENTS, 32, 32)).astype(np.float16))
-    metrics = train_shape_regressor(cohort, films, network, bases, config, tmp_path, films, quiet=True)
+    metrics = train_shape_regressor(cohort, films, network, bases, config, tmp_path, films)
     for bone in BONES:
         assert metrics[f"film_{bone}_rigid_mm"] < 0.15
         assert metrics[f"drr_{bone}_rigid_mm"] < 0.15

@@ -74,7 +74,7 @@ def _train_stage(stage, folder, run, loop_changes=None, **changes):
     else:
         networks, config, call = build_locator(LOCATOR, 0), LOCATOR_TRAINING, train_locator
     config = replace(config, loop=replace(config.loop, **(loop_changes or {})), **changes)
-    call(folder, folder, networks, config, run, quiet=True)
+    call(folder, folder, networks, config, run)
     return networks
 
 
@@ -100,7 +100,7 @@ def _scalars(run):
 def test_autoencoder_overfits_one_batch(one_batch, tmp_path):
     networks = build_tl(TL, 0)
     config = replace(_exact(AUTOENCODER, 150), label_noise_sd=0.0)
-    metrics = train_autoencoder(one_batch, one_batch, networks, config, tmp_path, quiet=True)
+    metrics = train_autoencoder(one_batch, one_batch, networks, config, tmp_path)
     losses = _losses(tmp_path)
     assert losses[-1] < 0.25 * losses[0]
     assert metrics["excess_nats"] < 0.1
@@ -110,7 +110,7 @@ def test_autoencoder_overfits_one_batch(one_batch, tmp_path):
 @pytest.fixture(scope="module")
 def trained_autoencoder(one_batch, tmp_path_factory):
     run = tmp_path_factory.mktemp("autoencoder")
-    train_autoencoder(one_batch, one_batch, build_tl(TL, 0), _exact(AUTOENCODER, 150), run, quiet=True)
+    train_autoencoder(one_batch, one_batch, build_tl(TL, 0), _exact(AUTOENCODER, 150), run)
     return run
 
 
@@ -120,7 +120,7 @@ def test_predictor_overfits_one_batch_with_and_without_warmup(warmup, one_batch,
     load_tl(networks, trained_autoencoder, None, None)
     fixed = [tensor.clone() for net in (networks.encoder, networks.decoder) for tensor in net.state_dict().values()]
     config = replace(_exact(PREDICTOR, 100), latent_warmup=warmup)
-    train_predictor(one_batch, one_batch, networks, config, tmp_path, quiet=True)
+    train_predictor(one_batch, one_batch, networks, config, tmp_path)
     losses = _losses(tmp_path, "latent_loss" if warmup else "loss")
     assert losses[-1] < 0.5 * losses[0]
     now = [tensor for net in (networks.encoder, networks.decoder) for tensor in net.state_dict().values()]
@@ -132,7 +132,7 @@ def test_finetuning_moves_predictor_and_decoder_but_not_the_encoder(one_batch, t
     load_tl(networks, trained_autoencoder, None, None)
     encoder = [tensor.clone() for tensor in networks.encoder.state_dict().values()]
     decoder = {name: tensor.clone() for name, tensor in networks.decoder.state_dict().items()}
-    train_finetune(one_batch, one_batch, networks, _exact(PREDICTOR, 60), tmp_path, quiet=True)
+    train_finetune(one_batch, one_batch, networks, _exact(PREDICTOR, 60), tmp_path)
     losses = _losses(tmp_path)
     assert losses[-1] < losses[0]
     assert all(torch.equal(a, b) for a, b in zip(encoder, networks.encoder.state_dict().values(), strict=True))
@@ -148,7 +148,7 @@ def test_predictor_reads_the_generators_drrs_where_given(one_batch, trained_auto
         networks = build_tl(TL, 1)
         load_tl(networks, trained_autoencoder, None, None)
         config = replace(_exact(PREDICTOR, 5), gan_fraction=1.0, latent_warmup=0.0)
-        metrics = train_predictor(one_batch, one_batch, networks, config, tmp_path / name, gan, gan, quiet=True)
+        metrics = train_predictor(one_batch, one_batch, networks, config, tmp_path / name, gan, gan)
         runs.append((_losses(tmp_path / name), metrics))
     assert runs[0][0] != runs[1][0]
     assert "gan_dice_radius" in runs[1][1]
@@ -158,7 +158,7 @@ def test_predictor_reads_the_generators_drrs_where_given(one_batch, trained_auto
 def test_pix2pix_overfits_one_batch(one_batch, tmp_path):
     networks = build_pix2pix(replace(PIX2PIX, dropout=0.0), 0)
     config = _exact(PIX2PIX_TRAINING, 150)
-    metrics = train_pix2pix(one_batch, one_batch, networks, config, tmp_path, quiet=True)
+    metrics = train_pix2pix(one_batch, one_batch, networks, config, tmp_path)
     errors = _losses(tmp_path, "drr_mae")
     assert errors[-1] < 0.5 * errors[0]
     assert metrics["drr_mae"] < 0.05
@@ -173,7 +173,7 @@ def test_locator_overfits_one_batch(tmp_path):
     save_chunk(tmp_path / "samples", 0, toy_locator(8))
     config = replace(_exact(LOCATOR_TRAINING, 150), batch=8, turned_fraction=0.0)
     metrics = train_locator(
-        tmp_path / "samples", tmp_path / "samples", build_locator(LOCATOR, 0), config, tmp_path / "run", True
+        tmp_path / "samples", tmp_path / "samples", build_locator(LOCATOR, 0), config, tmp_path / "run"
     )
     assert metrics["presence_right"] == 1.0
     # Cells are 4 mm wide; an overfitted heatmap finds its Gaussian to under half of one.
@@ -221,7 +221,7 @@ def test_films_without_a_shape_are_refused(tmp_path):
     save_chunk(tmp_path, 0, type(shapes)(shapes.occupancy[:2]))
     save_chunk(tmp_path, 0, toy_films(shapes))
     with pytest.raises(InputError, match="no shape"):
-        train_predictor(tmp_path, tmp_path, build_tl(TL, 0), PREDICTOR, tmp_path / "run", quiet=True)
+        train_predictor(tmp_path, tmp_path, build_tl(TL, 0), PREDICTOR, tmp_path / "run")
 
 
 def test_presets():

@@ -77,9 +77,9 @@ def test_the_film_shows_the_bones_where_the_drr_has_them(patient):
 
 def test_generation_writes_chunks_in_order_and_goes_on(tmp_path):
     config = VirtualSampleConfig(films=1, locator_images=1)
-    generate_samples(tmp_path, range(700_010, 700_012), LAPTOP_GRID, config, chunk=1, quiet=True)
+    generate_samples(tmp_path, range(700_010, 700_012), LAPTOP_GRID, config, chunk=1)
     before = load_samples(tmp_path, FilmSamples)
-    generate_samples(tmp_path, range(700_010, 700_013), LAPTOP_GRID, config, chunk=1, quiet=True)
+    generate_samples(tmp_path, range(700_010, 700_013), LAPTOP_GRID, config, chunk=1)
     films, shapes = load_samples(tmp_path, FilmSamples), load_samples(tmp_path, ShapeSamples)
     assert films.patient.tolist() == [0, 1, 2]
     assert len(shapes.occupancy) == len(load_samples(tmp_path, LocatorSamples).image) == 3
@@ -87,7 +87,7 @@ def test_generation_writes_chunks_in_order_and_goes_on(tmp_path):
 
 
 def test_shapes_alone(tmp_path):
-    generate_shapes(tmp_path, range(2), LAPTOP_GRID, chunk=1, quiet=True)
+    generate_shapes(tmp_path, range(2), LAPTOP_GRID, chunk=1)
     occupancy = load_samples(tmp_path, ShapeSamples).occupancy
     assert occupancy.shape == (2, 2, *LAPTOP_GRID.shape)
     assert not np.array_equal(occupancy[0], occupancy[1])

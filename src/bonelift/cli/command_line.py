@@ -12,8 +12,9 @@ import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from bonelift import RESEARCH_NOTICE, __version__
+from bonelift import RESEARCH_NOTICE, __version__, progress
 from bonelift.cli.arguments import OneLineParser, add_common_options
+from bonelift.cli.console import console_for
 from bonelift.errors import InputError
 
 DONE, FAULT, WRONG_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -83,7 +84,9 @@ def _run(arguments: list[str]) -> int:
     )
     command.add_arguments(parser)
     add_common_options(parser)
-    return command.run(parser.parse_args(rest))
+    options = parser.parse_args(rest)
+    with progress.shown_by(console_for(options).progress):
+        return command.run(options)
 
 
 def _wide(prog: str) -> RawDescriptionHelpFormatter:

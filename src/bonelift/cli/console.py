@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bonelift.progress import Bar
 from bonelift.storage.json_values import without_nan
 
 
@@ -34,11 +36,42 @@ class Console:
             self.say(text)
 
     @contextmanager
-    def bar(self, total: int, label: str, unit: str = "") -> Iterator[tqdm]:
+    def bar(self, total: int | None, label: str, unit: str = "", initial: int = 0) -> Iterator[tqdm]:
         """A progress bar; shown on a terminal only, and never with --quiet or --json."""
         hidden = True if self.quiet or self.json else None
-        with tqdm(total=total, desc=label, unit=unit, disable=hidden, leave=False, dynamic_ncols=True) as progress:
+        with tqdm(
+            total=total, desc=label, unit=unit, disable=hidden, leave=False, dynamic_ncols=True, initial=initial
+        ) as progress:
             yield progress
+
+    @contextmanager
+    def progress(self, total: int | None, label: str, initial: int = 0) -> Iterator[Bar]:
+        """What :mod:`bonelift.progress` shows: bars on a terminal; where the log is a file a line for each thing done
+        that has a name, since a run takes hours."""
+        lines = not (self.quiet or self.json or sys.stderr.isatty())
+        with self.bar(total, label, initial=initial) as shown:
+            yield _Shown(shown, label, total, lines, initial)
+
+
+@dataclass
+class _Shown:
+    bar: tqdm
+    label: str
+    total: int | None
+    lines: bool
+    count: int
+
+    def done(self, name: str = "", count: int = 1) -> None:
+        self.count += count
+        if name:
+            self.bar.set_postfix_str(name)
+            if self.lines:
+                of = "" if self.total is None else f"/{self.total}"
+                print(f"{self.label} {self.count}{of}: {name}", file=sys.stderr, flush=True)
+        self.bar.update(count)
+
+    def note(self, text: str) -> None:
+        self.bar.set_postfix_str(text)
 
 
 def console_for(options: Namespace) -> Console:

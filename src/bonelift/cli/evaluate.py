@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bonelift.cli.arguments import positive_int, whole_number
-from bonelift.cli.console import Console, console_for
+from bonelift.cli.console import console_for
 from bonelift.errors import InputError
-from bonelift.experiments.evaluate import Bar, ExperimentSettings, run_experiments
+from bonelift.experiments.evaluate import ExperimentSettings, run_experiments
 from bonelift.experiments.presets import load_study_preset
 from bonelift.experiments.results.report import write_study_report
 
@@ -56,9 +52,7 @@ def run(options: Namespace) -> int:
         options.workers,
         options.allow_failed,
     )
-
-    quiet = console.quiet or console.json or not sys.stderr.isatty()
-    outcome = run_experiments(options.study, options.run, settings, bars(console), quiet)
+    outcome = run_experiments(options.study, options.run, settings)
     values = {
         "run": str(options.run),
         "report": str(outcome.report),
@@ -70,23 +64,3 @@ def run(options: Namespace) -> int:
     text = f"{outcome.report}: {outcome.cases} cases scored, {failed}"
     console.result(values, text)
     return 0
-
-
-def bars(console: Console) -> Bar:
-    """Progress bars on a terminal; a line for each thing done where the log is a file, since a run takes hours."""
-    lines = not (console.quiet or console.json or sys.stderr.isatty())
-
-    @contextmanager
-    def bar(total: int, label: str) -> Iterator[Callable[[str], None]]:
-        with console.bar(total, label) as progress:
-            numbers = itertools.count(1)
-
-            def done(name: str) -> None:
-                progress.set_postfix_str(name)
-                progress.update()
-                if lines:
-                    print(f"{label} {next(numbers)}/{total}: {name}", file=sys.stderr, flush=True)
-
-            yield done
-
-    return bar

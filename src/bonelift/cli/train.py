@@ -48,7 +48,6 @@ def run(options: Namespace) -> int:
             preset,
             options.run,
             seed=options.seed,
-            quiet=console.quiet or console.json,
             on_case=on_case,
         )
     lines = [f"{options.run}: {options.target} trained; last validation:"]

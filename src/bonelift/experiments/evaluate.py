@@ -6,12 +6,12 @@ any interruption.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bonelift import progress
 from bonelift.experiments.folds import Folds, check_folds, draw_folds, read_folds, write_folds
 from bonelift.experiments.images import make_case_images
 from bonelift.experiments.presets import StudyPreset
@@ -19,13 +19,10 @@ from bonelift.experiments.results.figures import pyplot
 from bonelift.experiments.results.report import write_study_report
 from bonelift.experiments.run.case_records import check_unchanged, read_record, require_usable
 from bonelift.experiments.run.folder import RunPaths, claim_run, writing
-from bonelift.experiments.run.scheduling import Piece, Run, runner
+from bonelift.experiments.run.scheduling import Piece, Runner, runner
 from bonelift.experiments.scores import score_case
 from bonelift.experiments.training import train_network, training_tasks
 from bonelift.study.folder import Study, read_study
-
-Bar = Callable[[int, str], AbstractContextManager[Callable[[str], None]]]
-"""bar(total, label) -> a context whose value is called with the name of each thing done."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +52,15 @@ class ExperimentOutcome:
     report: Path
 
 
-def run_experiments(
-    study_folder: Path, run: Path, settings: ExperimentSettings, bar: Bar, quiet: bool = True
-) -> ExperimentOutcome:
-    """Do what is left to do of a run. quiet: no learning curves on standard error.
+def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings) -> ExperimentOutcome:
+    """Do what is left to do of a run.
 
     Raises InputError: see claim_run, read_folds, check_unchanged, require_usable and train_network.
     """
     pyplot()  # Not to be missed hours later.
     paths = RunPaths(run)
     study = read_study(study_folder)
-    folds = prepare_run(paths, study_folder, study, settings, bar)
+    folds = prepare_run(paths, study_folder, study, settings)
     names = settings.only or folds.names
     tasks = training_tasks(folds, names)
     cases = study.cases
@@ -78,30 +73,30 @@ def run_experiments(
             )
             for case in cases
         ]
-        _run_pieces(everywhere, bar, "images", images)
+        _run_pieces(everywhere, "images", images)
         records = [read_record(paths.images(case.case)) for case in cases]
         require_usable(records, settings.allow_failed)
         networks = [
             Piece(
                 f"{task.group} {task.network}",
                 train_network,
-                (paths, cases, folds, settings.preset, task, settings.seed, quiet),
+                (paths, cases, folds, settings.preset, task, settings.seed),
             )
             for task in tasks
         ]
-        _run_pieces(everywhere, bar, "networks", networks)
+        _run_pieces(everywhere, "networks", networks)
         tested = [case for case in cases if folds.fold_testing(case.patient).name in names]
         # Fold by fold, so that a process keeps the networks it has loaded.
         tested.sort(key=lambda case: folds.fold_testing(case.patient).name)
         scores = [
             Piece(case.case, score_case, (paths, case, cases, folds, settings.preset, settings.seed)) for case in tested
         ]
-        failed_rows = _run_pieces(everywhere, bar, "scores", scores)
+        failed_rows = _run_pieces(everywhere, "scores", scores)
     report = write_study_report(run)
     return ExperimentOutcome(len(tested), sum(bool(r.failure) for r in records), sum(failed_rows), report)
 
 
-def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: ExperimentSettings, bar: Bar) -> Folds:
+def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: ExperimentSettings) -> Folds:
     """Begin or check the run; returns its folds, drawn once and then read from their file."""
     drawn = None if paths.folds.is_file() else draw_folds(study, settings.folds, settings.seed)
     claim_run(paths, study, settings.preset, settings.seed, settings.folds)
@@ -112,18 +107,18 @@ def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: Exp
     check_folds(folds, study)
     for name in settings.only:
         folds.fold(name)
-    with bar(len(study.cases), "checking files") as done:
-        check_unchanged(paths, study_folder, study, done)
+    with progress.bar(len(study.cases), "checking files") as bar:
+        check_unchanged(paths, study_folder, study, bar.done)
     return folds
 
 
-def _run_pieces(run: Run, bar: Bar, label: str, pieces: Sequence[Piece]) -> list[Any]:
+def _run_pieces(run: Runner, label: str, pieces: Sequence[Piece]) -> list[Any]:
     results: list[Any] = []
-    with bar(len(pieces), label) as done:
+    with progress.bar(len(pieces), label) as bar:
 
         def on_done(name: str, result: Any) -> None:
             results.append(result)
-            done(name)
+            bar.done(name)
 
         run(pieces, on_done)
     return results

@@ -58,7 +58,6 @@ def train_network(
     preset: StudyPreset,
     task: TrainingTask,
     seed: int,
-    quiet: bool = True,
 ) -> dict[str, float]:
     """Train one network of one group, or go on; returns the scalars of its last validation."""
     home = paths.network(task.group)
@@ -73,12 +72,12 @@ def train_network(
     networks = preset.networks
     if task.network == "pix2pix":
         translators = build_pix2pix(networks.pix2pix, seed, networks.pix2pix_training.device)
-        metrics = train_pix2pix(samples, validation, translators, networks.pix2pix_training, home / "pix2pix", quiet)
+        metrics = train_pix2pix(samples, validation, translators, networks.pix2pix_training, home / "pix2pix")
     else:
         tl = build_tl(networks.tl, seed, networks.autoencoder_training.device)
-        train_autoencoder(samples, validation, tl, networks.autoencoder_training, home / "autoencoder", quiet)
-        train_predictor(samples, validation, tl, networks.predictor_training, home / "predictor", quiet=quiet)
-        metrics = train_finetune(samples, validation, tl, networks.finetune_training, home / "finetune", quiet=quiet)
+        train_autoencoder(samples, validation, tl, networks.autoencoder_training, home / "autoencoder")
+        train_predictor(samples, validation, tl, networks.predictor_training, home / "predictor")
+        metrics = train_finetune(samples, validation, tl, networks.finetune_training, home / "finetune")
     write_json(done, {**metrics, "peak_mib": peak_mib()})
     shutil.rmtree(home / "samples" / task.network, ignore_errors=True)
     return metrics

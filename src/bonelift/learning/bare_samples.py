@@ -73,13 +73,12 @@ def generate_bare_samples(
     *,
     chunk: int = 32,
     workers: int = 1,
-    quiet: bool = False,
 ) -> None:
     """DrrSamples and SurfaceSamples of the patients ``seeds`` in chunks; chunks that exist already are kept."""
     config = config or VirtualSampleConfig()
     done = min(len(chunk_folders(folder, SurfaceSamples)), len(chunk_folders(folder, DrrSamples)))
     make = partial(bare_patient, model=load_shape_model(), drrs=drrs, config=config)
-    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual bones", quiet):
+    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual bones"):
         save_bare_patients(folder, index, index * chunk, patients)
 
 

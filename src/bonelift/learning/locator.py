@@ -86,7 +86,7 @@ def _augment(
 
 
 def train_locator(
-    samples: Path, validation: Path, network: Locator, config: LocatorTraining, run: Path, quiet: bool = False
+    samples: Path, validation: Path, network: Locator, config: LocatorTraining, run: Path
 ) -> dict[str, float]:
     """Train the locator. Both folders hold LocatorSamples. Resumes where ``run`` stands."""
     parameters = list(network.parameters())
@@ -113,7 +113,7 @@ def train_locator(
         {k: v for k, v in asdict(config).items() if k not in ("loop", "device")},
     )
     network.train()
-    metrics = train(stage, config.loop, run, quiet)
+    metrics = train(stage, config.loop, run)
     network.eval()
     return metrics
 

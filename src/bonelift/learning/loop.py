@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from tqdm import tqdm
 
+from bonelift import progress
 from bonelift.errors import InputError
 from bonelift.learning.checkpoint import (
     CHECKPOINT_NAME,
@@ -93,7 +93,6 @@ def train(
     stage: Stage[S],
     config: LoopConfig,
     run_folder: Path,
-    quiet: bool = False,
     pause_after_updates: int | None = None,
 ) -> dict[str, float]:
     """Train, or go on where ``run_folder`` stands; returns the last validation's scalars.
@@ -123,19 +122,19 @@ def train(
         _save(path, stage, config, generator, Reached(update, clock.seconds, metrics, recent, curve.rows, done))
 
     total = None if config.max_minutes else config.updates
-    with _stop_requests() as stopped, tqdm(total=total, initial=update, desc=stage.name, disable=quiet) as bar:
-        while (progress := from_first(_progress(config, update, clock.seconds))) < 1:
+    with _stop_requests() as stopped, progress.bar(total, stage.name, update) as bar:
+        while (reached_part := from_first(_progress(config, update, clock.seconds))) < 1:
             if update > first and update % config.refresh_every == 0:
                 samples = stage.load(samples)
-            rate = learning_rate(config, update, progress)
-            recent.append(_update(stage, samples, generator, progress, rate, config.accumulate))
+            rate = learning_rate(config, update, reached_part)
+            recent.append(_update(stage, samples, generator, reached_part, rate, config.accumulate))
             update += 1
-            bar.update()
+            bar.done()
             if update % config.log_every == 0:
                 means = _means(recent)
                 recent.clear()
                 curve.add(update, clock.seconds, {"learning_rate": rate, **means})
-                bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in means.items()))
+                bar.note(" ".join(f"{name} {value:.4g}" for name, value in means.items()))
             if update % config.validate_every == 0:
                 metrics = _validate(stage, curve, update, clock)
             stop = any_of(bool(stopped))

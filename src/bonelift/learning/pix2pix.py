@@ -85,7 +85,7 @@ def pix2pix_step(
 
 
 def train_pix2pix(
-    samples: Path, validation: Path, networks: Pix2pixNetworks, config: Pix2pixTraining, run: Path, quiet: bool = False
+    samples: Path, validation: Path, networks: Pix2pixNetworks, config: Pix2pixTraining, run: Path
 ) -> dict[str, float]:
     """Train generator and discriminator. Both folders hold FilmSamples. Resumes where ``run`` stands."""
     betas = (config.beta1, 0.999)
@@ -119,7 +119,7 @@ def train_pix2pix(
     )
     networks.generator.train()
     networks.discriminator.train()
-    metrics = train(stage, config.loop, run, quiet)
+    metrics = train(stage, config.loop, run)
     networks.generator.eval()
     return metrics
 

@@ -187,7 +187,6 @@ def train_shape_regressor(
     config: ShapeTraining,
     run: Path,
     films: FilmDrrs | None = None,
-    quiet: bool = False,
 ) -> dict[str, float]:
     """Train S; resumes where ``run`` stands. Returns the last validation: errors in mm from true DRRs (drr), from the
     generator's (gan) and, where S reads films, from those with their films (film).
@@ -228,6 +227,6 @@ def train_shape_regressor(
         {k: v for k, v in asdict(config).items() if k not in ("loop", "device")},
     )
     network.train()
-    result = train(stage, config.loop, run, quiet)
+    result = train(stage, config.loop, run)
     network.eval()
     return result

@@ -109,7 +109,7 @@ def _mean_metrics(batches: list[tuple[int, dict[str, float]]]) -> dict[str, floa
 
 
 def train_autoencoder(
-    samples: Path, validation: Path, networks: TlNetworks, config: AutoencoderTraining, run: Path, quiet: bool = False
+    samples: Path, validation: Path, networks: TlNetworks, config: AutoencoderTraining, run: Path
 ) -> dict[str, float]:
     """Step 1: E and D. Both folders hold ShapeSamples. Resumes where ``run`` stands."""
     encoder, decoder = networks.encoder, networks.decoder
@@ -149,7 +149,7 @@ def train_autoencoder(
     )
     encoder.train()
     decoder.train()
-    metrics = train(stage, config.loop, run, quiet)
+    metrics = train(stage, config.loop, run)
     encoder.eval()
     decoder.eval()
     return metrics
@@ -322,7 +322,6 @@ def train_predictor(
     run: Path,
     gan_drr: NDArray[np.float16] | None = None,
     validation_gan_drr: NDArray[np.float16] | None = None,
-    quiet: bool = False,
 ) -> dict[str, float]:
     """Step 2: P, with D (and E, which the warm-up reads) fixed. Resumes where ``run`` stands.
 
@@ -334,7 +333,7 @@ def train_predictor(
     _fix(networks.decoder)
     stage = _predictor_stage("predictor", samples, validation, networks, config, gan_drr, validation_gan_drr)
     networks.predictor.train()
-    metrics = train(stage, config.loop, run, quiet)
+    metrics = train(stage, config.loop, run)
     networks.predictor.eval()
     return metrics
 
@@ -347,14 +346,13 @@ def train_finetune(
     run: Path,
     gan_drr: NDArray[np.float16] | None = None,
     validation_gan_drr: NDArray[np.float16] | None = None,
-    quiet: bool = False,
 ) -> dict[str, float]:
     """Step 3: P and D, with E fixed; arguments as in ``train_predictor``. D keeps its running statistics."""
     _fix(networks.encoder)
     networks.decoder.requires_grad_(True).eval()
     stage = _predictor_stage("finetune", samples, validation, networks, config, gan_drr, validation_gan_drr)
     networks.predictor.train()
-    metrics = train(stage, config.loop, run, quiet)
+    metrics = train(stage, config.loop, run)
     networks.predictor.eval()
     return metrics
 

@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from tqdm import tqdm
 
+from bonelift import progress
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
 from bonelift.drr.joseph import project
 from bonelift.drr.subject import bone_attenuation
@@ -206,7 +206,6 @@ def generate_samples(
     *,
     chunk: int = 16,
     workers: int = 1,
-    quiet: bool = False,
 ) -> None:
     """Samples of the patients ``seeds`` in chunks of ``chunk`` patients; chunks that exist already are kept.
 
@@ -220,37 +219,36 @@ def generate_samples(
     ]
     done = min(len(chunk_folders(folder, kind)) for kind in kinds)
     make = partial(sample_patient, model=load_shape_model(), grid=grid, config=config)
-    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual patients", quiet):
+    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual patients"):
         save_patients(folder, index, index * chunk, patients)
 
 
 def made_in_chunks(
-    make: Callable[[int], Made], seeds: Sequence[int], chunk: int, done: int, workers: int, title: str, quiet: bool
+    make: Callable[[int], Made], seeds: Sequence[int], chunk: int, done: int, workers: int, title: str
 ) -> Iterator[tuple[int, list[Made]]]:
     """(index of the chunk, what ``make`` gives for each of its seeds), in order, after the first ``done`` chunks."""
     todo = list(seeds)[done * chunk :]
     with (
         multiprocessing.get_context("spawn").Pool(workers) as pool,
-        tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc=title, disable=quiet) as bar,
+        progress.bar(len(seeds), title, len(seeds) - len(todo)) as bar,
     ):
         results = pool.imap(make, todo)
         for index in range(done, done + -(-len(todo) // chunk)):
             patients = list(islice(results, chunk))
             yield index, patients
-            bar.update(len(patients))
+            bar.done(count=len(patients))
 
 
-def generate_shapes(
-    folder: Path, seeds: Sequence[int], grid: LabelGrid, *, chunk: int = 64, quiet: bool = False
-) -> None:
+def generate_shapes(folder: Path, seeds: Sequence[int], grid: LabelGrid, *, chunk: int = 64) -> None:
     """Occupancy of wrists alone, which is all that the autoencoder needs, in chunks as in :func:`generate_samples`."""
     model = load_shape_model()
     done = len(chunk_folders(folder, ShapeSamples))
-    for index in tqdm(range(done, -(-len(seeds) // chunk)), desc="virtual shapes", disable=quiet):
-        wrists = [
-            sample_wrist(model, np.random.default_rng(seed)) for seed in seeds[index * chunk : (index + 1) * chunk]
-        ]
-        save_chunk(folder, index, ShapeSamples(np.stack([patient_occupancy(wrist, grid) for wrist in wrists])))
+    with progress.bar(len(seeds), "virtual shapes", min(done * chunk, len(seeds))) as bar:
+        for index in range(done, -(-len(seeds) // chunk)):
+            part = seeds[index * chunk : (index + 1) * chunk]
+            wrists = [sample_wrist(model, np.random.default_rng(seed)) for seed in part]
+            save_chunk(folder, index, ShapeSamples(np.stack([patient_occupancy(wrist, grid) for wrist in wrists])))
+            bar.done(count=len(part))
 
 
 def surface_samples(shapes: Sequence[WristShape]) -> SurfaceSamples:

@@ -59,7 +59,6 @@ def train_on_study(
     run: Path,
     *,
     seed: int = 0,
-    quiet: bool = False,
     on_case: OnCase = lambda _: None,
 ) -> dict[str, float]:
     """Make the samples that ``target`` needs, train it, and write ``run/model`` when all networks are there.
@@ -78,7 +77,7 @@ def train_on_study(
                 f"study.json); {target} learns from those, of two patients at least: bonelift register finds poses"
             )
         make_samples(study_folder, usable, preset, run / "samples" / target / part, target, seed, on_case)
-    metrics = _train(target, preset, run, seed, quiet)
+    metrics = _train(target, preset, run, seed)
     write_model_if_complete(run, preset, seed)
     return metrics
 
@@ -180,24 +179,24 @@ def _save_locator(folder: Path, index: int, images: Sequence[LocatorSample]) -> 
     save_chunk(folder, index, samples)
 
 
-def _train(target: Target, preset: Preset, run: Path, seed: int, quiet: bool) -> dict[str, float]:
+def _train(target: Target, preset: Preset, run: Path, seed: int) -> dict[str, float]:
     samples, validation = (run / "samples" / target / part for part in ("training", "validation"))
     if target == "locator":
         network = build_locator(preset.locator, seed, preset.locator_training.device)
-        return train_locator(samples, validation, network, preset.locator_training, run / "locator", quiet)
+        return train_locator(samples, validation, network, preset.locator_training, run / "locator")
     if target == "pix2pix":
         networks = build_pix2pix(preset.pix2pix, seed, preset.pix2pix_training.device)
-        return train_pix2pix(samples, validation, networks, preset.pix2pix_training, run / "pix2pix", quiet)
-    return _train_tl(preset, run, seed, quiet)
+        return train_pix2pix(samples, validation, networks, preset.pix2pix_training, run / "pix2pix")
+    return _train_tl(preset, run, seed)
 
 
-def _train_tl(preset: Preset, run: Path, seed: int, quiet: bool) -> dict[str, float]:
+def _train_tl(preset: Preset, run: Path, seed: int) -> dict[str, float]:
     """The three steps of Shiode et al. 2021, on CT-DRRs."""
     samples, validation = (run / "samples" / "tl" / part for part in ("training", "validation"))
     networks = build_tl(preset.tl, seed, preset.autoencoder_training.device)
-    train_autoencoder(samples, validation, networks, preset.autoencoder_training, run / "autoencoder", quiet)
-    train_predictor(samples, validation, networks, preset.predictor_training, run / "predictor", quiet=quiet)
-    return train_finetune(samples, validation, networks, preset.finetune_training, run / "finetune", quiet=quiet)
+    train_autoencoder(samples, validation, networks, preset.autoencoder_training, run / "autoencoder")
+    train_predictor(samples, validation, networks, preset.predictor_training, run / "predictor")
+    return train_finetune(samples, validation, networks, preset.finetune_training, run / "finetune")
 
 
 def write_model_if_complete(run: Path, preset: Preset, seed: int) -> bool:

@@ -36,12 +36,12 @@ class Piece:
     arguments: tuple[Any, ...] = field(default=())
 
 
-Run = Callable[[Sequence[Piece], Callable[[str, Any], None]], None]
+Runner = Callable[[Sequence[Piece], Callable[[str, Any], None]], None]
 """Runs the pieces, calling back with (label, result) as each ends; the first InputError is raised."""
 
 
 @contextmanager
-def runner(scheduler: str | None = None, workers: int = 1) -> Iterator[Run]:
+def runner(scheduler: str | None = None, workers: int = 1) -> Iterator[Runner]:
     """scheduler: address of a Dask scheduler, or None. workers: processes on this machine where there is none."""
     if scheduler is not None:
         with _dask_client(scheduler) as client:
