@@ -1,62 +1,57 @@
 """Build the packaged shape model from the real reference bones in BONELIFT_DATA.
 
-Registers a template to every bone, takes scale out, and keeps the mean and the modes of the localised covariance:
+Lays the packaged template on every bone, takes scale out, and keeps the mean and the modes of the localised covariance:
 statistics over subjects, never a subject's shape. The registered shapes stay in memory.
+
+``--without Manske`` (or Py2d3d, Yr4, or one subject) leaves bones out, so that these can be tests of a population that
+never saw them. The template's triangulation comes from the packaged model, which saw all bones: it says how vertices
+are spread, and no more.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from reference_bones import (
+    NOT_NORMAL,
     RADIUS_FILES,
+    SOURCES,
     ULNA_FILES,
+    BoneFile,
     ReferenceBone,
     align_to,
-    mean_of_corresponding,
     read_bone,
     relative_pose,
     rigid_match,
 )
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
-from template_mesh import build_template, relax
 
 from bonelift.anatomy.frame import radius_from_mesh
 from bonelift.anatomy.landmarks import find_landmarks
 from bonelift.anatomy.localised_modes import LocalCovariance, localised_modes, weighted_mean
 from bonelift.anatomy.measurements import ulnar_head_centre
-from bonelift.anatomy.shape_model import MODEL_FILE
+from bonelift.anatomy.shape_model import MODEL_FILE, load_shape_model
 from bonelift.anatomy.statistical_shape import BoneModel, ShapeModel, save_model
 from bonelift.anatomy.surface_fit import fit_template, smooth_basis, surface_cloud
-from bonelift.geometry import apply_transform, compose, invert_rigid
+from bonelift.errors import InputError
+from bonelift.geometry import apply_transform, compose, invert_rigid, translation
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
 
-END_MM = -104.0
-EDGE_MM = {"radius": 1.45, "ulna": 1.25}
 LENGTHS_MM, SDS_MM, INDUCING = (45.0, 18.0, 8.0, 4.0), (3.0, 1.5, 0.8, 0.35), 600
+FIT_NOISE_MM = (2.0, 1.0, 0.5, 0.3, 0.2, 0.15)
 MODES = 90
 COVARIANCE = LocalCovariance(taper_mm=12.0, global_share=0.4)
-POSED_SUBJECTS = ("ControlSample1", "ControlSample2")
+POSED_SUBJECTS = ("ControlSample1", "ControlSample2", "Yr4")
 """Radius and ulna in one scan: they give the mean pose of the ulna."""
-
-# Where the mean bones' landmarks lie in the rough frame of the references, mm: seeds of the search.
-ROUGH_STYLOID, ROUGH_NOTCH_VOLAR = (-8.6, -0.6, 9.0), (15.6, 11.6, -5.2)
-SEEDS = {
-    "radial_styloid_tip": (-10.4, 6.4, 6.9),
-    "sigmoid_notch_volar": (17.3, 8.3, -4.2),
-    "sigmoid_notch_dorsal": (12.8, -7.9, -3.2),
-    "volar_rim": (9.9, 12.0, -2.5),
-    "dorsal_rim": (10.1, -7.3, -0.9),
-    "lister_tubercle": (-3.0, -10.4, -8.5),
-}
 
 
 @dataclass(frozen=True)
@@ -70,30 +65,34 @@ class Registered:
     seen: Float
     poses: Float
 
+    def without(self, left_out: Collection[str]) -> Registered:
+        """Without the bones of these subjects or sources."""
+        kept = [i for i, bone in enumerate(self.bones) if not {bone.subject, bone.source} & set(left_out)]
+        bones = [self.bones[i] for i in kept]
+        return replace(self, bones=bones, shapes=self.shapes[kept], seen=self.seen[kept], poses=self.poses[kept])
 
-def register(bones: list[ReferenceBone], edge_mm: float) -> Registered:
-    """Two rounds: the template of the first is the mean of the whole bones, of the second the mean of all bones."""
-    reference = mean_of_corresponding(bones)
-    bones = [align_to(bone, reference) for bone in bones]
-    template = build_template(reference, END_MM, edge_mm, smoothing_mm=0.9)
-    for rounds in (2, 4):
-        basis = smooth_basis(template.vertices, LENGTHS_MM, SDS_MM, INDUCING)
-        shapes, seen, poses = [], [], []
-        for bone in bones:
-            cloud = surface_cloud(bone.mesh, 0.6)
-            fitted, matched = fit_template(template, basis, cloud, repeats=rounds)
-            used = matched & (template.vertices[:, 2] > -70)
-            pose = rigid_match(fitted[used], template.vertices[used])
-            shapes.append(apply_transform(pose, fitted))
-            seen.append(matched)
-            poses.append(pose)
-            print(f"  {bone.subject}: {matched.mean():.2f} of the template seen", flush=True)
-        near = np.exp(-cdist(template.vertices, template.vertices, "sqeuclidean") / (2 * 7.0**2))
-        weights = np.clip(np.array(seen, dtype=np.float64) @ near / near.sum(axis=0), 0.03, 1.0)
-        result = Registered(template, bones, np.array(shapes), weights, np.array(poses))
-        if rounds == 2:
-            template = relax(TriangleMesh(weighted_mean(result.shapes, weights), template.faces), 15)
-    return result
+
+def register(folder: Path, files: list[BoneFile], mean: TriangleMesh) -> Registered:
+    """The template ``mean`` on every bone, each by itself: what is left out changes no other bone's registration."""
+    top = mean.vertices[:, 2].max()
+    end = mean.vertices[mean.vertices[:, 2] > top - 25].mean(axis=0)
+    template = mean.transformed(translation(-np.array([end[0], end[1], top - 10])))
+    basis = smooth_basis(template.vertices, LENGTHS_MM, SDS_MM, INDUCING)
+    bones, shapes, seen, poses = [], [], [], []
+    for file in files:
+        bone = align_to(read_bone(folder, file), template)
+        noise = [max(stage, bone.noise_mm) for stage in FIT_NOISE_MM]
+        fitted, matched = fit_template(template, basis, surface_cloud(bone.mesh, 0.6), noise_mm=noise)
+        used = matched & (template.vertices[:, 2] > -70)
+        pose = rigid_match(fitted[used], template.vertices[used])
+        bones.append(bone)
+        shapes.append(apply_transform(pose, fitted))
+        seen.append(matched)
+        poses.append(pose)
+        print(f"  {bone.subject}: {matched.mean():.2f} of the template seen", flush=True)
+    near = np.exp(-cdist(template.vertices, template.vertices, "sqeuclidean") / (2 * 7.0**2))
+    weights = np.clip(np.array(seen, dtype=np.float64) @ near / near.sum(axis=0), 0.03, 1.0)
+    return Registered(template, bones, np.array(shapes), weights, np.array(poses))
 
 
 def without_scale(registered: Registered) -> Float:
@@ -124,7 +123,8 @@ def bone_model(registered: Registered, frame_from_template: Float) -> BoneModel:
 def mean_ulna_pose(radii: Registered, ulnae: Registered, frame_from_radius: Float) -> Float:
     """(4, 4) radius frame from the ulna's template, averaged over the subjects with both bones in one scan."""
     poses = []
-    for subject in POSED_SUBJECTS:
+    present = {bone.subject for bone in radii.bones} & {bone.subject for bone in ulnae.bones}
+    for subject in sorted(present & set(POSED_SUBJECTS)):
         r = next(i for i, bone in enumerate(radii.bones) if bone.subject == subject)
         u = next(i for i, bone in enumerate(ulnae.bones) if bone.subject == subject)
         between = relative_pose(radii.bones[r], ulnae.bones[u])
@@ -134,19 +134,18 @@ def mean_ulna_pose(radii: Registered, ulnae: Registered, frame_from_radius: Floa
     return mean
 
 
-def assemble(radii: Registered, ulnae: Registered) -> ShapeModel:
-    """The model in the radius frame of the mean wrist."""
+def assemble(radii: Registered, ulnae: Registered, packaged: ShapeModel) -> ShapeModel:
+    """The model in the radius frame of the mean wrist; landmarks are searched from those of ``packaged``."""
     mean = TriangleMesh(weighted_mean(without_scale(radii), radii.seen), radii.template.faces)
-    tip, volar = (
-        mean.vertices[np.argmin(((mean.vertices - seed) ** 2).sum(axis=1))]
-        for seed in (ROUGH_STYLOID, ROUGH_NOTCH_VOLAR)
-    )
+    seeds = _vertices_at(packaged)
+    tip, volar = (mean.vertices[seeds[name]] for name in ("radial_styloid_tip", "sigmoid_notch_volar"))
     frame_from_radius = radius_from_mesh(mean, tip, volar)
+    ulna_mean = TriangleMesh(weighted_mean(without_scale(ulnae), ulnae.seen), ulnae.template.faces)
     for _ in range(3):  # landmarks are searched in the frame that they define
-        ulna_pose = mean_ulna_pose(radii, ulnae, frame_from_radius)
-        radius, ulna = mean.transformed(frame_from_radius), ulnae.template.transformed(ulna_pose)
-        seeds = {**SEEDS, "ulnar_styloid_tip": ulna.vertices[np.argmax(ulna.vertices[:, 2])]}
-        marks = find_landmarks(radius, ulna, {name: np.asarray(p) for name, p in seeds.items()})
+        radius = mean.transformed(frame_from_radius)
+        ulna = ulna_mean.transformed(mean_ulna_pose(radii, ulnae, frame_from_radius))
+        expected = {n: (ulna if n.startswith("ulnar") else radius).vertices[v] for n, v in seeds.items()}
+        marks = find_landmarks(radius, ulna, expected)
         step = radius_from_mesh(radius, marks["radial_styloid_tip"], marks["sigmoid_notch_volar"])
         frame_from_radius = compose(step, frame_from_radius)
     radius_model = bone_model(radii, frame_from_radius)
@@ -156,19 +155,43 @@ def assemble(radii: Registered, ulnae: Registered) -> ShapeModel:
     return ShapeModel(radius_model, ulna_model, marks)
 
 
+def _vertices_at(model: ShapeModel) -> dict[str, int]:
+    """Nearest vertex of each surface landmark, of the ulna where its name begins so."""
+    found = {}
+    for name, point in model.landmarks.items():
+        if name != "ulnar_head_centre":
+            bone = model.ulna if name.startswith("ulnar") else model.radius
+            found[name] = int(np.argmin(((bone.mean.vertices - point) ** 2).sum(axis=1)))
+    return found
+
+
 def register_all(folder: Path) -> tuple[Registered, Registered]:
-    """Radii and ulnae of the reference bones in ``folder``, each with its template on every bone."""
-    radii = register([read_bone(folder, *row) for row in RADIUS_FILES], EDGE_MM["radius"])
-    ulnae = register([read_bone(folder, *row) for row in ULNA_FILES], EDGE_MM["ulna"])
-    return radii, ulnae
+    """Radii and ulnae of the reference bones in ``folder``, each with the packaged template on every bone."""
+    packaged = load_shape_model()
+    radii = register(folder, RADIUS_FILES, packaged.radius.mean)
+    return radii, register(folder, ULNA_FILES, packaged.ulna.mean)
+
+
+def build(radii: Registered, ulnae: Registered, left_out: Collection[str] = ()) -> ShapeModel:
+    """The shape model of all normal bones but those of the subjects or sources ``left_out``."""
+    known = {*SOURCES, *(bone.subject for bone in [*radii.bones, *ulnae.bones])}
+    if unknown := set(left_out) - known:
+        raise InputError(
+            f"--without {', '.join(sorted(unknown))}: no such bone; expected of {', '.join(sorted(known))}"
+        )
+    radii, ulnae = radii.without([*left_out, *NOT_NORMAL["radius"]]), ulnae.without([*left_out, *NOT_NORMAL["ulna"]])
+    return assemble(radii, ulnae, load_shape_model())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help=f"subjects, or of {SOURCES}")
     options = parser.parse_args()
+    if options.without and options.out == MODEL_FILE:
+        parser.error("--without needs --out: a model with bones left out does not replace the packaged one")
     radii, ulnae = register_all(Path(os.environ["BONELIFT_DATA"]) / "reference_bones")
-    model = assemble(radii, ulnae)
+    model = build(radii, ulnae, options.without)
     save_model(options.out, model)
     for name, point in model.landmarks.items():
         print(f"{name}: {np.round(point, 2).tolist()}")

@@ -11,7 +11,7 @@ from bonelift.anatomy.frame import articular_point, fit_shaft_axis
 from bonelift.anatomy.landmarks import FAR_POINTS, expected_landmarks, find_landmarks
 from bonelift.anatomy.measurements import fit_circle, measure
 from bonelift.anatomy.shape_model import MODEL_FILE, WristShape, load_shape_model, sample_wrist
-from bonelift.anatomy.statistical_shape import read_model, save_model
+from bonelift.anatomy.statistical_shape import ShapeModel, read_model, save_model
 from bonelift.anatomy.surface_fit import surface_cloud
 from bonelift.errors import InputError
 from bonelift.surface.voxelize import signed_distance_grid
@@ -41,6 +41,26 @@ def test_another_format_is_refused(tmp_path):
     np.savez(tmp_path / "old.npz", format_version=np.array(0))
     with pytest.raises(InputError, match="format 0"):
         read_model(tmp_path / "old.npz")
+
+
+def test_a_model_of_other_bones_is_loaded_from_its_file(tmp_path):
+    model = load_shape_model()
+    save_model(tmp_path / "model.npz", ShapeModel(model.radius, model.ulna, model.landmarks | {"extra": np.ones(3)}))
+    assert set(load_shape_model(tmp_path / "model.npz").landmarks) == {*model.landmarks, "extra"}
+    assert "extra" not in load_shape_model().landmarks
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"solid stl"])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    (tmp_path / "model.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"model.npz: cannot be read as a shape model"):
+        load_shape_model(tmp_path / "model.npz")
+
+
+def test_a_model_that_lacks_a_part_is_refused(tmp_path):
+    np.savez(tmp_path / "model.npz", format_version=np.array(1))
+    with pytest.raises(InputError, match=r"landmark_names.* missing"):
+        load_shape_model(tmp_path / "model.npz")
 
 
 def test_the_same_seed_gives_the_same_wrist(wrists):

@@ -15,10 +15,14 @@ __all__ = ["BoneModel", "Sex", "ShapeModel", "WristShape", "load_shape_model", "
 MODEL_FILE = Path(__file__).with_name("shape_model.npz")
 
 
-@lru_cache(maxsize=1)
-def load_shape_model() -> ShapeModel:
-    """The packaged model; see SHAPE_MODEL_CARD.md beside it for sources and limits."""
-    return read_model(MODEL_FILE)
+@lru_cache(maxsize=4)
+def load_shape_model(path: Path | None = None) -> ShapeModel:
+    """The packaged model (see SHAPE_MODEL_CARD.md beside it for sources and limits), or the one in the file ``path``.
+
+    A model with subjects left out (``scripts/build_shape_model.py --without``) draws a population that never saw them.
+    Raises InputError where ``path`` holds no shape model.
+    """
+    return read_model(MODEL_FILE if path is None else path)
 
 
 def sample_wrist(model: ShapeModel, rng: np.random.Generator, sex: Sex | None = None) -> WristShape:

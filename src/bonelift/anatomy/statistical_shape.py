@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,11 @@ Float = NDArray[np.float64]
 Sex = Literal["female", "male"]
 
 FORMAT_VERSION = 1
+_FIELDS = (
+    "landmark_names",
+    "landmark_points",
+    *(f"{bone}_{part}" for bone in ("radius", "ulna") for part in ("mean", "faces", "modes")),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +81,24 @@ def save_model(path: Path, model: ShapeModel) -> None:
 
 
 def read_model(path: Path) -> ShapeModel:
-    """Read what :func:`save_model` wrote. Raises InputError for another format version."""
-    with np.load(path, allow_pickle=False) as stored:
-        version = int(stored["format_version"])
-        if version != FORMAT_VERSION:
-            raise InputError(f"{path.name}: shape model format {version}; expected {FORMAT_VERSION}; rebuild the model")
-        landmarks = dict(zip(stored["landmark_names"].tolist(), stored["landmark_points"].astype(float), strict=True))
-        radius, ulna = (
-            BoneModel(TriangleMesh(stored[f"{n}_mean"], stored[f"{n}_faces"]), stored[f"{n}_modes"].astype(np.float32))
-            for n in ("radius", "ulna")
-        )
+    """Read what :func:`save_model` wrote. Raises InputError where the file is none, or of another format version."""
+    try:
+        if not is_zipfile(path):
+            raise ValueError("no zip archive")
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        what = f"{path.name}: cannot be read as a shape model ({error}); expected an npz file"
+        raise InputError(f"{what}: build one with scripts/build_shape_model.py") from error
+    version = int(arrays.get("format_version", np.array(-1)))
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path.name}: shape model format {version}; expected {FORMAT_VERSION}; rebuild the model")
+    if missing := sorted(set(_FIELDS) - set(arrays)):
+        raise InputError(f"{path.name}: {', '.join(missing)} missing from the shape model; rebuild the model")
+    names = arrays["landmark_names"].tolist()
+    landmarks = dict(zip(names, arrays["landmark_points"].astype(float), strict=True))
+    radius, ulna = (
+        BoneModel(TriangleMesh(arrays[f"{n}_mean"], arrays[f"{n}_faces"]), arrays[f"{n}_modes"].astype(np.float32))
+        for n in ("radius", "ulna")
+    )
     return ShapeModel(radius, ulna, landmarks)
