@@ -44,7 +44,7 @@ from bonelift.learning.locator import build_locator, train_locator
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix, translate_films
 from bonelift.learning.presets import Preset, load_preset, with_minutes
-from bonelift.learning.samples import LATERAL, PA, FilmSamples, SurfaceSamples, load_samples
+from bonelift.learning.samples import FilmSamples, SurfaceSamples, load_samples
 from bonelift.learning.shape_regression import (
     FilmDrrs,
     ShapeTraining,
@@ -61,6 +61,7 @@ from bonelift.networks.onnx_export import add_graphs
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor, new_shape_reader
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
+from bonelift.networks.views import LATERAL, PA
 
 SHAPE_SEEDS, BARE_SEEDS, TRAINING_SEEDS, FILM_SEEDS, VALIDATION_SEEDS = 200_000, 300_000, 100_000, 400_000, 800_000
 VALIDATION_PATIENTS = 48

@@ -16,7 +16,7 @@ from bonelift.anatomy.frame import (
     section_centroid,
     section_segments,
 )
-from bonelift.anatomy.side import mirror_mesh, mirror_points, mirrored_pose
+from bonelift.anatomy.side import mirror_mesh, mirrored_pose
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, is_rigid
 from bonelift.surface.mesh import TriangleMesh
@@ -103,7 +103,6 @@ def test_mirroring_twice_is_nothing_and_keeps_normals_outward():
     once = mirror_mesh(mesh)
     assert once.volume_mm3 == pytest.approx(mesh.volume_mm3)
     np.testing.assert_array_equal(mirror_mesh(once).vertices, mesh.vertices)
-    np.testing.assert_array_equal(mirror_points(mirror_points([1.0, 2, 3])), [1, 2, 3])
 
 
 def test_a_mirrored_pose_is_rigid_and_commutes_with_the_mirror():
@@ -112,6 +111,7 @@ def test_a_mirrored_pose_is_rigid_and_commutes_with_the_mirror():
     mirrored = mirrored_pose(pose)
     assert is_rigid(mirrored)
     point = np.array([1.0, 2, 3])
+    in_mirror = point * [-1, 1, 1]
     np.testing.assert_allclose(
-        apply_transform(mirrored, mirror_points(point)), mirror_points(apply_transform(pose, point)), atol=1e-12
+        apply_transform(mirrored, in_mirror), apply_transform(pose, point) * [-1, 1, 1], atol=1e-12
     )

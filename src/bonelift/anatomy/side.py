@@ -20,11 +20,6 @@ def mirror_mesh(mesh: TriangleMesh) -> TriangleMesh:
     return mesh.transformed(mirror_transform())
 
 
-def mirror_points(points: ArrayLike) -> Float:
-    """Points (..., 3) with x -> -x."""
-    return np.asarray(points, dtype=np.float64) * [-1.0, 1.0, 1.0]
-
-
 def mirrored_pose(target_from_source: ArrayLike) -> Float:
     """The same motion seen in a mirror: M T M. A rigid pose stays rigid (det +1)."""
     mirror = mirror_transform()

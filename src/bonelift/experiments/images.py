@@ -26,11 +26,11 @@ from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import written_once
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.images.film import film_from_landmarks
-from bonelift.learning.samples import LATERAL, PA
 from bonelift.learning.study_samples import ct_drr_samples, film_sample
 from bonelift.learning.virtual_samples import FilmSample
 from bonelift.networks.inference import WRIST_FOUND, locate
 from bonelift.networks.model import load_model
+from bonelift.networks.views import view_codes
 from bonelift.phantom.xray_geometry import PoseSpread, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.study.checking import check_case
@@ -123,10 +123,10 @@ def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: 
         distances,
         laid,
         np.stack([sample.drr for sample in drrs]).astype(np.float16),
-        _codes([sample.view for sample in drrs]),
+        view_codes([sample.view for sample in drrs]),
         np.array([film.pixels for film in films], np.float16).reshape(-1, *shape),
         np.array([film.drr for film in films], np.float16).reshape(-1, *shape),
-        _codes([film.view for film in films]),
+        view_codes([film.view for film in films]),
         np.array(numbers, dtype=np.int32),
         np.array(registered, dtype=np.bool_),
         normalised.radius.vertices.astype(np.float32),
@@ -134,10 +134,6 @@ def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: 
         normalised.ulna.vertices.astype(np.float32),
         normalised.ulna.faces.astype(np.int32),
     )
-
-
-def _codes(views: Sequence[View]) -> NDArray[np.uint8]:
-    return np.array([LATERAL if view == "lateral" else PA for view in views], dtype=np.uint8)
 
 
 def _ct_drrs(

@@ -18,8 +18,9 @@ from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_mode
 from bonelift.drr.subject import bone_attenuation
 from bonelift.images import Radiograph, View, Volume
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
-from bonelift.learning.samples import LATERAL, PA, DrrSamples, SurfaceSamples, chunk_folders, save_chunk
+from bonelift.learning.samples import DrrSamples, SurfaceSamples, chunk_folders, save_chunk
 from bonelift.learning.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
+from bonelift.networks.views import view_codes
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
 from bonelift.phantom.ct import draw_unknown_scanner, hardened, scan
@@ -48,11 +49,9 @@ def bare_patient(seed: int, model: ShapeModel, drrs: int, config: VirtualSampleC
     scanner = draw_unknown_scanner(rng)
     bones = bone_attenuation(*scan(body, rng, scanner))
     lateral = rng.random(drrs) < config.lateral_fraction
-    images = [
-        hardened(bare_drr(bones, rng, "lateral" if is_lateral else "pa", config), scanner.hardening)
-        for is_lateral in lateral
-    ]
-    return BarePatient(shape, np.stack(images), np.where(lateral, LATERAL, PA).astype(np.uint8))
+    views: list[View] = ["lateral" if is_lateral else "pa" for is_lateral in lateral]
+    images = [hardened(bare_drr(bones, rng, view, config), scanner.hardening) for view in views]
+    return BarePatient(shape, np.stack(images), view_codes(views))
 
 
 def bare_drr(bones: Volume, rng: np.random.Generator, view: View, config: VirtualSampleConfig) -> NDArray[np.float32]:

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.storage.whole import whole_folder
 
-PA, LATERAL = 0, 1
-"""Codes of the views in FilmSamples.view and in the networks."""
-
 
 def _check(name: str, array: NDArray[np.generic], dtype: type, dimensions: int, count: int) -> None:
     if array.dtype != dtype or array.ndim != dimensions or len(array) != count:
@@ -58,7 +55,7 @@ class FilmSamples:
     radiograph: (N, H, W) float16, film pixels in [0, 1.2].
     drr: (N, H, W) float16, line integrals of the bones' attenuation (dimensionless), pixel for pixel on the film.
     patient: (N,) int32, row in the ShapeSamples of the same folder, all chunks counted on.
-    view: (N,) uint8, PA or LATERAL.
+    view: (N,) uint8 (networks.views).
     """
 
     prefix: ClassVar[str] = "films"
@@ -81,7 +78,7 @@ class DrrSamples:
 
     drr: (N, H, W) float16, line integrals of the bones' attenuation (dimensionless), on standard films.
     patient: (N,) int32, row in the SurfaceSamples of the same folder, all chunks counted on.
-    view: (N,) uint8, PA or LATERAL.
+    view: (N,) uint8 (networks.views).
     """
 
     prefix: ClassVar[str] = "drrs"

@@ -27,8 +27,6 @@ from bonelift.images import LabelGrid, Radiograph, View, Volume
 from bonelift.images.film import Film, film_from_landmarks, normalise_film
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.learning.samples import (
-    LATERAL,
-    PA,
     FilmSamples,
     LocatorSamples,
     ShapeSamples,
@@ -37,6 +35,7 @@ from bonelift.learning.samples import (
     save_chunk,
 )
 from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
+from bonelift.networks.views import view_codes
 from bonelift.phantom.body import Body
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
@@ -277,6 +276,6 @@ def save_patients(folder: Path, index: int, first_row: int, patients: Sequence[P
             np.stack([film.pixels for _, film in films]).astype(np.float16),
             np.stack([film.drr for _, film in films]).astype(np.float16),
             np.array([row for row, _ in films], dtype=np.int32),
-            np.array([LATERAL if film.view == "lateral" else PA for _, film in films], dtype=np.uint8),
+            view_codes([film.view for _, film in films]),
         )
         save_chunk(folder, index, film_samples)

@@ -24,6 +24,7 @@ from bonelift.networks.locator import Locator, LocatorConfig
 from bonelift.networks.model import (
     CONFIG_NAME,
     DEFAULT_MODEL,
+    NETWORK_OF,
     SCHEMA_VERSION,
     WEIGHTS_NAME,
     Program,
@@ -101,7 +102,9 @@ class ModelBundle:
     def run(self, program: Program, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
         """Outputs of a program (:class:`bonelift.networks.model.WristModel`)."""
         tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in inputs]
-        outputs = program_module(program, self).module(*tensors)
+        if NETWORK_OF[program] not in self.networks:
+            raise InputError(f"model {self.name}: has no program {program}")
+        outputs = program_module(program, self.networks, self.drr_scale).module(*tensors)
         several = (outputs,) if isinstance(outputs, Tensor) else outputs
         return tuple(output.float().cpu().numpy() for output in several)
 
@@ -234,11 +237,3 @@ def _dataclass_from(kind: type[Config], facts: Mapping[str, Any]) -> Config:
     """JSON has no tuples: lists become tuples again."""
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
     return kind(**values)
-
-
-Number = TypeVar("Number", int, float)
-
-
-def _three(kind: type[Number], values: list[Any]) -> tuple[Number, Number, Number]:
-    first, second, third = (kind(value) for value in values)
-    return first, second, third

@@ -13,8 +13,8 @@ from bonelift.errors import InputError
 from bonelift.images import Radiograph, View
 from bonelift.networks.locator_input import locator_input
 from bonelift.networks.model import WristModel
+from bonelift.networks.views import VIEW_CODES
 
-VIEW_CODES: dict[View, int] = {"pa": 0, "lateral": 1}
 WRIST_FOUND = 0.5
 """Confidence of the locator below which no wrist is reported, no landmark counts and no bone is written."""
 
@@ -138,19 +138,14 @@ def _expected_sd(told: NDArray[np.floating], view: View, model: WristModel) -> N
     return np.asarray(told, dtype=np.float64) * np.asarray(factor, dtype=np.float64)
 
 
-def predict_fields(drr: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float32]:
-    """D(P(DRR)): (2, I, J, K) float32 soft labels of radius and ulna in [0, 1]; see ``decode_fields``."""
-    return decode_fields(predict_latent(drr, view, model), model)
-
-
-def predict_fields_from_views(
+def latent_of_views(
     drrs: Sequence[NDArray[np.floating]], views: Sequence[View], model: WristModel
 ) -> NDArray[np.float32]:
-    """Soft labels from several DRRs of one wrist: their latents are averaged."""
+    """P of several DRRs of one wrist: the mean of their latents (latent,); D of it gives the bones."""
     if not drrs or len(drrs) != len(views):
         raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
     latents = [predict_latent(drr, view, model) for drr, view in zip(drrs, views, strict=True)]
-    return decode_fields(np.mean(latents, axis=0), model)
+    return np.asarray(np.mean(latents, axis=0), dtype=np.float32)
 
 
 def _picture(name: str, pixels: NDArray[np.floating], model: WristModel) -> NDArray[np.float32]:

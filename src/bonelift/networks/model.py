@@ -38,6 +38,15 @@ read_shape: pictures (1, 1 or 2, H, W), line integrals and then the film where t
 that was told give the codes alone.
 """
 
+NETWORK_OF: dict[Program, str] = {
+    "locate": "locator",
+    "translate": "generator",
+    "read_latent": "predictor",
+    "decode": "decoder",
+    "read_shape": "shape_regressor",
+}
+"""The network whose weights a program needs; S and its program come with a shape regressor."""
+
 
 class WristModel(Protocol):
     """A model ready to use.

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from bonelift.errors import InputError
 from bonelift.networks.bundle import ModelBundle, load_bundle
-from bonelift.networks.model import CONFIG_NAME, WEIGHTS_NAME, Program, read_config
-from bonelift.networks.onnx_model import NETWORK_OF
+from bonelift.networks.model import CONFIG_NAME, NETWORK_OF, WEIGHTS_NAME, Program, read_config
 from bonelift.networks.programs import program_module
 from bonelift.storage.whole import write_whole
 
@@ -46,7 +45,7 @@ def add_graphs(folder: Path) -> list[str]:
 
 def export_program(program: Program, bundle: ModelBundle) -> bytes:
     """The graph of one program, its weights named and left out: ONNX Runtime is given those of the weights file."""
-    made = program_module(program, bundle)
+    made = program_module(program, bundle.networks, bundle.drr_scale)
     examples = tuple(_example(name, bundle) for name in made.inputs)
     batch = {0: torch.export.Dim("batch", min=1, max=64)}
     shapes = tuple(batch for _ in examples) if program == "locate" else None

@@ -16,20 +16,18 @@ from safetensors.numpy import load
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
-from bonelift.networks.model import Program, content_of_config, read_bases, read_checked, read_grid, read_weights
+from bonelift.networks.model import (
+    NETWORK_OF,
+    Program,
+    content_of_config,
+    read_bases,
+    read_checked,
+    read_grid,
+    read_weights,
+)
 
 LARGEST_GRAPH_BYTES = 2**20
 """Weights are not in a graph."""
-
-
-NETWORK_OF: dict[Program, str] = {
-    "locate": "locator",
-    "translate": "generator",
-    "read_latent": "predictor",
-    "decode": "decoder",
-    "read_shape": "shape_regressor",
-}
-"""The network whose weights a program needs; S and its program come with a shape regressor."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bonelift.errors import InputError
 from bonelift.networks.film_warp import warp
 from bonelift.networks.locator import soft_argmax_px
-from bonelift.networks.model import Program
-
-if TYPE_CHECKING:
-    from bonelift.networks.bundle import ModelBundle
+from bonelift.networks.model import NETWORK_OF, Program
+from bonelift.networks.shape_regressor import ShapeRegressor
 
 JITTERS = ((0.0, 0.0, 0.0), (1.0, 0.5, 0.7), (-1.0, -0.5, 0.7), (0.5, -1.0, -0.7), (-0.5, 1.0, -0.7))
 """(columns, rows, degrees) by which S's pictures are moved and turned: within what S was trained on."""
 
 
 class Locate(nn.Module):
-    def __init__(self, bundle: ModelBundle) -> None:
+    def __init__(self, locator: nn.Module) -> None:
         super().__init__()
-        self.locator = bundle.locator
+        self.locator = locator
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         heatmaps, presence = self.locator(picture)
@@ -32,27 +29,27 @@ class Locate(nn.Module):
 
 
 class Translate(nn.Module):
-    def __init__(self, bundle: ModelBundle) -> None:
+    def __init__(self, generator: nn.Module, drr_scale: float) -> None:
         super().__init__()
-        self.generator, self.drr_scale = bundle.generator, bundle.drr_scale
+        self.generator, self.drr_scale = generator, drr_scale
 
     def forward(self, film: Tensor, view: Tensor) -> Tensor:
         return self.drr_scale * self.generator(film, view)
 
 
 class ReadLatent(nn.Module):
-    def __init__(self, bundle: ModelBundle) -> None:
+    def __init__(self, predictor: nn.Module, drr_scale: float) -> None:
         super().__init__()
-        self.predictor, self.drr_scale = bundle.predictor, bundle.drr_scale
+        self.predictor, self.drr_scale = predictor, drr_scale
 
     def forward(self, drr: Tensor, view: Tensor) -> Tensor:
         return self.predictor(drr / self.drr_scale, view)
 
 
 class Decode(nn.Module):
-    def __init__(self, bundle: ModelBundle) -> None:
+    def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
-        self.decoder = bundle.decoder
+        self.decoder = decoder
 
     def forward(self, latent: Tensor) -> Tensor:
         return self.decoder(latent).softmax(dim=1)[:, 1:]
@@ -61,11 +58,9 @@ class Decode(nn.Module):
 class ReadShape(nn.Module):
     """The mean of S over JITTERS, and the expected error of each number (1 where S does not tell it)."""
 
-    def __init__(self, bundle: ModelBundle) -> None:
+    def __init__(self, shape_regressor: ShapeRegressor, drr_scale: float) -> None:
         super().__init__()
-        if bundle.shape is None:
-            raise InputError(f"model {bundle.name}: has no shape regressor")
-        self.shape_regressor, self.drr_scale = bundle.shape.network, bundle.drr_scale
+        self.shape_regressor, self.drr_scale = shape_regressor, drr_scale
         columns_px, rows_px, degrees = np.array(JITTERS).T
         cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
         old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)
@@ -87,17 +82,19 @@ class ProgramModule:
     outputs: tuple[str, ...]
 
 
-def program_module(program: Program, bundle: ModelBundle) -> ProgramModule:
-    """Raises InputError for read_shape of a model without a shape regressor."""
+def program_module(program: Program, networks: Mapping[str, nn.Module], drr_scale: float) -> ProgramModule:
+    """networks: of a model, by name (NETWORK_OF); drr_scale: line integral that they see as 1."""
+    network = networks[NETWORK_OF[program]]
     if program == "locate":
-        made = ProgramModule(Locate(bundle), ("picture",), ("points", "share", "presence"))
+        made = ProgramModule(Locate(network), ("picture",), ("points", "share", "presence"))
     elif program == "translate":
-        made = ProgramModule(Translate(bundle), ("film", "view"), ("drr",))
+        made = ProgramModule(Translate(network, drr_scale), ("film", "view"), ("drr",))
     elif program == "read_latent":
-        made = ProgramModule(ReadLatent(bundle), ("drr", "view"), ("latent",))
+        made = ProgramModule(ReadLatent(network, drr_scale), ("drr", "view"), ("latent",))
     elif program == "decode":
-        made = ProgramModule(Decode(bundle), ("latent",), ("fields",))
+        made = ProgramModule(Decode(network), ("latent",), ("fields",))
     else:
-        made = ProgramModule(ReadShape(bundle), ("pictures", "view"), ("code", "sd"))
+        assert isinstance(network, ShapeRegressor)
+        made = ProgramModule(ReadShape(network, drr_scale), ("pictures", "view"), ("code", "sd"))
     made.module.eval()
     return made

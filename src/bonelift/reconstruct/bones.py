@@ -16,7 +16,7 @@ from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID, LabelGrid, View
 from bonelift.images.volume import BONES
-from bonelift.networks.inference import decode_fields, predict_latent, read_shape
+from bonelift.networks.inference import decode_fields, latent_of_views, read_shape
 from bonelift.networks.model import WristModel
 from bonelift.surface.clip import clip_below
 from bonelift.surface.isosurface import extract_surface, largest_piece
@@ -67,8 +67,7 @@ def predict(
 
 def _from_latents(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], model: WristModel) -> Bones:
     """D(P(DRR)); the latents of several images are averaged."""
-    latents = [predict_latent(drr, view, model) for drr, view in zip(drrs, views, strict=True)]
-    latent = np.asarray(np.mean(latents, axis=0), dtype=np.float32)
+    latent = latent_of_views(drrs, views, model)
     fields = decode_fields(latent, model)
     surfaces = {name: bone_surface(field, model.grid) for name, field in zip(BONES, fields, strict=True)}
     return Bones(fields, model.grid, surfaces, latent)

@@ -22,8 +22,6 @@ from bonelift.learning.locator import build_locator, train_locator
 from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.learning.presets import Preset
 from bonelift.learning.samples import (
-    LATERAL,
-    PA,
     FilmSamples,
     LocatorSamples,
     ShapeSamples,
@@ -36,6 +34,7 @@ from bonelift.learning.trained_bundle import with_trained
 from bonelift.learning.virtual_samples import FilmSample, LocatorSample
 from bonelift.networks.bundle import new_bundle, save_bundle
 from bonelift.networks.onnx_export import add_graphs, can_export
+from bonelift.networks.views import view_codes
 from bonelift.storage.json_values import as_json_gives_it
 from bonelift.storage.whole import write_whole
 from bonelift.study.folder import Study, StudyCase, read_study
@@ -165,7 +164,7 @@ def _save_films(folder: Path, patient: int, films: Sequence[FilmSample]) -> None
         np.stack([film.pixels for film in films]).astype(np.float16),
         np.stack([film.drr for film in films]).astype(np.float16),
         np.full(len(films), patient, dtype=np.int32),
-        np.array([LATERAL if film.view == "lateral" else PA for film in films], dtype=np.uint8),
+        view_codes([film.view for film in films]),
     )
     save_chunk(folder, patient, samples)
 
