@@ -20,4 +20,5 @@ def view_codes(views: Sequence[View]) -> NDArray[np.uint8]:
 
 def view_of(code: int) -> View:
     """The view of a code. Raises KeyError for a number that is no code."""
-    return {number: view for view, number in VIEW_CODES.items()}[int(code)]
+    views: dict[int, View] = {number: view for view, number in VIEW_CODES.items()}
+    return views[int(code)]
