@@ -32,10 +32,9 @@ from bonelift.images.reading import RadiographOptions
 from bonelift.images.volume import BONES
 from bonelift.networks.model import load_model
 from bonelift.reconstruct.bones import SHOWN_ABOVE_MM, predict
-from bonelift.reconstruct.fit import film_views, search_and_fit
+from bonelift.reconstruct.fit import FitSettings, film_views, search_and_fit
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.job import Reconstruction, reconstruct
-from bonelift.reconstruct.place import filled
 from bonelift.registration import moving_bone
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone, CutEnd, Part
@@ -145,7 +144,7 @@ def fits_from(result: Reconstruction, starts: int, seed: int) -> None:
     model, films = load_model(None), result.films
     if result.bones is None:
         raise SystemExit("no bones were reconstructed")
-    views = film_views(films)[1]
+    views = film_views(films)
     wrist = result.placed[0].wrist.wrist.world_from_bone
     chart = pose_chart(views[0].camera, wrist, np.array([8.0, 0, -20]))
     guess = predict(result.drrs, [film.radiograph.view for film in films], model, None, [f.film.pixels for f in films])
@@ -153,7 +152,7 @@ def fits_from(result: Reconstruction, starts: int, seed: int) -> None:
     for trial in range(starts):
         start = chart.poses(draw_start(np.random.default_rng([seed, trial]), 10, 10, 30)[None])[0]
         try:
-            fit = search_and_fit(guess, filled(guess), views, start, model)
+            fit = search_and_fit(guess, views, start, model, FitSettings())
         except InputError as error:
             print(f"{trial} fit: {error}", flush=True)
             continue

@@ -27,6 +27,7 @@ from bonelift.reconstruct.bones import Method
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.job import reconstruct
 from bonelift.reconstruct.save import save
+from bonelift.reconstruct.settings import JobSettings
 from bonelift.storage.output_folder import output_folder
 
 SPECIMEN: tuple[tuple[str, View, float], ...] = (("cam02", "pa", 1063.0), ("cam01", "lateral", 1040.0))
@@ -67,7 +68,7 @@ def run_film(images: list[ImageInput], model: WristModel, method: Method | None,
     """Table cells: answer, score, flags, seconds."""
     started = time.perf_counter()
     try:
-        result = reconstruct(read_radiographs(images), model, method=method)
+        result = reconstruct(read_radiographs(images), model, JobSettings(method=method))
     except InputError as error:
         return f"refused | | {error} | {time.perf_counter() - started:.1f}"
     seconds = time.perf_counter() - started

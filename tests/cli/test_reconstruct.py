@@ -212,7 +212,9 @@ def test_an_image_without_bone_comes_to_an_answer_with_flags(tmp_path, model, ca
     assert any(flag.startswith("severe") for flag in printed["flags"])
     stored = json.loads((tmp_path / "result" / "reconstruction.json").read_text())
     assert stored["side"] == "right"
-    assert "ImagerPixelSpacing" in stored["images"][0]["provenance"]["pixel_spacing"]
+    spacing = stored["images"][0]["provenance"]["pixel_spacing"]
+    assert spacing["kind"] == "recorded"
+    assert "ImagerPixelSpacing" in spacing["text"]
     assert main([*call, "--strict"]) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"image.dcm", "result"}
 

@@ -14,6 +14,7 @@ from pydicom.uid import RLELossless
 from bonelift.errors import InputError
 from bonelift.geometry import camera_from_file, default_film_camera
 from bonelift.images import RadiographOptions, read_radiograph, write_png
+from bonelift.origin import Origin
 from builders.radiograph_files import DX, PATIENT_NAME, SECONDARY_CAPTURE, XA, dicom_radiograph, film_pixels, save
 
 GIVEN = RadiographOptions(side="left", view="pa", pixel_spacing_mm=0.15)
@@ -32,17 +33,17 @@ def test_cr_with_everything_in_its_header(tmp_path: Path) -> None:
     assert film.camera.detector_spacing_mm == pytest.approx(0.15)
     assert film.camera.sdd_mm == 1000
     assert film.source_to_object_mm == 970
-    assert film.provenance["pixel_spacing"].startswith("ImagerPixelSpacing (0018,1164)")
-    assert film.provenance["side"] == "Laterality (0020,0060)"
-    assert film.provenance["sdd"] == "assumed 1000 mm"
-    assert film.provenance["source_to_object"].startswith("assumed")
+    assert film.provenance["pixel_spacing"].text.startswith("ImagerPixelSpacing (0018,1164)")
+    assert film.provenance["side"].text == "Laterality (0020,0060)"
+    assert film.provenance["sdd"] == Origin("assumed", "assumed 1000 mm", 1000.0)
+    assert film.provenance["source_to_object"].assumed
 
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:
     film = read_radiograph(save(dicom_radiograph(), tmp_path / "film.png"))
-    assert film.provenance["file_format"] == "DICOM CR"
+    assert film.provenance["file_format"].text == "DICOM CR"
     write_png(tmp_path / "film.dcm", film_pixels())
-    assert read_radiograph(tmp_path / "film.dcm", GIVEN).provenance["file_format"] == "PNG, 16 bit grey"
+    assert read_radiograph(tmp_path / "film.dcm", GIVEN).provenance["file_format"].text == "PNG, 16 bit grey"
 
 
 def test_no_identity_leaves_the_reader(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_rasters(tmp_path: Path, format_name: str, bits: int) -> None:
     film = read_radiograph(tmp_path / "film", GIVEN)
     # JPEG at Pillow's default quality stays within a few levels in the mean.
     assert np.abs(film.pixels - pixels).mean() < (3 if format_name == "JPEG" else 1e-6)
-    assert film.provenance["polarity"] == "inferred from the pixels"
+    assert film.provenance["polarity"].text == "inferred from the pixels"
     assert film.camera.detector_spacing_mm == pytest.approx(0.15)
 
 
@@ -111,14 +112,14 @@ def test_rescale_and_window(tmp_path: Path) -> None:
     inside = (film_pixels() * 2.0 - 100 > 510) & (film_pixels() * 2.0 - 100 < 3490)
     line = np.polyfit(film_pixels()[inside], film.pixels[inside], 1)
     np.testing.assert_allclose(np.polyval(line, film_pixels()[inside]), film.pixels[inside], rtol=1e-3)
-    assert "VOI window" in film.provenance["display"]
+    assert "VOI window" in film.provenance["display"].text
 
 
 def test_a_window_that_hides_the_image_is_ignored(tmp_path: Path) -> None:
     dataset = dicom_radiograph(WindowCenter=30000, WindowWidth=2)
     film = read_radiograph(save(dataset, tmp_path / "film.dcm"))
     np.testing.assert_array_equal(film.pixels, film_pixels())
-    assert "window ignored" in film.provenance["display"]
+    assert "window ignored" in film.provenance["display"].text
 
 
 def test_voi_lookup_table(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_spacing_and_distances(
     film = read_radiograph(save(dicom_radiograph(**elements), tmp_path / "film.dcm"))
     assert film.camera.detector_spacing_mm == pytest.approx(spacing_mm)
     assert film.source_to_object_mm == pytest.approx(source_to_object_mm)
-    assert film.provenance["pixel_spacing"].startswith(origin)
+    assert film.provenance["pixel_spacing"].text.startswith(origin)
 
 
 def test_oblong_pixels_become_square(tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_frame_of_a_multi_frame_file(tmp_path: Path) -> None:
     for frame in (1, 2, 3):
         film = read_radiograph(path, RadiographOptions(frame=frame))
         np.testing.assert_array_equal(film.pixels, frames[frame - 1])
-    assert film.provenance["frame"] == "3 of 3"
+    assert film.provenance["frame"].text == "3 of 3"
     with pytest.raises(InputError, match="holds 3 frames; pass --frame 1 to 3"):
         read_radiograph(path)
     with pytest.raises(InputError, match="has no frame 4; expected 1 to 3"):
@@ -257,7 +258,7 @@ def test_header_codes_of_the_view(tmp_path: Path) -> None:
     dataset = dicom_radiograph(ViewPosition=None, ViewCodeSequence=[code], Laterality=None, ImageLaterality="R")
     film = read_radiograph(save(dataset, tmp_path / "film.dcm"))
     assert (film.side, film.view) == ("right", "lateral")
-    assert film.provenance["view"] == "ViewCodeSequence (0054,0220)"
+    assert film.provenance["view"].text == "ViewCodeSequence (0054,0220)"
 
 
 @pytest.mark.reference_data
@@ -266,9 +267,9 @@ def test_real_films() -> None:
     folder = Path(os.environ["BONELIFT_DATA"])
     for path in sorted((folder / "radiographs").glob("*g")):
         film = read_radiograph(path, RadiographOptions("right", "pa", 0.144))
-        assert film.provenance["polarity"] == "inferred from the pixels", path.name
+        assert film.provenance["polarity"].text == "inferred from the pixels", path.name
     for number in (1, 2):
         known = camera_from_file(folder / "specimen" / f"xr_calib_wrist_cam0{number}.txt")
         options = RadiographOptions("right", "pa", camera=known.camera, source_to_object_mm=known.source_to_object_mm)
         film = read_radiograph(folder / "specimen" / f"cam0{number}_0002.tif", options)
-        assert film.provenance["polarity"].endswith("inverted)")
+        assert film.provenance["polarity"].text.endswith("inverted)")

@@ -25,20 +25,26 @@ from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, Radiograph, Side, View
 from bonelift.images.film import film_from_landmarks, nominal_camera_from_radius
 from bonelift.images.volume_reading import read_labels
 from bonelift.networks.bundle import ModelBundle, load_bundle, new_bundle
-from bonelift.networks.inference import LocatedWrist, locate
+from bonelift.networks.inference import LocatedWrist
+from bonelift.networks.inference import locate as run_locator
 from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.tl_embedding import TlConfig
+from bonelift.origin import Origin
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, draw_geometry
 from bonelift.reconstruct import bones as bones_module
-from bonelift.reconstruct import job, place, prepare
+from bonelift.reconstruct import job, locate
 from bonelift.reconstruct.bones import BONES, measure_bones
 from bonelift.reconstruct.job import Reconstruction, reconstruct
 from bonelift.reconstruct.judge import distal_width_mm, film_agreement, latent_distance, support_overlap
-from bonelift.reconstruct.prepare import recorded_part
+from bonelift.reconstruct.locate import LocateSettings
+from bonelift.reconstruct.place import PlaceSettings
+from bonelift.reconstruct.result_json import reconstruction_json
 from bonelift.reconstruct.save import save
+from bonelift.reconstruct.scale import ScaleSettings, scale
+from bonelift.reconstruct.settings import JobSettings
 from bonelift.reconstruct.stopwatch import Stopwatch
 from bonelift.registration import moving_bone, project_bone
 from bonelift.registration.nominal_bone import CORTEX_PER_MM, nominal_attenuation
@@ -49,6 +55,8 @@ Float = NDArray[np.float64]
 FIELDS = np.stack([toy_radius(), toy_ulna()])
 SPACING_MM = 0.25
 SOURCE_TO_OBJECT_MM = 970.0
+ASSUMED_SDD = Origin("assumed", "assumed 1000 mm", 1000.0)
+QUICK = JobSettings(place=replace(PlaceSettings(), wrist=replace(PlaceSettings().wrist, starts=2, generations=10)))
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +85,7 @@ class Scene:
         self.origin_px, self.shaft_px = self.camera.project(
             apply_transform(self.camera_from_own, np.array([[0.0, 0, 0], [0, 0, -40]]))
         )
-        self.radiograph = Radiograph(
-            self.image(), self.camera, side, view, SOURCE_TO_OBJECT_MM, {"sdd": "assumed 1000 mm", "side": "option"}
-        )
+        self.radiograph = Radiograph(self.image(), self.camera, side, view, SOURCE_TO_OBJECT_MM, {"sdd": ASSUMED_SDD})
 
     def image(self) -> NDArray[np.float32]:
         return self.projection(self.camera, self.camera_from_own @ self.mirror).astype(np.float32)
@@ -108,8 +114,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, scene: Scene, confidence: float = 
     film = film_from_landmarks(scene.radiograph, located.origin_px, located.shaft_px, scene.from_ulnar)
     canonical_from_right = (scene.mirror @ scene.camera_from_own) @ scene.mirror
     drr = scene.projection(film.camera, canonical_from_right).astype(np.float32)
-    monkeypatch.setattr(place, "WRIST_SETTINGS", replace(place.WRIST_SETTINGS, starts=2, generations=10))
-    monkeypatch.setattr(prepare, "locate", lambda _radiograph, _bundle: located)
+    monkeypatch.setattr(locate, "locate", lambda _radiograph, _bundle: located)
     monkeypatch.setattr(job, "translate", lambda _film, _view, _bundle: drr)
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: FIELDS)
 
@@ -128,7 +133,7 @@ def test_bones_are_placed_where_they_are_on_either_side(monkeypatch, tmp_path, b
     scene = Scene(side, view, from_ulnar)
     stand_in(monkeypatch, scene)
     steps: list[str] = []
-    result = reconstruct([scene.radiograph], bundle, Stopwatch(steps.append))
+    result = reconstruct([scene.radiograph], bundle, QUICK, Stopwatch(steps.append))
     assert tuple(steps) == job.STEPS == tuple(result.timings_s)
     placed = result.placed[0]
 
@@ -154,7 +159,7 @@ def test_the_packaged_locator_sees_to_which_side_the_palm_points():
     for swapped in (False, True):
         image = np.ascontiguousarray(pixels[:, ::-1]) if swapped else pixels
         radiograph = Radiograph(image, geometry.camera, "right", "lateral", geometry.source_to_object_mm)
-        found[swapped] = locate(radiograph, model)
+        found[swapped] = run_locator(radiograph, model)
         assert found[swapped].from_ulnar == swapped
     np.testing.assert_allclose(found[True].origin_px, [299, 0] + [-1, 1] * found[False].origin_px, atol=1e-3)
     assert np.linalg.norm(found[False].origin_px - geometry.origin_px) * 0.4 < 8  # median error 1.3 mm
@@ -163,8 +168,9 @@ def test_the_packaged_locator_sees_to_which_side_the_palm_points():
 def check_quality_is_good(result: Reconstruction) -> None:
     assert result.quality.score > 0.5, result.quality
     assert [flag.severity for flag in result.quality.flags] == ["info", "info"]
-    assert "source-to-detector" in result.quality.flags[0].text
-    assert "unusual was not checked" in result.quality.flags[1].text  # the toy model says nothing of its training
+    unchecked, assumed = (flag.text for flag in result.quality.flags)
+    assert "unusual was not checked" in unchecked  # the toy model says nothing of its training
+    assert "source-to-detector" in assumed
 
 
 def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
@@ -201,7 +207,7 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
 def test_an_image_without_a_wrist_gives_no_bone_and_says_so(monkeypatch, tmp_path, bundle):
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene, confidence=0.2)
-    result = reconstruct([scene.radiograph], bundle)
+    result = reconstruct([scene.radiograph], bundle, QUICK)
     assert result.bones is None
     assert result.quality.score == 0
     assert result.quality.severe
@@ -214,14 +220,14 @@ def test_an_image_without_a_wrist_gives_no_bone_and_says_so(monkeypatch, tmp_pat
 def test_of_two_images_one_without_a_wrist_is_left_out_and_flagged(monkeypatch, tmp_path, bundle):
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)
-    known = prepare.locate
+    known = locate.locate
     empty = Radiograph(scene.radiograph.pixels, scene.camera, "right", "lateral", SOURCE_TO_OBJECT_MM)
     monkeypatch.setattr(
-        prepare,
+        locate,
         "locate",
         lambda radiograph, model: replace(known(radiograph, model), confidence=0.1 if radiograph is empty else 0.99),
     )
-    alone, both = reconstruct([scene.radiograph], bundle), reconstruct([scene.radiograph, empty], bundle)
+    alone, both = reconstruct([scene.radiograph], bundle, QUICK), reconstruct([scene.radiograph, empty], bundle, QUICK)
     assert [film.radiograph.view for film in both.films] == ["pa"]
     assert len(both.placed) == len(both.drrs) == 1
     assert both.quality.score == pytest.approx(alone.quality.score)
@@ -234,7 +240,7 @@ def test_bones_that_come_out_empty_are_flagged(monkeypatch, tmp_path, bundle):
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: np.zeros_like(FIELDS))
-    result = reconstruct([scene.radiograph], bundle)
+    result = reconstruct([scene.radiograph], bundle, QUICK)
     assert result.placed == ()
     assert result.quality.score == 0
     assert {"no radius was reconstructed", "no ulna was reconstructed"} <= {f.text for f in result.quality.flags}
@@ -249,17 +255,19 @@ def test_bones_that_do_not_fit_the_image_are_flagged(monkeypatch, bundle):
     shrunken = np.zeros_like(FIELDS)
     shrunken[:, 12:40, 10:30, 12:36] = FIELDS[:, ::2, ::2, ::2]
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: shrunken)
-    result = reconstruct([scene.radiograph], bundle)
+    result = reconstruct([scene.radiograph], bundle, QUICK)
     assert result.quality.score < 0.1
     assert result.quality.severe
     assert any("wide at the wrist" in flag.text for flag in result.quality.flags)
 
 
-def calibrated_pair(scene: Scene, turn_deg: float, facts: dict[str, str] | None = None) -> list[Radiograph]:
+def calibrated_pair(scene: Scene, turn_deg: float, distance: Origin | None = None) -> list[Radiograph]:
     """The scene's film twice, as if taken by cameras that look at the wrist from directions so far apart."""
     world_from_wrist = translation(scene.camera.back_project(scene.origin_px + np.array([4.0, -3.0]), 970.0))
     about = world_from_wrist @ rotation_about_axis([0, 1.0, 0], np.deg2rad(turn_deg)) @ np.linalg.inv(world_from_wrist)
-    provenance = {**scene.radiograph.provenance, "camera": "option --camera", **(facts or {})}
+    provenance = {**scene.radiograph.provenance, "camera": Origin("option", "option --camera")}
+    if distance is not None:
+        provenance["source_to_object"] = distance
     return [
         replace(scene.radiograph, camera=replace(scene.camera, camera_from_world=pose), provenance=provenance)
         for pose in (np.eye(4), about)
@@ -270,10 +278,10 @@ def test_two_calibrated_views_share_one_pose(monkeypatch, bundle):
     """The second film's own canonical world leads back to the first one's."""
     scene = Scene("left", "pa")
     stand_in(monkeypatch, scene)
-    result = reconstruct(calibrated_pair(scene, 15.0), bundle)
+    result = reconstruct(calibrated_pair(scene, 15.0), bundle, QUICK)
     first, second = result.placed
     assert np.allclose(first.world_from_radius, second.world_from_radius)
-    assert len(first.wrist.wrist.similarity_per_view) == 2
+    assert len(first.wrist.similarity_per_view) == 2
     assert not any("do not meet" in flag.text for flag in result.quality.flags)
 
 
@@ -285,22 +293,38 @@ def test_cameras_whose_rays_do_not_meet_at_the_wrist_share_no_world(monkeypatch,
     lifted = replace(turned[1].camera, camera_from_world=turned[1].camera.camera_from_world @ translation([0, 60.0, 0]))
     apart = [turned[0], replace(turned[1], camera=lifted)]
     for pair in (same, apart):
-        result = reconstruct(pair, bundle)
-        assert [len(film.wrist.wrist.similarity_per_view) for film in result.placed] == [1, 1]
+        result = reconstruct(pair, bundle, QUICK)
+        assert [len(film.wrist.similarity_per_view) for film in result.placed] == [1, 1]
         assert any("do not meet" in flag.text for flag in result.quality.flags)
 
 
-@pytest.mark.parametrize(("origin", "found_mm"), [("assumed: 30 mm in front", 970.0), ("option", 800.0)])
-def test_an_assumed_distance_is_taken_from_where_the_rays_meet(monkeypatch, bundle, origin, found_mm):
+@pytest.mark.parametrize(
+    ("distance", "found_mm"),
+    [(Origin("assumed", "30 mm in front", 800.0), 970.0), (Origin("option", "assumed by the user", 800.0), 800.0)],
+)
+def test_an_assumed_distance_is_taken_from_where_the_rays_meet(monkeypatch, bundle, distance, found_mm):
+    """What decides is the kind of the origin, whatever its words."""
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)
-    pair = [
-        replace(film, source_to_object_mm=800.0) for film in calibrated_pair(scene, 40.0, {"source_to_object": origin})
-    ]
-    films = prepare.prepare_all(pair, bundle)
-    for film in films:
-        assert film.radiograph.source_to_object_mm == pytest.approx(found_mm, abs=0.5)
-        assert film.film.source_to_object_mm == film.radiograph.source_to_object_mm
+    pair = [replace(film, source_to_object_mm=800.0) for film in calibrated_pair(scene, 40.0, distance)]
+    scaled = scale([locate.locate_wrist(film, bundle, LocateSettings()) for film in pair], ScaleSettings())
+    assert scaled.together
+    assert not scaled.cameras_apart
+    for sighting in scaled.sightings:
+        assert sighting.radiograph.source_to_object_mm == pytest.approx(found_mm, abs=0.5)
+        origin = sighting.radiograph.provenance["source_to_object"]
+        assert origin.kind == ("from rays" if distance.assumed else "option")
+        assert origin.value == pytest.approx(found_mm, abs=0.5)
+
+
+def test_settings_are_saved_whole(monkeypatch, bundle):
+    """Every constant of every search for a pose, and so what the result can be made again from."""
+    scene = Scene("right", "pa")
+    stand_in(monkeypatch, scene)
+    saved = json.loads(json.dumps(reconstruction_json(reconstruct([scene.radiograph], bundle, QUICK), [])))["settings"]
+    assert saved["place"]["wrist"]["starts"] == 2
+    assert saved["fit"]["shape"]["cost_of_sd"] == JobSettings().fit.shape.cost_of_sd
+    assert saved == json.loads(json.dumps(QUICK.as_json()))
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -320,13 +344,17 @@ def test_nominal_bone_is_a_shell_that_keeps_the_outline():
     assert shaft[centre] < 0.2 * shaft.max()  # marrow in the middle, cortex around it
 
 
-def test_recorded_part_is_the_image_seen_through_the_film():
+def test_recorded_is_the_part_of_the_film_inside_the_image():
+    """A film pixel at (column, row) is recorded where its centre, taken back to the image, lies on a pixel."""
     scene = Scene("left", "pa")
-    film = film_from_landmarks(scene.radiograph, scene.origin_px, scene.shaft_px)
-    recorded = recorded_part(film, scene.radiograph.pixels.shape)
-    assert recorded.mean() == pytest.approx(film.coverage)
-    cropped = recorded_part(film, (scene.radiograph.pixels.shape[0], 200))
-    assert cropped.sum() < recorded.sum()
+    cropped = replace(
+        scene.radiograph, pixels=scene.radiograph.pixels[:, :200], camera=replace(scene.camera, width_px=200)
+    )
+    film = film_from_landmarks(cropped, scene.origin_px, scene.shaft_px)
+    assert 0 < film.coverage < film_from_landmarks(scene.radiograph, scene.origin_px, scene.shaft_px).coverage
+    for row, column in ((0, 0), (80, 10), (80, 64), (80, 120), (159, 127)):
+        u, v, _ = np.linalg.inv(film.film_from_image) @ [column, row, 1.0]
+        assert film.recorded[row, column] == (-0.5 <= u <= 199.5 and -0.5 <= v <= scene.camera.height_px - 0.5)
 
 
 def test_overlap_of_equal_images_is_one_and_of_disjoint_ones_zero():

@@ -24,10 +24,10 @@ from bonelift.storage.output_folder import output_folder
 
 if TYPE_CHECKING:
     from bonelift.reconstruct.bones import Method
-    from bonelift.reconstruct.job import Reconstruction
+    from bonelift.reconstruct.result import Reconstruction
 
 T = TypeVar("T")
-STEP_COUNT = 10
+STEP_COUNT = 12
 """Steps that :func:`run_job` announces."""
 
 
@@ -57,7 +57,7 @@ def run_job(
     def on_step(name: str) -> None:
         bar.set_postfix_str(name)
         bar.update()
-        if name == "place":
+        if name == "stand":
             kernels.wait()
 
     clock = Stopwatch(on_step)
@@ -67,9 +67,10 @@ def run_job(
     with clock.step("load model"):
         from bonelift.networks.model import load_model
         from bonelift.reconstruct.job import reconstruct
+        from bonelift.reconstruct.settings import JobSettings
 
         loaded = load_model(model, device)
-    return reconstruct(radiographs, loaded, clock, method)
+    return reconstruct(radiographs, loaded, JobSettings(method=method), clock)
 
 
 def image_inputs(options: Namespace) -> list[ImageInput]:

@@ -22,13 +22,14 @@ from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_sur
 from bonelift.geometry import apply_transform, rigid_between
 from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelGrid, Radiograph, Side, View
-from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
+from bonelift.images.reading import OBJECT_TO_DETECTOR_MM, on_the_detector
 from bonelift.learning.bare_samples import bare_drr
 from bonelift.learning.virtual_samples import (
     VirtualSampleConfig,
     patient_occupancy,
 )
 from bonelift.networks.model import WristModel
+from bonelift.origin import Origin
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
@@ -169,8 +170,8 @@ def calibrated_pair(patient: VirtualPatient, seed: int, side: Side) -> list[Radi
         film, camera_from_radius = _film(patient, np.random.default_rng([seed, 4, index]), view, side)
         camera = replace(film.camera, camera_from_world=mirror @ camera_from_radius @ mirror)
         facts = {
-            "camera": "simulated",
-            "source_to_object": f"assumed: {OBJECT_TO_DETECTOR_MM:g} mm before the detector",
+            "camera": Origin("recorded", "simulated"),
+            "source_to_object": on_the_detector(camera.sdd_mm),
         }
         pair.append(replace(film, camera=camera, provenance=facts))
     return pair

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.geometry.camera import XrayCamera
+from bonelift.origin import Origin
 
 Float = NDArray[np.float64]
 
@@ -49,14 +50,14 @@ class CameraFile:
     """What a camera file says.
 
     source_to_object_mm: distance from the source to the wrist where the file says or implies it, else None.
-    origin: where the camera came from, for a report. distance_origin: the same of source_to_object_mm; it begins with
-        "assumed" where the file only implies it.
+    origin: where the camera came from, for a report. distance_origin: the same of source_to_object_mm;
+        assumed where the file only implies it.
     """
 
     camera: XrayCamera
     source_to_object_mm: float | None
     origin: str
-    distance_origin: str = "camera file"
+    distance_origin: Origin
 
 
 def camera_from_file(path: str | os.PathLike[str], detector_spacing_mm: float | None = None) -> CameraFile:
@@ -143,7 +144,7 @@ def _camera_from_json(text: str, name: str) -> CameraFile:
     if distance is not None and distance > sdd_mm:
         raise InputError(f"{name}: source_to_object_mm {distance:g} lies behind the detector at sdd_mm {sdd_mm:g}")
     camera = _camera(intrinsics, camera_from_world, width, height, sdd_mm, name)
-    return CameraFile(camera, distance, f"camera file {name}")
+    return CameraFile(camera, distance, f"camera file {name}", Origin("recorded", "camera file", distance))
 
 
 def _intrinsics(content: dict[str, object], sdd_mm: float, width: int, height: int, name: str) -> Float:
@@ -224,8 +225,8 @@ def _camera_from_mayacam(text: str, name: str, detector_spacing_mm: float | None
         raise InputError(f"{name}: the calibration's origin lies behind the source; pass --pixel-spacing-mm")
     camera = _camera(intrinsics, camera_from_world, width, height, sdd_mm, name)
     distance = origin_depth_mm if 0 < origin_depth_mm <= sdd_mm else None
-    assumed = "assumed: the wrist is at the origin of the calibration"
-    return CameraFile(camera, distance, f"XMALab camera file {name} ({how})", assumed)
+    implied = Origin("assumed", "assumed: the wrist is at the origin of the calibration", distance)
+    return CameraFile(camera, distance, f"XMALab camera file {name} ({how})", implied)
 
 
 def _mayacam_sections(text: str, name: str) -> dict[str, list[str]]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.images.radiograph import Radiograph, View
+from bonelift.images.sampling import sample
 
 Float = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ _FROM_ULNAR_AXES = np.array([[0.0, 1, 0], [0, 0, -1], [-1, 0, 0]])
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Film:
     """A standard film.
 
@@ -48,7 +48,7 @@ class Film:
     camera: views the canonical world, which is the (mirrored, if ``mirrored``) camera frame of the radiograph.
     film_from_image: (3, 3) homography of (column, row) px from the radiograph to the film.
     world_from_canonical: (4, 4) from the canonical world to the radiograph's world; determinant -1 if ``mirrored``.
-    coverage: fraction of the film that lies inside the recorded image.
+    recorded: FILM_SHAPE, where the film lies inside the recorded image.
     from_ulnar: a lateral with the source on the ulnar side.
     """
 
@@ -59,8 +59,13 @@ class Film:
     mirrored: bool
     view: View
     source_to_object_mm: float
-    coverage: float
+    recorded: NDArray[np.bool_]
     from_ulnar: bool = False
+
+    @property
+    def coverage(self) -> float:
+        """Fraction of the film that lies inside the recorded image."""
+        return float(self.recorded.mean())
 
     def nominal_camera_from_radius(self) -> Float:
         """(4, 4) pose of an exactly positioned wrist: origin at FILM_ORIGIN_PX and the nominal depth."""
@@ -114,7 +119,8 @@ def film_from_landmarks(
     film_from_image[:2, :2] = scale * np.stack([right, down])
     film_from_image[:2, 2] = np.asarray(FILM_ORIGIN_PX[radiograph.view]) - film_from_image[:2, :2] @ origin
 
-    pixels, inside = _resample(radiograph.pixels, film_from_image)
+    whole = np.asarray(radiograph.pixels, dtype=np.float64)
+    pixels, recorded = sample(whole, np.linalg.inv(film_from_image), FILM_SHAPE)
     mirror = _MIRROR if mirrored else np.eye(3)
     height, width = FILM_SHAPE
     camera = XrayCamera(
@@ -127,14 +133,14 @@ def film_from_landmarks(
     world_from_canonical = radiograph.camera.world_from_camera.copy()
     world_from_canonical[:3, :3] = world_from_canonical[:3, :3] @ mirror
     return Film(
-        normalise_film(pixels, inside),
+        normalise_film(pixels, recorded),
         camera,
         film_from_image,
         world_from_canonical,
         mirrored,
         radiograph.view,
         radiograph.source_to_object_mm,
-        float(inside.mean()),
+        recorded,
         from_ulnar,
     )
 
@@ -146,17 +152,3 @@ def normalise_film(pixels: NDArray[np.floating], inside: NDArray[np.bool_]) -> N
     low, high = np.percentile(pixels[inside], [1.0, 99.5])
     scaled = np.clip((pixels - low) / max(high - low, 1e-6), 0.0, 1.2)
     return np.where(inside, scaled, 0.0).astype(np.float32)
-
-
-def _resample(pixels: NDArray[np.floating], film_from_image: Float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Bilinear resampling onto the film after a Gaussian that removes what the coarser grid cannot carry."""
-    image_from_film = np.linalg.inv(film_from_image)
-    shrink = float(np.sqrt(abs(np.linalg.det(image_from_film[:2, :2]))))
-    smooth = np.asarray(pixels, dtype=np.float64)
-    if shrink > 1:
-        smooth = ndimage.gaussian_filter(smooth, 0.4 * np.sqrt(shrink**2 - 1), mode="nearest")
-    rows, columns = np.mgrid[: FILM_SHAPE[0], : FILM_SHAPE[1]].astype(np.float64)
-    u = image_from_film[0, 0] * columns + image_from_film[0, 1] * rows + image_from_film[0, 2]
-    v = image_from_film[1, 0] * columns + image_from_film[1, 1] * rows + image_from_film[1, 2]
-    inside = (u >= -0.5) & (u <= pixels.shape[1] - 0.5) & (v >= -0.5) & (v <= pixels.shape[0] - 0.5)
-    return ndimage.map_coordinates(smooth, [v, u], order=1, mode="nearest"), inside

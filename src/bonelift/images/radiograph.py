@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
+from bonelift.origin import Origin
 
 Side = Literal["left", "right"]
 View = Literal["pa", "lateral"]
@@ -26,7 +28,7 @@ class Radiograph:
     side, view: which wrist, and which projection. PA as seen from the source: fingers up, the thumb of a right
         hand is on the left.
     source_to_object_mm: assumed or recorded distance from the source to the wrist (mm).
-    provenance: fact name -> where it came from, e.g. ``{"pixel_spacing": "ImagerPixelSpacing (0018,1164)"}``. Never
+    provenance: fact name -> where it came from, e.g. ``{"sdd": Origin("assumed", "assumed 1000 mm", 1000.0)}``. Never
         holds a patient's identity.
     """
 
@@ -35,7 +37,7 @@ class Radiograph:
     side: Side
     view: View
     source_to_object_mm: float
-    provenance: dict[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Origin] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.shape != self.camera.shape_px:

@@ -22,6 +22,7 @@ from bonelift.images.pixel_spacing import check_spacing
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.images.raster import is_raster, read_raster
 from bonelift.images.recorded_image import MAX_FILE_BYTES, MIN_SIDE_PX, RecordedImage
+from bonelift.origin import Origin
 
 OBJECT_TO_DETECTOR_MM = 30.0
 """Assumed distance of the wrist's centre from the detector it lies on."""
@@ -38,7 +39,7 @@ class RadiographOptions:
     pixel_spacing_mm: pixel side on the detector plane; overrides the header.
     sdd_mm: source-to-detector distance; overrides the header; 1000 where nothing says.
     source_to_object_mm: distance from the source to the wrist; overrides the header; sdd_mm - 30 where nothing says.
-    source_to_object_from: where that distance is known from; it begins with "assumed" where it is not.
+    source_to_object_from: where that distance is known from; None: from the option of that name.
     camera: calibrated camera of the whole image as recorded; overrides spacing and sdd_mm.
     roi: (x0, y0, x1, y1) px of the image as recorded, half open; only this part is kept.
     trim: without a roi, cut off what the collimator's blades cover; False keeps the image as recorded, as a mask that
@@ -52,7 +53,7 @@ class RadiographOptions:
     pixel_spacing_mm: float | None = None
     sdd_mm: float | None = None
     source_to_object_mm: float | None = None
-    source_to_object_from: str = "option --source-to-object-mm"
+    source_to_object_from: Origin | None = None
     camera: XrayCamera | None = None
     roi: tuple[int, int, int, int] | None = None
     trim: bool = True
@@ -84,7 +85,7 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
 
     Returns a Radiograph with bright bones, square pixels (unless ``options.camera`` says otherwise), an empty surround
     trimmed, and ``provenance`` for: file_format, display, frame, pixel_spacing, sdd, source_to_object, side, view,
-    polarity, trim, camera. "assumed", "inferred" and "option" mark what the file did not say.
+    polarity, trim, camera. Kinds other than "recorded" mark what the file did not say.
 
     Raises InputError, one line, for every file or option that does not make a radiograph with known side, view and
     millimetres.
@@ -96,7 +97,11 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
         raise InputError(f"{path.name}: is {width} x {height} pixels; expected at least {MIN_SIDE_PX} x {MIN_SIDE_PX}")
     if not np.isfinite(recorded.pixels).all():
         raise InputError(f"{path.name}: holds NaN or infinite pixels")
-    facts = {key: text for key, text in recorded.provenance.items() if key in {"file_format", "display", "frame"}}
+    facts = {
+        key: Origin("recorded", text)
+        for key, text in recorded.provenance.items()
+        if key in {"file_format", "display", "frame"}
+    }
     side = _agreed(path.name, "side", "--side left or right", options.side, recorded.side, recorded, facts)
     view = _agreed(path.name, "view", "--view pa or lateral", options.view, recorded.view, recorded, facts)
     camera, source_to_object_mm, spacing_mm = _geometry(path.name, recorded, options, facts)
@@ -143,7 +148,7 @@ def _agreed(
     given: str | None,
     header: str | None,
     recorded: RecordedImage,
-    facts: dict[str, str],
+    facts: dict[str, Origin],
 ) -> str:
     """The option or the header's fact; both must agree, one must be there."""
     option = choice.split()[0]
@@ -154,12 +159,12 @@ def _agreed(
         raise InputError(
             f"{name}: {origin} says {header}, which contradicts {option} {given}; correct the one in error"
         )
-    facts[fact] = origin if header is not None else f"option {option}"
+    facts[fact] = Origin("recorded", origin) if header is not None else Origin("option", f"option {option}")
     return header if header is not None else str(given)
 
 
 def _geometry(
-    name: str, recorded: RecordedImage, options: RadiographOptions, facts: dict[str, str]
+    name: str, recorded: RecordedImage, options: RadiographOptions, facts: dict[str, Origin]
 ) -> tuple[XrayCamera, float, tuple[float, float] | None]:
     """Camera of the whole image, source-to-object distance (mm), detector spacing (mm) unless the camera was given."""
     height, width = recorded.pixels.shape
@@ -169,7 +174,10 @@ def _geometry(
                 f"{name}: is {width} x {height} pixels, but --camera is for {options.camera.width_px} x "
                 f"{options.camera.height_px}; expected the whole image that was calibrated"
             )
-        facts["camera"] = facts["pixel_spacing"] = facts["sdd"] = "option --camera"
+        given = Origin("option", "option --camera")
+        facts["camera"] = given
+        facts["pixel_spacing"] = replace(given, value=options.camera.detector_spacing_mm)
+        facts["sdd"] = replace(given, value=options.camera.sdd_mm)
         return options.camera, _source_to_object(name, recorded, options, options.camera.sdd_mm, facts), None
     sdd_mm = _sdd(recorded, options, facts)
     source_to_object_mm = _source_to_object(name, recorded, options, sdd_mm, facts)
@@ -181,21 +189,21 @@ def _geometry(
     return replace(camera, image_from_camera=intrinsics), source_to_object_mm, spacing_mm
 
 
-def _sdd(recorded: RecordedImage, options: RadiographOptions, facts: dict[str, str]) -> float:
+def _sdd(recorded: RecordedImage, options: RadiographOptions, facts: dict[str, Origin]) -> float:
     if options.sdd_mm is not None:
-        facts["sdd"] = "option --sdd-mm"
+        facts["sdd"] = Origin("option", "option --sdd-mm", options.sdd_mm)
         return options.sdd_mm
     low, high = _SDD_RANGE_MM
     if recorded.sdd_mm is not None and low <= recorded.sdd_mm <= high:
-        facts["sdd"] = recorded.provenance["sdd"]
+        facts["sdd"] = Origin("recorded", recorded.provenance["sdd"], recorded.sdd_mm)
         return recorded.sdd_mm
     reason = "" if recorded.sdd_mm is None else f" ({recorded.provenance['sdd']} of {recorded.sdd_mm:g} mm ignored)"
-    facts["sdd"] = f"assumed {DEFAULT_SDD_MM:g} mm{reason}"
+    facts["sdd"] = Origin("assumed", f"assumed {DEFAULT_SDD_MM:g} mm{reason}", DEFAULT_SDD_MM)
     return DEFAULT_SDD_MM
 
 
 def _source_to_object(
-    name: str, recorded: RecordedImage, options: RadiographOptions, sdd_mm: float, facts: dict[str, str]
+    name: str, recorded: RecordedImage, options: RadiographOptions, sdd_mm: float, facts: dict[str, Origin]
 ) -> float:
     """Option, calibrated magnification, recorded distance, or OBJECT_TO_DETECTOR_MM in front of the detector."""
     if options.source_to_object_mm is not None:
@@ -204,37 +212,53 @@ def _source_to_object(
                 f"{name}: --source-to-object-mm {options.source_to_object_mm:g} lies behind the detector, which is "
                 f"{sdd_mm:g} mm from the source"
             )
-        facts["source_to_object"] = options.source_to_object_from
+        facts["source_to_object"] = options.source_to_object_from or Origin(
+            "option", "option --source-to-object-mm", options.source_to_object_mm
+        )
         return options.source_to_object_mm
     if recorded.magnification is not None:
-        facts["source_to_object"] = recorded.provenance["magnification"]
-        return sdd_mm / recorded.magnification
+        distance_mm = sdd_mm / recorded.magnification
+        facts["source_to_object"] = Origin("recorded", recorded.provenance["magnification"], distance_mm)
+        return distance_mm
     if recorded.source_to_object_mm is not None and sdd_mm / 3 <= recorded.source_to_object_mm <= sdd_mm:
-        facts["source_to_object"] = recorded.provenance["source_to_object"]
+        facts["source_to_object"] = Origin(
+            "recorded", recorded.provenance["source_to_object"], recorded.source_to_object_mm
+        )
         return recorded.source_to_object_mm
-    facts["source_to_object"] = f"assumed: {OBJECT_TO_DETECTOR_MM:g} mm in front of the detector"
+    facts["source_to_object"] = on_the_detector(sdd_mm)
     return sdd_mm - OBJECT_TO_DETECTOR_MM
 
 
+def on_the_detector(sdd_mm: float) -> Origin:
+    """Of the distance of a wrist that nobody says to lie elsewhere than OBJECT_TO_DETECTOR_MM before the detector."""
+    text = f"assumed: {OBJECT_TO_DETECTOR_MM:g} mm in front of the detector"
+    return Origin("assumed", text, sdd_mm - OBJECT_TO_DETECTOR_MM)
+
+
 def _detector_spacing(
-    name: str, recorded: RecordedImage, options: RadiographOptions, detector_to_object: float, facts: dict[str, str]
+    name: str, recorded: RecordedImage, options: RadiographOptions, detector_to_object: float, facts: dict[str, Origin]
 ) -> tuple[float, float]:
     """(between rows, between columns) mm on the detector plane."""
     if options.pixel_spacing_mm is not None:
-        facts["pixel_spacing"] = "option --pixel-spacing-mm, on the detector"
+        given = "option --pixel-spacing-mm, on the detector"
+        facts["pixel_spacing"] = Origin("option", given, options.pixel_spacing_mm)
         return options.pixel_spacing_mm, options.pixel_spacing_mm
     if recorded.detector_spacing_mm is not None:
-        facts["pixel_spacing"] = recorded.provenance["pixel_spacing"]
+        facts["pixel_spacing"] = _recorded_spacing(recorded, recorded.detector_spacing_mm)
         return recorded.detector_spacing_mm
     if recorded.object_spacing_mm is not None:
-        facts["pixel_spacing"] = recorded.provenance["pixel_spacing"]
+        facts["pixel_spacing"] = _recorded_spacing(recorded, recorded.object_spacing_mm)
         rows, columns = recorded.object_spacing_mm
         return rows / detector_to_object, columns / detector_to_object
     raise InputError(f"{name}: {recorded.no_spacing_reason}, so millimetres are unknown; pass --pixel-spacing-mm")
 
 
+def _recorded_spacing(recorded: RecordedImage, spacing_mm: tuple[float, float]) -> Origin:
+    return Origin("recorded", recorded.provenance["pixel_spacing"], spacing_mm[0])
+
+
 def _bone_bright_pixels(
-    name: str, recorded: RecordedImage, options: RadiographOptions, facts: dict[str, str]
+    name: str, recorded: RecordedImage, options: RadiographOptions, facts: dict[str, Origin]
 ) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
     """The whole image with bright bones and a harmless surround, and the box (x0, y0, x1, y1) to keep of it."""
     surround = burnt_in_surround(recorded.pixels)
@@ -243,23 +267,34 @@ def _bone_bright_pixels(
     box = exposed_box(recorded.pixels, recorded.padding)
     if options.roi is not None:
         box = _checked_roi(name, options.roi, recorded.pixels.shape)
-        facts["trim"] = "option --roi"
+        facts["trim"] = Origin("option", "option --roi")
     elif not options.trim or min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE_PX:
         box = (0, 0, recorded.pixels.shape[1], recorded.pixels.shape[0])
     if facts.get("trim") is None and box != (0, 0, recorded.pixels.shape[1], recorded.pixels.shape[0]):
-        facts["trim"] = f"inferred from the pixels: kept columns {box[0]} to {box[2]}, rows {box[1]} to {box[3]}"
-    x0, y0, x1, y1 = box
-    if options.invert != "auto":
-        bright, facts["polarity"] = options.invert == "no", "option --invert"
-    elif recorded.bones_bright is not None:
-        bright, facts["polarity"] = recorded.bones_bright, recorded.provenance["polarity"]
-    else:
-        seen = bones_look_bright(recorded.pixels[y0:y1, x0:x1], surround[y0:y1, x0:x1])
-        bright = seen is not False
-        facts["polarity"] = "assumed: bones bright" if seen is None else "inferred from the pixels"
-    facts["polarity"] += "" if bright else " (bones were dark: inverted)"
+        kept = f"inferred from the pixels: kept columns {box[0]} to {box[2]}, rows {box[1]} to {box[3]}"
+        facts["trim"] = Origin("inferred", kept)
+    bright, facts["polarity"] = _polarity(recorded, options, surround, box)
     pixels = recorded.pixels if bright else recorded.pixels.max() - recorded.pixels
     return fill_bright_surround(pixels, surround), box
+
+
+def _polarity(
+    recorded: RecordedImage,
+    options: RadiographOptions,
+    surround: NDArray[np.bool_],
+    box: tuple[int, int, int, int],
+) -> tuple[bool, Origin]:
+    """Whether bones are bright in the recorded pixels, and how that is known."""
+    if options.invert != "auto":
+        bright, origin = options.invert == "no", Origin("option", "option --invert")
+    elif recorded.bones_bright is not None:
+        bright, origin = recorded.bones_bright, Origin("recorded", recorded.provenance["polarity"])
+    else:
+        x0, y0, x1, y1 = box
+        seen = bones_look_bright(recorded.pixels[y0:y1, x0:x1], surround[y0:y1, x0:x1])
+        assumed, inferred = Origin("assumed", "assumed: bones bright"), Origin("inferred", "inferred from the pixels")
+        bright, origin = seen is not False, assumed if seen is None else inferred
+    return bright, origin if bright else replace(origin, text=f"{origin.text} (bones were dark: inverted)")
 
 
 def _checked_roi(name: str, roi: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -290,10 +325,10 @@ def _with_square_pixels(radiograph: Radiograph, spacing_mm: tuple[float, float])
     new_from_image = np.array(
         [[column_scale, 0, (column_scale - 1) / 2], [0, row_scale, (row_scale - 1) / 2], [0, 0, 1]]
     )
-    facts = radiograph.provenance | {"resampled": f"oblong pixels resampled to {target_mm:g} mm squares"}
+    resampled = Origin("inferred", f"oblong pixels resampled to {target_mm:g} mm squares", target_mm)
     return replace(
         radiograph,
         pixels=pixels,
         camera=radiograph.camera.viewed_through(new_from_image, width, height),
-        provenance=facts,
+        provenance={**radiograph.provenance, "resampled": resampled},
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bonelift.images import Radiograph
 from bonelift.images.film import normalise_film
+from bonelift.images.sampling import sample
 
 Float = NDArray[np.float64]
 
@@ -46,14 +46,5 @@ def locator_input(
     inside go to 0 and 1), and image_from_locator.
     """
     matrix = image_from_locator(radiograph, quarter_turns, from_ulnar)
-    shrink = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    smooth = np.asarray(radiograph.pixels, dtype=np.float32)
-    if shrink > 1:
-        smooth = ndimage.gaussian_filter(smooth, 0.4 * np.sqrt(shrink**2 - 1), mode="nearest")
-    rows, columns = np.mgrid[: LOCATOR_SHAPE[0], : LOCATOR_SHAPE[1]].astype(np.float64)
-    u = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
-    v = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
-    height, width = radiograph.pixels.shape
-    inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
-    pixels = ndimage.map_coordinates(smooth, [v, u], order=1, mode="nearest")
+    pixels, inside = sample(np.asarray(radiograph.pixels, dtype=np.float32), matrix, LOCATOR_SHAPE)
     return normalise_film(pixels, inside), matrix

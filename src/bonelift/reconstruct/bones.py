@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ from bonelift.images import LAPTOP_GRID, LabelGrid, View
 from bonelift.images.volume import BONES
 from bonelift.networks.inference import decode_fields, latent_of_views, read_shape
 from bonelift.networks.model import WristModel
+from bonelift.registration import MovingBone, moving_bone
+from bonelift.registration.nominal_bone import nominal_attenuation
 from bonelift.surface.clip import clip_below
 from bonelift.surface.isosurface import extract_surface, largest_piece
 from bonelift.surface.mesh import TriangleMesh
@@ -46,6 +49,20 @@ class Bones:
     @property
     def complete(self) -> bool:
         return not any(mesh.is_empty for mesh in self.surfaces.values())
+
+    @cached_property
+    def solids(self) -> Mapping[str, MovingBone]:
+        """name -> the bone as it can be projected: with a wall and an inside. Both on one grid."""
+        return {
+            name: moving_bone(*nominal_attenuation(field, self.grid))
+            for name, field in zip(BONES, self.fields, strict=True)
+        }
+
+    @cached_property
+    def wrist_solid(self) -> MovingBone:
+        """Both :attr:`solids` as one rigid object."""
+        radius, ulna = (self.solids[name] for name in BONES)
+        return moving_bone(radius.volume.values[0] + ulna.volume.values[0], radius.bone_from_voxel)
 
 
 def predict(

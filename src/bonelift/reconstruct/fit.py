@@ -1,9 +1,9 @@
-"""Bones fitted to the films of calibrated cameras: what the networks predict is only where that begins."""
+"""Bones laid against the films themselves: what the networks predict is only where that begins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,117 +13,133 @@ from bonelift.errors import InputError
 from bonelift.geometry import invert_rigid
 from bonelift.networks.model import WristModel
 from bonelift.reconstruct.bones import BONES, Bones, bones_of_code, code_by_bone
-from bonelift.reconstruct.place import (
-    FILM_SEARCH,
-    FILM_SEARCH_RADIUS,
-    FILM_SEARCH_ULNA,
-    FITTED_BONE_SETTINGS,
-    FITTED_WRIST_SETTINGS,
-    PlacedFilm,
-    as_one,
-    bone_view,
-    filled,
-    place,
-    placed_film,
-)
-from bonelift.reconstruct.prepare import PreparedFilm
-from bonelift.registration import MovingBone, register
+from bonelift.reconstruct.cut import PreparedFilm
+from bonelift.reconstruct.place import PlaceSettings, Stance, film_view
+from bonelift.registration import PoseSettings, register
 from bonelift.registration.shape_fit import ShapedWrist, ShapeFit, ShapeFitSettings, compared, fit_shape
+from bonelift.registration.similarity import Similarity
 from bonelift.registration.views import FixedView
 
-_SEARCH_MARGIN_MM, _MARGIN_MM = 4.0, 2.5
-"""How far around the bones films are compared: where the ulna is searched for, and where fitted bones are placed."""
+_EDGES: Similarity = "local_gradient_correlation"
+_SEARCH = PoseSettings(
+    start_sigma=(0.25, 0.20, 0.10, 4.0, 4.0, 15.0),
+    prior_sigma=(0.35, 0.35, 0.30, 12.0, 12.0, 25.0),
+    cost_of_sigma=0.0005,
+    starts=3,
+    generations=20,
+    coarse_factor=3,
+    similarity=_EDGES,
+    last_iterations=0,
+)
+_RADIUS = PoseSettings(
+    start_sigma=(0.03, 0.03, 0.03, 0.7, 0.7, 1.0),
+    prior_sigma=(0.15, 0.15, 0.30, 4.0, 4.0, 6.0),
+    cost_of_sigma=0.001,
+    starts=2,
+    population=12,
+    generations=12,
+    coarse_factor=2,
+    fine_factor=1,
+    similarity=_EDGES,
+    last_iterations=4,
+)
+_ULNA = replace(_RADIUS, start_sigma=(0.05, 0.05, 0.15, 1.5, 1.5, 3.0))
+_WRIST = replace(
+    PlaceSettings().wrist, similarity=_EDGES, cost_of_sigma=0.0005, start_sigma=(0.08, 0.08, 0.06, 2.0, 2.0, 8.0)
+)
+_BONE = replace(PlaceSettings().bone, similarity=_EDGES)
 
 
-def fit_to_films(
-    bones: Bones,
-    solids: Mapping[str, MovingBone],
-    placed: Sequence[PlacedFilm],
-    films: Sequence[PreparedFilm],
-    model: WristModel,
-) -> tuple[Bones, tuple[PlacedFilm, ...]]:
-    """The predicted bones moved and deformed until their projections match all films, and placed again.
-
-    bones: of the shape regressor, ``placed`` on ``films`` together. solids: the same bones, filled.
-    Compared are the films themselves and not their translations: a view that the networks never learned, an oblique,
-    still shows its edges. Where the bones lie outside a film they are left as they were.
+@dataclass(frozen=True)
+class FitSettings:
+    """search: the predicted bones as one, before they are fitted: a view that the networks read wrongly leaves the
+    wrist tilted by up to 20 degrees, which the films themselves tell.
+    radius, ulna: then the radius, and the ulna beside it: its place is the part of a prediction that is off most.
+    shape: the fit. search_margin_mm, margin_mm: how far around the bones films are compared: where the ulna is searched
+    for, and where fitted bones are placed.
+    wrist, bone: fitted bones as one, and each by itself. Films show soft tissue and carpals, so edges are compared,
+    evened in strength.
     """
-    shown, views = film_views(films)
+
+    search: PoseSettings = _SEARCH
+    radius: PoseSettings = _RADIUS
+    ulna: PoseSettings = _ULNA
+    shape: ShapeFitSettings = field(default_factory=ShapeFitSettings)
+    search_margin_mm: float = 4.0
+    margin_mm: float = 2.5
+    wrist: PoseSettings = _WRIST
+    bone: PoseSettings = _BONE
+
+
+def fit(
+    bones: Bones, stances: tuple[Stance, ...], model: WristModel, settings: FitSettings, seed: int = 0
+) -> tuple[Bones, tuple[Stance, ...]]:
+    """The bones as they match the films best, and where the wrist then stands.
+
+    Bones of the shape regressor are moved and deformed where they stand in several films that share a world: two such
+    films tell more than both predictions. All others stay as they are, and so do bones that lie outside of a film.
+    """
+    if bones.method != "shape" or len(stances) != 1 or len(stances[0].films) < 2:
+        return bones, stances
+    stance = stances[0]
+    views = film_views(stance.films)
     try:
-        fit = search_and_fit(bones, solids, views, placed[0].wrist.wrist.world_from_bone, model)
-        near = compared(model.bases, views, fit.wrist, _MARGIN_MM)
+        found = search_and_fit(bones, views, stance.pose.world_from_bone, model, settings, seed)
+        near = tuple(compared(model.bases, views, found.wrist, settings.margin_mm))
     except InputError:
-        return bones, tuple(placed)
-    fitted = bones_of_code(np.concatenate([fit.wrist.codes[name] for name in BONES]), model, fitted=True)
-    return fitted, _placed_again(fitted, fit.wrist, films, near, shown)
+        return bones, stances
+    fitted = bones_of_code(np.concatenate([found.wrist.codes[name] for name in BONES]), model, fitted=True)
+    pose = register(fitted.wrist_solid, near, found.wrist.world_from_radius, settings.wrist, seed=seed)
+    return fitted, (Stance(stance.films, near, pose, settings.bone),)
 
 
-def film_views(films: Sequence[PreparedFilm]) -> tuple[list[FixedView], list[FixedView]]:
-    """The films in the canonical world of the first: weighted as every placed film is; and wherever recorded."""
+def film_views(films: Sequence[PreparedFilm]) -> list[FixedView]:
+    """The films themselves in the canonical world of the first, weighted wherever they are recorded.
+
+    A view that the networks never learned, an oblique, still shows its edges; its translation need not.
+    """
     first = films[0].film
-    shown = [bone_view(film.film, film.film.pixels, film.recorded, first) for film in films]
-    return shown, [replace(view, weights=film.recorded.astype(float)) for view, film in zip(shown, films, strict=True)]
+    return [
+        replace(film_view(film.film, film.film.pixels, first), weights=film.film.recorded.astype(float))
+        for film in films
+    ]
 
 
 def search_and_fit(
     bones: Bones,
-    solids: Mapping[str, MovingBone],
     views: Sequence[FixedView],
     canonical_from_start: NDArray[np.float64],
     model: WristModel,
+    settings: FitSettings,
+    seed: int = 0,
 ) -> ShapeFit:
     """Predicted bones searched for from a start (4, 4), then fitted. Raises InputError where they lie outside a view.
 
     The search tells where the ulna lies beside the radius, or is misled by an edge of the radius in front of it: the
     first stage is fitted from the predicted place, too, and goes on from what matches better.
     """
-    found = register(as_one(solids["radius"], solids["ulna"]), views, canonical_from_start, FILM_SEARCH)
+    found = register(bones.wrist_solid, views, canonical_from_start, settings.search, seed=seed)
     predicted = ShapedWrist(found.world_from_bone, code_by_bone(bones.code, model))
-    starts = [predicted, _with_ulna_found(predicted, solids, views, model.bases)]
-    settings = ShapeFitSettings()
-    first, rest = settings.stages[:1], settings.stages[1:]
-    begun = [fit_shape(model.bases, views, start, replace(settings, stages=first)) for start in starts]
-    best = max(begun, key=lambda fit: np.mean(fit.similarity_per_view))
-    return fit_shape(model.bases, views, best.wrist, replace(settings, stages=rest))
+    starts = [predicted, _with_ulna_found(predicted, bones, views, model.bases, settings, seed)]
+    first, rest = settings.shape.stages[:1], settings.shape.stages[1:]
+    begun = [fit_shape(model.bases, views, start, replace(settings.shape, stages=first)) for start in starts]
+    best = max(begun, key=lambda end: np.mean(end.similarity_per_view))
+    return fit_shape(model.bases, views, best.wrist, replace(settings.shape, stages=rest))
 
 
 def _with_ulna_found(
     wrist: ShapedWrist,
-    solids: Mapping[str, MovingBone],
+    bones: Bones,
     views: Sequence[FixedView],
     bases: Mapping[str, BoneBasis],
+    settings: FitSettings,
+    seed: int,
 ) -> ShapedWrist:
     """The wrist with the radius, and the ulna beside it, each registered by itself as predicted."""
-    at = wrist.world_from_radius
-    near = compared(bases, views, wrist, _SEARCH_MARGIN_MM)
-    radius = register(solids["radius"], near, at, FILM_SEARCH_RADIUS, [(solids["ulna"], at)]).world_from_bone
-    ulna = register(solids["ulna"], near, at, FILM_SEARCH_ULNA, [(solids["radius"], radius)]).world_from_bone
+    at, solids = wrist.world_from_radius, bones.solids
+    near = compared(bases, views, wrist, settings.search_margin_mm)
+    radius = register(solids["radius"], near, at, settings.radius, [(solids["ulna"], at)], seed).world_from_bone
+    ulna = register(solids["ulna"], near, at, settings.ulna, [(solids["radius"], radius)], seed).world_from_bone
     code = wrist.codes["ulna"]
     radius_from_reference = invert_rigid(radius) @ ulna @ bases["ulna"].radius_from_reference(code)
     return ShapedWrist(radius, {**wrist.codes, "ulna": bases["ulna"].placed(code, radius_from_reference)})
-
-
-def _placed_again(
-    bones: Bones,
-    wrist: ShapedWrist,
-    films: Sequence[PreparedFilm],
-    near: Sequence[FixedView],
-    shown: Sequence[FixedView],
-) -> tuple[PlacedFilm, ...]:
-    """The fitted bones registered to the films from where the fit left them: the record that a fit does not give.
-
-    near: the films weighted about the bones, which are compared. shown: weighted as for every placed film.
-    """
-    solids = filled(bones)
-    found = place(
-        solids["radius"],
-        solids["ulna"],
-        near,
-        wrist.world_from_radius,
-        wrist_settings=FITTED_WRIST_SETTINGS,
-        bone_settings=FITTED_BONE_SETTINGS,
-    )
-    return tuple(
-        placed_film(bones, solids, found, film, view, view.camera.camera_from_world)
-        for film, view in zip(films, shown, strict=True)
-    )

@@ -6,6 +6,7 @@ down. It orders results; it is no probability. Each factor falls linearly from 1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonelift.images.radiograph import View
+from bonelift.images.radiograph import Radiograph, View
+from bonelift.networks.model import WristModel
+from bonelift.reconstruct.bones import Bones
+from bonelift.reconstruct.cut import PreparedFilm
+from bonelift.reconstruct.locate import Sighting
 from bonelift.reconstruct.place import PlacedFilm
-from bonelift.reconstruct.prepare import PreparedFilm
 from bonelift.registration.similarity import gradient_correlation, intensity_correlation, smooth
 from bonelift.report.content import Flag
 from bonelift.surface.mesh import TriangleMesh
@@ -75,26 +79,32 @@ class FilmEvidence:
 
 
 def judge(
-    films: tuple[FilmEvidence, ...],
-    bones: Mapping[str, TriangleMesh],
-    facts: Mapping[str, str],
-    latent_distance: float | None = None,
+    films: Sequence[PreparedFilm],
+    drrs: Sequence[NDArray[np.floating]],
+    bones: Bones | None,
+    placed: Sequence[PlacedFilm],
+    missed: Sequence[Sighting],
+    cameras_apart: bool,
+    model: WristModel,
 ) -> Quality:
-    """Checks of every film and of the bones (radius frame); facts: provenance of the radiograph, for assumptions.
+    """Checks of every film, of the bones, and of what was left out or assumed on the way.
 
-    latent_distance: how far the latent lies from the training set's, 1 being its 99th percentile; None if not known.
+    films, drrs, placed: in parallel; nothing is placed where a bone came out empty. bones: None where no wrist was seen
+    in any image. missed: images in which none was seen. cameras_apart: whether calibrated cameras disagree on where the
+    wrist is.
     """
-    checks = [check for film in films for check in _film_checks(film)]
-    checks += _bone_checks(bones)
-    if latent_distance is not None:
-        text = f"the shape code lies {latent_distance:.1f} times as far out as 99 % of the training patients' codes"
-        checks.append(_falling("latent distance", latent_distance, 1.0, 2.5, text))
-    flags = [check.flag for check in checks if check.flag is not None]
-    flags += _assumptions(facts)
-    if latent_distance is None:
-        flags.append(Flag("info", NO_SPREAD_KNOWN))
+    if bones is None:
+        return nothing_found(min(sighting.presence for sighting in missed))
+    evidence = [film_evidence(*parts) for parts in zip(films, drrs, placed, strict=bool(placed))]
+    checks = [check for film in evidence for check in _film_checks(film)]
+    checks += [*_bone_checks(bones.surfaces), _code_check(bones, model)]
     score = float(np.prod([check.factor for check in checks]))
-    return Quality(score, tuple(checks), (*_verdict(score), *flags))
+    checks += [_left_out(sighting) for sighting in missed]
+    if cameras_apart:
+        checks.append(_CAMERAS_APART)
+    flags = [check.flag for check in checks if check.flag is not None]
+    flags = [*_verdict(score), *flags, *_assumptions([film.radiograph for film in films])]
+    return Quality(score, tuple(checks), tuple(flags))
 
 
 def _verdict(score: float) -> list[Flag]:
@@ -108,7 +118,7 @@ def _verdict(score: float) -> list[Flag]:
 
 def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedFilm) -> FilmEvidence:
     """Gather what :func:`judge` asks of one film."""
-    poses = [placed.wrist.wrist, *placed.wrist.bones.values()]
+    poses = [placed.wrist, *placed.bones.values()]
     return FilmEvidence(
         view_name(film.radiograph.view),
         film.presence,
@@ -123,6 +133,41 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
     )
 
 
+def nothing_found(presence: float) -> Quality:
+    """The verdict on images in which the locator sees no wrist."""
+    text = f"no wrist was found in the image (confidence {presence:.2f}), so no bone was reconstructed"
+    flag = Flag("severe", text)
+    return Quality(0.0, (Check("wrist found", presence, 0.0, flag),), (flag,))
+
+
+def _left_out(sighting: Sighting) -> Check:
+    """Of an image in which no wrist was seen while another showed one."""
+    name = view_name(sighting.radiograph.view)
+    text = f"{name}: no wrist was found in the image (confidence {sighting.presence:.2f}), so it was left out"
+    return Check(f"wrist found, {name}", sighting.presence, 1.0, Flag("warning", text))
+
+
+_CAMERAS_APART = Check(
+    "cameras share a world",
+    0.0,
+    1.0,
+    Flag(
+        "warning",
+        "the rays through the wrist in both images do not meet: the cameras' poses are missing or belong to another "
+        "recording, so each image was used by itself",
+    ),
+)
+
+
+def _code_check(bones: Bones, model: WristModel) -> Check:
+    """Whether the bones are as unusual as next to none that the model has learned from."""
+    distance = latent_distance(bones.code, model.metadata, "shape_code" if bones.method == "shape" else "latent")
+    if distance is None:
+        return Check("latent distance", math.nan, 1.0, Flag("info", NO_SPREAD_KNOWN))
+    text = f"the shape code lies {distance:.1f} times as far out as 99 % of the training patients' codes"
+    return _falling("latent distance", distance, 1.0, 2.5, text)
+
+
 def latent_distance(latent: NDArray[np.floating], metadata: Mapping[str, Any], entry: str = "latent") -> float | None:
     """Distance of the shape code from the training codes' mean in units of their 99th percentile; None if not known.
 
@@ -134,33 +179,6 @@ def latent_distance(latent: NDArray[np.floating], metadata: Mapping[str, Any], e
         return None
     offset = (latent - np.asarray(known["mean"])) / np.maximum(np.asarray(known["sd"]), 1e-6)
     return float(np.sqrt((offset**2).mean()) / known["distance_99"])
-
-
-def nothing_found(presence: float) -> Quality:
-    """The verdict on an image in which the locator sees no wrist."""
-    text = f"no wrist was found in the image (confidence {presence:.2f}), so no bone was reconstructed"
-    flag = Flag("severe", text)
-    return Quality(0.0, (Check("wrist found", presence, 0.0, flag),), (flag,))
-
-
-def with_left_out(quality: Quality, left_out: Sequence[PreparedFilm]) -> Quality:
-    """The verdict with a warning for each image in which no wrist was seen while another showed one."""
-    checks = []
-    for film in left_out:
-        name = view_name(film.radiograph.view)
-        text = f"{name}: no wrist was found in the image (confidence {film.presence:.2f}), so it was left out"
-        checks.append(Check(f"wrist found, {name}", film.presence, 1.0, Flag("warning", text)))
-    flags = tuple(check.flag for check in checks if check.flag is not None)
-    return Quality(quality.score, (*quality.checks, *checks), (*quality.flags, *flags))
-
-
-def with_cameras_apart(quality: Quality) -> Quality:
-    """The verdict with a warning that calibrated cameras do not see the wrist in one place."""
-    text = (
-        "the rays through the wrist in both images do not meet: the cameras' poses are missing or belong to another "
-        "recording, so each image was used by itself"
-    )
-    return Quality(quality.score, quality.checks, (*quality.flags, Flag("warning", text)))
 
 
 def view_name(view: View) -> str:
@@ -211,18 +229,21 @@ def _bone_checks(bones: Mapping[str, TriangleMesh]) -> list[Check]:
     return checks
 
 
-def _assumptions(facts: Mapping[str, str]) -> list[Flag]:
-    """What the radiograph did not say and was assumed instead."""
+def _assumptions(radiographs: Sequence[Radiograph]) -> list[Flag]:
+    """What no radiograph said and was assumed instead; of several images the last assumption is told."""
     names = {
         "pixel_spacing": "pixel spacing",
         "sdd": "source-to-detector distance",
         "source_to_object": "distance of the wrist from the source",
         "polarity": "polarity",
     }
+    assumed = {
+        fact: origin for radiograph in radiographs for fact, origin in radiograph.provenance.items() if origin.assumed
+    }
     return [
-        Flag("info", f"the {name} was not recorded: {facts[key]}")
-        for key, name in names.items()
-        if facts.get(key, "").startswith("assumed")
+        Flag("info", f"the {name} was not recorded: {assumed[fact].text}")
+        for fact, name in names.items()
+        if fact in assumed
     ]
 
 

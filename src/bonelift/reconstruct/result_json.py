@@ -1,4 +1,4 @@
-"""``reconstruction.json``: the numbers of a reconstruction, for programs. Format 1; docs/reconstruction-json.md."""
+"""``reconstruction.json``: the numbers of a reconstruction, for programs. Format 2; docs/reconstruction-json.md."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from bonelift import RESEARCH_NOTICE, __version__
 from bonelift.reconstruct.bones import BONES, MeasuredValue
-from bonelift.reconstruct.job import Reconstruction
+from bonelift.reconstruct.cut import PreparedFilm
 from bonelift.reconstruct.judge import Quality
 from bonelift.reconstruct.place import PlacedFilm
-from bonelift.reconstruct.prepare import PreparedFilm
+from bonelift.reconstruct.result import Reconstruction
 from bonelift.registration import PoseResult
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FRAME_NOTE = (
     "mm; radius frame: +z along the radial shaft, distal; origin where it meets the distal joint surface; +y palmar; "
     "+x ulnar for a right wrist, radial for a left one (its frame is the mirror image)"
@@ -40,6 +40,7 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
             "method": result.bones.method if result.bones else None,
             "fitted_to_films": bool(result.bones and result.bones.fitted),
         },
+        "settings": result.settings.as_json(),
         "images": [_image(film, there) for film, there in zip(result.films, placed, strict=True)],
         "world_from_radius": None if first is None else _matrix(first.world_from_radius),
         "bones": {name: _bone(result, name) for name in BONES},
@@ -61,7 +62,7 @@ def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:
         "source_to_object_mm": radiograph.source_to_object_mm,
         "image_from_camera": _matrix(radiograph.camera.image_from_camera),
         "camera_from_world": _matrix(radiograph.camera.camera_from_world),
-        "provenance": dict(radiograph.provenance),
+        "provenance": {fact: asdict(origin) for fact, origin in radiograph.provenance.items()},
         "locator": {
             "confidence": located.confidence,
             "origin_px": located.origin_px.tolist(),
@@ -78,11 +79,11 @@ def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:
 def _poses(placed: PlacedFilm) -> dict[str, Any]:
     return {
         "world_from_radius": _matrix(placed.world_from_radius),
-        "wrist_registration": _convergence(placed.wrist.wrist),
+        "wrist_registration": _convergence(placed.wrist),
         "bones": {
             name: {
                 "world_from_bone": _matrix(placed.world_from_bone[name]),
-                "registration": _convergence(placed.wrist.bones[name]),
+                "registration": _convergence(placed.bones[name]),
             }
             for name in BONES
         },

@@ -14,7 +14,7 @@ from bonelift.anatomy.side import mirror_mesh, mirror_transform
 from bonelift.images import LABEL_NAMES, LabelMap, Radiograph
 from bonelift.images.nrrd_files import write_labels_seg_nrrd
 from bonelift.reconstruct.bones import SURFACE_LEVEL, Bones, MeasuredValue
-from bonelift.reconstruct.job import Reconstruction
+from bonelift.reconstruct.result import Reconstruction
 from bonelift.reconstruct.result_json import reconstruction_json
 from bonelift.report.content import Fact, Measurement, ReportContent, ReportFilm, TruthComparison
 from bonelift.report.html import write_report
@@ -147,7 +147,7 @@ def _facts(radiograph: Radiograph, several: bool) -> list[Fact]:
     }
     suffix = f" ({radiograph.view})" if several else ""
     return [
-        Fact(f"{name}{suffix}", values[key], radiograph.provenance[key])
+        Fact(f"{name}{suffix}", values[key], radiograph.provenance[key].text)
         for key, name in _FACTS.items()
         if key in radiograph.provenance
     ]

@@ -331,6 +331,7 @@ def _write_radiograph(
         pixel_spacing_mm=None if camera else film.pixel_spacing_mm,
         sdd_mm=None if camera else film.sdd_mm,
         source_to_object_mm=camera.source_to_object_mm if camera and distance is None else distance,
+        source_to_object_from=camera.distance_origin if camera and distance is None else None,
         camera=camera.camera if camera else None,
         frame=film.frame,
         invert=film.invert,
@@ -355,7 +356,8 @@ def _write_radiograph(
         mask_file = f"{source.case}/{stem}-mask.png"
     place = f"{source.case}/{stem}"
     listed = StudyRadiograph(f"{place}.png", view, f"{place}.json", pose_file, "no", mask_file)
-    return listed, {"view": view, "provenance": radiograph.provenance}
+    known_from = {fact: asdict(origin) for fact, origin in radiograph.provenance.items()}
+    return listed, {"view": view, "provenance": known_from}
 
 
 def sixteen_bit(pixels: NDArray[np.floating]) -> NDArray[np.uint16]:

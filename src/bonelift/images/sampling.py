@@ -1,0 +1,28 @@
+"""Pictures sampled through a homography: the one way from a radiograph to a film, or to what the locator sees."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def sample(
+    pixels: NDArray[np.floating], image_from_target: NDArray[np.floating], shape: tuple[int, int]
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """Bilinear sampling after a Gaussian that removes what a coarser target cannot carry.
+
+    pixels: (rows, columns). image_from_target: (3, 3) affine homography of (column, row) px. shape: rows, columns of
+    the target.
+    Returns the target in the type of ``pixels``, its edge repeated outside of the image, and where it lies inside.
+    """
+    smooth = pixels
+    shrink = float(np.sqrt(abs(np.linalg.det(image_from_target[:2, :2]))))
+    if shrink > 1:
+        smooth = ndimage.gaussian_filter(pixels, 0.4 * np.sqrt(shrink**2 - 1), mode="nearest")
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
+    u = image_from_target[0, 0] * columns + image_from_target[0, 1] * rows + image_from_target[0, 2]
+    v = image_from_target[1, 0] * columns + image_from_target[1, 1] * rows + image_from_target[1, 2]
+    height, width = pixels.shape
+    inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
+    return ndimage.map_coordinates(smooth, [v, u], order=1, mode="nearest"), inside

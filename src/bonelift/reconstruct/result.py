@@ -1,0 +1,41 @@
+"""What the main job found: frozen data for the report, the files and the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift.images.radiograph import Side
+from bonelift.reconstruct.bones import Bones, MeasuredValue
+from bonelift.reconstruct.cut import PreparedFilm
+from bonelift.reconstruct.judge import Quality
+from bonelift.reconstruct.place import PlacedFilm
+from bonelift.reconstruct.settings import JobSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Everything the job found.
+
+    films, drrs and placed run in parallel; of two images, one in which no wrist was seen is left out of all three, and
+    flagged. Where no wrist was seen at all there are no drrs, no bones and nothing placed, and films are the middles of
+    the images; where a bone came out empty nothing is placed.
+    """
+
+    films: tuple[PreparedFilm, ...]
+    drrs: tuple[NDArray[np.float32], ...]
+    bones: Bones | None
+    placed: tuple[PlacedFilm, ...]
+    measurements: tuple[MeasuredValue, ...]
+    quality: Quality
+    model_name: str
+    model_sha256: str
+    settings: JobSettings
+    timings_s: Mapping[str, float]
+
+    @property
+    def side(self) -> Side:
+        return self.films[0].radiograph.side
