@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -37,7 +37,8 @@ Method = Literal["shape", "tl"]
 class Bones:
     """fields: (2, I, J, K) soft labels in [0, 1] on ``grid``. surfaces: name -> mesh, radius frame (right wrist), mm;
     empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent.
-    fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruct.fit`)."""
+    fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruct.fit`).
+    code_sd: standard deviation expected of the error of each number of S's code; None for the TL-embedding network."""
 
     fields: NDArray[np.float32]
     grid: LabelGrid
@@ -45,6 +46,7 @@ class Bones:
     code: NDArray[np.floating]
     method: Method = "tl"
     fitted: bool = False
+    code_sd: NDArray[np.floating] | None = None
 
     @property
     def complete(self) -> bool:
@@ -97,11 +99,12 @@ def _from_shape(
     films: Sequence[NDArray[np.floating]] | None,
 ) -> Bones:
     """S(DRR, film)."""
-    return bones_of_code(read_shape(drrs, views, model, films).code, model)
+    reading = read_shape(drrs, views, model, films)
+    return replace(bones_of_code(reading.code, model), code_sd=reading.sd)
 
 
 def code_by_bone(code: NDArray[np.floating], model: WristModel) -> dict[str, NDArray[np.float64]]:
-    """S's code taken apart: name -> the code of its basis."""
+    """S's code, or what belongs to each of its numbers, taken apart: name -> the part of its basis."""
     parts = np.split(np.asarray(code, dtype=np.float64), [model.bases["radius"].length])
     return dict(zip(BONES, parts, strict=True))
 

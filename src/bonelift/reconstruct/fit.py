@@ -89,6 +89,7 @@ def fit(
     except InputError:
         return bones, stances
     fitted = bones_of_code(np.concatenate([found.wrist.codes[name] for name in BONES]), model, fitted=True)
+    fitted = replace(fitted, code_sd=bones.code_sd)  # What was expected before the fit: it is not worse after it.
     pose = register(fitted.wrist_solid, near, found.wrist.world_from_radius, settings.wrist, seed=seed)
     return fitted, (Stance(stance.films, near, pose, settings.bone),)
 

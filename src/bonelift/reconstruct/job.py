@@ -12,6 +12,7 @@ from bonelift.networks.inference import translate
 from bonelift.networks.model import WristModel
 from bonelift.reconstruct.bones import measure_bones, predict
 from bonelift.reconstruct.cut import cut
+from bonelift.reconstruct.expected import expected_errors
 from bonelift.reconstruct.fit import fit
 from bonelift.reconstruct.judge import judge
 from bonelift.reconstruct.locate import locate_wrist
@@ -59,7 +60,18 @@ def reconstruct(
         measurements = measure_bones(bones.surfaces) if placed and bones else ()
     with clock.step("judge"):
         quality = judge(films, drrs, bones, placed, missed, scaled.cameras_apart, model)
+        expected = expected_errors(bones, model) if bones else None
     shown = films or tuple(cut(sighting) for sighting in missed)
     return Reconstruction(
-        shown, drrs, bones, placed, measurements, quality, model.name, model.weights_sha256, how, dict(clock.seconds)
+        shown,
+        drrs,
+        bones,
+        placed,
+        measurements,
+        quality,
+        expected,
+        model.name,
+        model.weights_sha256,
+        how,
+        dict(clock.seconds),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.images.radiograph import Side
 from bonelift.reconstruct.bones import Bones, MeasuredValue
 from bonelift.reconstruct.cut import PreparedFilm
@@ -22,7 +23,8 @@ class Reconstruction:
 
     films, drrs and placed run in parallel; of two images, one in which no wrist was seen is left out of all three, and
     flagged. Where no wrist was seen at all there are no drrs, no bones and nothing placed, and films are the middles of
-    the images; where a bone came out empty nothing is placed.
+    the images; where a bone came out empty nothing is placed. expected: error that each bone expects of itself; None
+    where the model or the method does not tell it.
     """
 
     films: tuple[PreparedFilm, ...]
@@ -31,6 +33,7 @@ class Reconstruction:
     placed: tuple[PlacedFilm, ...]
     measurements: tuple[MeasuredValue, ...]
     quality: Quality
+    expected: Mapping[str, ExpectedDistance] | None
     model_name: str
     model_sha256: str
     settings: JobSettings

@@ -109,8 +109,10 @@ def _convergence(pose: PoseResult) -> dict[str, Any]:
 def _bone(result: Reconstruction, name: str) -> dict[str, Any]:
     mesh = None if result.bones is None else result.bones.surfaces[name]
     if mesh is None or mesh.is_empty:
-        return {"file": None, "area_mm2": None}
-    return {"file": f"{name}.stl", "area_mm2": mesh.area_mm2}
+        return {"file": None, "area_mm2": None, "expected_error_mm": None}
+    expected = None if result.expected is None else result.expected[name]
+    told = None if expected is None else {"as_predicted": expected.as_predicted_mm, "rigid": expected.rigid_mm}
+    return {"file": f"{name}.stl", "area_mm2": mesh.area_mm2, "expected_error_mm": told}
 
 
 def _measurement(value: MeasuredValue) -> dict[str, Any]:
