@@ -118,10 +118,10 @@ def partial_rows(
 
 def whole_radiograph(patient: VirtualPatient, seed: int, side: Side) -> Radiograph:
     """A simulated PA film of the whole wrist, 234 x 180 mm at 0.18 mm; a left wrist's is the mirror image."""
-    return _film(patient, np.random.default_rng([seed, 2]), "pa", side)[0]
+    return simulated_film(patient, np.random.default_rng([seed, 2]), "pa", side)[0]
 
 
-def _film(
+def simulated_film(
     patient: VirtualPatient, rng: np.random.Generator, view: View, side: Side
 ) -> tuple[Radiograph, NDArray[np.float64]]:
     """A film, and the pose camera_from_radius (4, 4) of the right wrist that it shows or mirrors."""
@@ -167,7 +167,7 @@ def calibrated_pair(patient: VirtualPatient, seed: int, side: Side) -> list[Radi
     mirror = mirror_transform() if side == "left" else np.eye(4)
     pair = []
     for index, view in enumerate(get_args(View)):
-        film, camera_from_radius = _film(patient, np.random.default_rng([seed, 4, index]), view, side)
+        film, camera_from_radius = simulated_film(patient, np.random.default_rng([seed, 4, index]), view, side)
         camera = replace(film.camera, camera_from_world=mirror @ camera_from_radius @ mirror)
         facts = {
             "camera": Origin("recorded", "simulated"),

@@ -17,9 +17,9 @@ ALIGNMENTS: tuple[Alignment, ...] = ("as predicted", "rigid")
 
 
 def score_surface(
-    predicted: TriangleMesh | None, truth: TriangleMesh, alignment: Alignment
+    predicted: TriangleMesh | None, truth: TriangleMesh, alignment: Alignment, above_mm: float = SHOWN_ABOVE_MM
 ) -> tuple[tuple[float, float, float, float], str]:
-    """((ASD paper, ASD surface, HD95, maximum) mm, note); both surfaces in the radius frame, cut at SHOWN_ABOVE_MM.
+    """((ASD paper, ASD surface, HD95, maximum) mm, note); both surfaces in the radius frame, cut at ``above_mm``.
 
     truth runs on below the cut, so that after an alignment both can be cut by the same plane again.
     """
@@ -27,6 +27,7 @@ def score_surface(
         return (np.nan, np.nan, np.nan, np.nan), "no surface"
     if alignment == "rigid":
         # The truth is moved onto the prediction, which was cut already: then one plane cuts both.
-        truth = truth.transformed(rigid_align(clip_below(truth, SHOWN_ABOVE_MM), predicted))
-    distances = surface_distances(clip_below(predicted, SHOWN_ABOVE_MM), clip_below(truth, SHOWN_ABOVE_MM))
+        seen = clip_below(predicted, above_mm)
+        truth = truth.transformed(rigid_align(clip_below(truth, above_mm), seen))
+    distances = surface_distances(clip_below(predicted, above_mm), clip_below(truth, above_mm))
     return (distances.asd_paper_mm, distances.asd_surface_mm, distances.hd95_mm, distances.maximum_mm), ""

@@ -1,0 +1,253 @@
+"""Score models on the real bones of BONELIFT_DATA: docs/results/real-bones.md and real-bones.csv.
+
+python scripts/measure_real_bones.py                                     the packaged model, essential rows
+python scripts/measure_real_bones.py --films --interiors 2 \\
+    --model runs/a=ControlSample1,ControlSample2 --model runs/b=Py2d3d_00
+
+A model's population must not hold the subject that is scored. Which subjects it was built without is read from its
+metadata ("population_without") or given after "="; each wrist is scored by the models that left it out, or, where none
+did, by the first, and the table says "seen". No surface of a subject leaves the process; covers may be kept in a
+folder outside the repository (--cache).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+from reference_bones import RADIUS_FILES, ULNA_FILES, align_to, read_bone
+
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.anatomy.statistical_shape import ShapeModel
+from bonelift.experiments.real_bones import CoveredBone, RealSurface, RealWrist, cover, mean_of_others, real_wrist
+from bonelift.experiments.real_bones_scores import RealBoneRow, Saw, pictures, score_model, score_no_skill
+from bonelift.networks.model import WristModel, load_model
+
+SAME_SCAN = ("ControlSample1", "ControlSample2", "Yr4")
+"""Subjects whose radius and ulna lie as they were scanned together."""
+RESULTS = Path("docs/results")
+PAGE = """# Real bones, left out
+
+{wrists} real wrists ({bones}) of `reference_bones`, each bone at least 25 mm long, looked at with {interiors} drawn
+inside(s): as CT-DRR of a virtual CT, and as a simulated film through `reconstruct`. A template covers each bone (mean
+distance of the real surface from the cover: {off}); only what the scan shows is scored, for z >= -40 mm at most. Where
+a subject's other bone is missing, the mean bone stands beside it. Inside, soft tissue and carpus are virtual.
+
+Surface-to-surface ASD in mm after *rigid* alignment of the bone by itself, then *as predicted* (radius frame, nothing
+moved); mean over bones. *Skill* is 1 - ASD / ASD of the mean of the other subjects' bones on the same bones. *Mean at
+true size*: that mean bone scaled to the bone: what knowing nothing but the size would give. *Network*: "left out"
+means that its population was built without the subject; "seen" that it was not, and then the row is no test of
+generalisation.
+
+{table}
+
+## Gain of the CT-DRR
+
+The same PA CT-DRRs times a factor: an absolute scale that no scanner guarantees. ASD after rigid alignment, mm.
+
+{gains}
+
+## Each bone
+
+ASD after rigid alignment, mm; one PA view; mean over insides.
+
+{each}
+
+{made}
+"""
+
+
+def covered_bones(folder: Path, model: ShapeModel, cache: Path | None) -> list[CoveredBone]:
+    """The template on every real bone; about 5 s a bone without a cache."""
+    key = zlib.crc32(model.radius.mean.vertices.tobytes() + model.ulna.mean.vertices.tobytes())
+    kept = cache / f"covers-{key:08x}.npz" if cache else None
+    if kept and kept.exists():
+        return read_covers(kept)
+    covered = []
+    for name, files, bone_model in (("radius", RADIUS_FILES, model.radius), ("ulna", ULNA_FILES, model.ulna)):
+        for row in files:
+            bone = align_to(read_bone(folder, row), bone_model.mean)
+            surface = RealSurface(bone.subject, name, bone.mesh, bone.scan_pose, bone.subject in SAME_SCAN)
+            covered.append(cover(surface, bone_model))
+            print(f"  {name} {bone.subject}: {covered[-1].off_mm:.2f} mm off", file=sys.stderr, flush=True)
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save_covers(kept, covered)
+    return covered
+
+
+def save_covers(path: Path, covered: Sequence[CoveredBone]) -> None:
+    arrays = {f"{i}/{k}": np.asarray(v) for i, bone in enumerate(covered) for k, v in vars(bone).items()}
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # pyright: ignore[reportArgumentType]
+
+
+def read_covers(path: Path) -> list[CoveredBone]:
+    names = [f.name for f in fields(CoveredBone)]
+    with np.load(path, allow_pickle=False) as stored:
+        count = len(stored.files) // len(names)
+        held = [{name: stored[f"{i}/{name}"] for name in names} for i in range(count)]
+    return [CoveredBone(**{k: v if v.ndim else v.item() for k, v in bone.items()}) for bone in held]
+
+
+def read_model_option(text: str) -> tuple[WristModel, set[str]]:
+    """``PATH`` or ``PATH=SUBJECT,SUBJECT``; "default" is the packaged model."""
+    path, _, without = text.partition("=")
+    model = load_model(None if path == "default" else Path(path))
+    known = model.metadata.get("population_without", [])
+    return model, set(without.split(",")) if without else set(known)
+
+
+def networks_for(wrist: RealWrist, models: Sequence[tuple[WristModel, set[str]]]) -> list[tuple[WristModel, Saw]]:
+    """The models that left the subject out; the first, as "seen", where none did."""
+    blind: list[tuple[WristModel, Saw]] = [(model, "left out") for model, without in models if wrist.subject in without]
+    return blind or [(models[0][0], "seen")]
+
+
+def mean_of(rows: Sequence[RealBoneRow], key: str = "asd_surface_mm") -> float:
+    values = np.array([getattr(row, key) for row in rows])
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
+
+
+def main_table(rows: Sequence[RealBoneRow]) -> str:
+    """A line for each source, method and what the network saw."""
+    keys = sorted({(r.source, r.method, r.saw) for r in rows if r.gain == 1.0}, key=lambda k: (k[0] != "none", *k))
+    lines = []
+    for source, method, saw in keys:
+        chosen = [r for r in rows if (r.source, r.method, r.saw, r.gain) == (source, method, saw, 1.0)]
+        line = [source, method, "" if source == "none" else saw]
+        for bone in ("radius", "ulna"):
+            of_bone = [r for r in chosen if r.bone == bone]
+            if not of_bone:
+                line += ["", "", ""]
+                continue
+            rigid = [r for r in of_bone if r.alignment == "rigid"]
+            same = {(r.subject, r.bone) for r in rigid}
+            no_skill = mean_of(
+                [
+                    r
+                    for r in rows
+                    if r.method == "mean of the others" and r.alignment == "rigid" and (r.subject, r.bone) in same
+                ]
+            )
+            skill = 1 - mean_of(rigid) / no_skill
+            share = "" if method == "mean of the others" else f"{100 * skill:.0f} %"
+            count = len({r.subject for r in rigid if np.isfinite(r.asd_surface_mm)})
+            predicted = mean_of([r for r in of_bone if r.alignment == "as predicted"])
+            line += [f"{mean_of(rigid):.2f} ({count})", share, f"{predicted:.2f}"]
+        lines.append(line)
+    head = ["input", "method", "network", "radius, rigid (n)", "skill", "as predicted"]
+    return _table([*head, "ulna, rigid (n)", "skill", "as predicted"], lines)
+
+
+def gain_table(rows: Sequence[RealBoneRow]) -> str:
+    gains = sorted({r.gain for r in rows})
+    chosen = [r for r in rows if r.source == "CT-DRR PA" and r.alignment == "rigid"]
+    lines = [
+        [bone, *(f"{mean_of([r for r in chosen if r.bone == bone and r.gain == gain]):.2f}" for gain in gains)]
+        for bone in ("radius", "ulna")
+    ]
+    return _table(["gain", *(f"{gain:g}" for gain in gains)], lines)
+
+
+def each_table(rows: Sequence[RealBoneRow]) -> str:
+    """A line for each bone."""
+
+    def cell(subject: str, bone: str, wanted: Callable[[RealBoneRow], bool]) -> str:
+        chosen = [
+            r
+            for r in rows
+            if (r.subject, r.bone, r.alignment, r.gain) == (subject, bone, "rigid", 1.0) and wanted(r)
+        ]
+        return f"{mean_of(chosen):.2f}" if chosen else ""
+
+    lines = []
+    for subject, bone, above in sorted({(r.subject, r.bone, r.scored_above_mm) for r in rows}, key=lambda k: k[1]):
+        lines.append(
+            [
+                f"{bone} {subject}",
+                f"{above:.0f}",
+                cell(subject, bone, lambda r: r.method == "mean of the others"),
+                cell(subject, bone, lambda r: r.method == "the same at true size"),
+                cell(subject, bone, lambda r: r.source == "CT-DRR PA"),
+                cell(subject, bone, lambda r: r.source == "film PA"),
+                ", ".join(sorted({r.saw for r in rows if r.subject == subject and r.source != "none"})),
+            ]
+        )
+    return _table(["bone", "z above, mm", "mean of others", "at true size", "CT-DRR", "film", "network"], lines)
+
+
+def page(rows: Sequence[RealBoneRow], wrists: Sequence[RealWrist], interiors: int, made: str) -> str:
+    counts = {bone: sum(bone in wrist.scored_above_mm for wrist in wrists) for bone in ("radius", "ulna")}
+    off = [value for wrist in wrists for value in wrist.off_mm.values()]
+    return PAGE.format(
+        wrists=len(wrists),
+        bones=f"{counts['radius']} radii, {counts['ulna']} ulnae",
+        interiors=interiors,
+        off=f"{min(off):.2f} to {max(off):.2f} mm",
+        table=main_table(rows),
+        gains=gain_table(rows),
+        each=each_table(rows),
+        made=made,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", action="append", default=None, metavar="PATH[=SUBJECT,...]")
+    parser.add_argument("--films", action="store_true", help="simulated films, too (8 s a wrist and inside)")
+    parser.add_argument("--interiors", type=int, default=1, help="drawn insides of each wrist")
+    parser.add_argument("--subjects", nargs="*", help="only these")
+    parser.add_argument("--cache", type=Path, help="folder, outside the repository, for the covers")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    started = time.time()
+    shape_model = load_shape_model()
+    covered = covered_bones(Path(os.environ["BONELIFT_DATA"]) / "reference_bones", shape_model, options.cache)
+    models = [read_model_option(text) for text in options.model or ["default"]]
+    subjects = sorted({bone.subject for bone in covered})
+    rows: list[RealBoneRow] = []
+    wrists = []
+    for subject in subjects:
+        wrist = real_wrist(subject, covered, shape_model, np.random.default_rng(sum(subject.encode())))
+        if wrist is None or (options.subjects and subject not in options.subjects):
+            continue
+        wrists.append(wrist)
+        rows += score_no_skill(wrist, mean_of_others(subject, covered, shape_model))
+        for interior in range(options.interiors):
+            shown = pictures(wrist, interior, options.films)
+            for model, saw in networks_for(wrist, models):
+                rows += score_model(wrist, shown, interior, model, saw)
+        print(f"{subject}: {time.time() - started:.0f} s", file=sys.stderr, flush=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    made = (
+        f"Made by `scripts/measure_real_bones.py` ({' '.join(sys.argv[1:])}) at commit {commit.stdout.strip()}, "
+        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {time.time() - started:.0f} s. "
+        f"Models: {', '.join(model.name for model, _ in models)}."
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / "real-bones.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [f.name for f in fields(RealBoneRow)])
+        writer.writeheader()
+        writer.writerows({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)
+    text = page(rows, wrists, options.interiors, made)
+    (options.out / "real-bones.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
