@@ -2,12 +2,12 @@
 
 python scripts/measure_real_bones.py                                     the packaged model, essential rows
 python scripts/measure_real_bones.py --films --interiors 2 \\
-    --model runs/a=ControlSample1,ControlSample2 --model runs/b=Py2d3d_00
+    --model runs/a=Manske,Yr4 --model runs/b=Py2d3d
 
-A model's population must not hold the subject that is scored. Which subjects it was built without is read from its
-metadata ("population_without") or given after "="; each wrist is scored by the models that left it out, or, where none
-did, by the first, and the table says "seen". No surface of a subject leaves the process; covers may be kept in a
-folder outside the repository (--cache).
+A model's population must not hold the subject that is scored. Which subjects, or sources, it was built without is read
+from its metadata ("population_without") or given after "="; each wrist is scored by the models that left it out, or,
+where none did, by the first, and the table says "seen". No surface of a subject leaves the process; covers may be kept
+in a folder outside the repository (--cache).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
-from reference_bones import RADIUS_FILES, ULNA_FILES, align_to, read_bone
+from reference_bones import NOT_NORMAL, RADIUS_FILES, ULNA_FILES, align_to, read_bone
 
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.statistical_shape import ShapeModel
@@ -36,7 +36,7 @@ from bonelift.networks.model import WristModel, load_model
 SAME_SCAN = ("ControlSample1", "ControlSample2", "Yr4")
 """Subjects whose radius and ulna lie as they were scanned together."""
 RESULTS = Path("docs/results")
-PAGE = """# Real bones, left out
+PAGE = r"""# Real bones, left out
 
 {wrists} real wrists ({bones}) of `reference_bones`, each bone at least 25 mm long, looked at with {interiors} drawn
 inside(s): as CT-DRR of a virtual CT, and as a simulated film through `reconstruct`. A template covers each bone (mean
@@ -59,7 +59,7 @@ The same PA CT-DRRs times a factor: an absolute scale that no scanner guarantees
 
 ## Each bone
 
-ASD after rigid alignment, mm; one PA view; mean over insides.
+ASD after rigid alignment, mm; one PA view; mean over insides. \* not a normal bone (it is in no population).
 
 {each}
 
@@ -109,8 +109,9 @@ def read_model_option(text: str) -> tuple[WristModel, set[str]]:
 
 
 def networks_for(wrist: RealWrist, models: Sequence[tuple[WristModel, set[str]]]) -> list[tuple[WristModel, Saw]]:
-    """The models that left the subject out; the first, as "seen", where none did."""
-    blind: list[tuple[WristModel, Saw]] = [(model, "left out") for model, without in models if wrist.subject in without]
+    """The models that left the subject or its source out; the first, as "seen", where none did."""
+    names = {wrist.subject, *(row.source for row in (*RADIUS_FILES, *ULNA_FILES) if row.subject == wrist.subject)}
+    blind: list[tuple[WristModel, Saw]] = [(model, "left out") for model, without in models if names & without]
     return blind or [(models[0][0], "seen")]
 
 
@@ -169,9 +170,7 @@ def each_table(rows: Sequence[RealBoneRow]) -> str:
 
     def cell(subject: str, bone: str, wanted: Callable[[RealBoneRow], bool]) -> str:
         chosen = [
-            r
-            for r in rows
-            if (r.subject, r.bone, r.alignment, r.gain) == (subject, bone, "rigid", 1.0) and wanted(r)
+            r for r in rows if (r.subject, r.bone, r.alignment, r.gain) == (subject, bone, "rigid", 1.0) and wanted(r)
         ]
         return f"{mean_of(chosen):.2f}" if chosen else ""
 
@@ -179,7 +178,7 @@ def each_table(rows: Sequence[RealBoneRow]) -> str:
     for subject, bone, above in sorted({(r.subject, r.bone, r.scored_above_mm) for r in rows}, key=lambda k: k[1]):
         lines.append(
             [
-                f"{bone} {subject}",
+                f"{bone} {subject}{' *' if subject in NOT_NORMAL[bone] else ''}",
                 f"{above:.0f}",
                 cell(subject, bone, lambda r: r.method == "mean of the others"),
                 cell(subject, bone, lambda r: r.method == "the same at true size"),
@@ -204,6 +203,11 @@ def page(rows: Sequence[RealBoneRow], wrists: Sequence[RealWrist], interiors: in
         each=each_table(rows),
         made=made,
     )
+
+
+def _shown_arguments() -> list[str]:
+    """The command line without folders of this machine."""
+    return [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
 
 
 def main() -> None:
@@ -235,7 +239,7 @@ def main() -> None:
         print(f"{subject}: {time.time() - started:.0f} s", file=sys.stderr, flush=True)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     made = (
-        f"Made by `scripts/measure_real_bones.py` ({' '.join(sys.argv[1:])}) at commit {commit.stdout.strip()}, "
+        f"Made by `scripts/measure_real_bones.py` ({' '.join(_shown_arguments())}) at commit {commit.stdout.strip()}, "
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {time.time() - started:.0f} s. "
         f"Models: {', '.join(model.name for model, _ in models)}."
     )
@@ -243,7 +247,9 @@ def main() -> None:
     with (options.out / "real-bones.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [f.name for f in fields(RealBoneRow)])
         writer.writeheader()
-        writer.writerows({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)
+        writer.writerows(
+            {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
+        )
     text = page(rows, wrists, options.interiors, made)
     (options.out / "real-bones.md").write_text(text, encoding="utf-8")
     print(text)

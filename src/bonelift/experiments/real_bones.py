@@ -2,7 +2,7 @@
 
 Each real surface is covered by the shape model's template (a smooth deformation, no mode of the model in it), which
 closes it and carries the shaft on where the scan ends; only what the scan shows is ever scored. A bone without its
-partner stands beside the mean one. What a network knows of a bone's subject is not decided here: whoever scores says it.
+partner stands beside the mean one. What a network knows of a bone's subject is for whoever scores to say.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ def _clearance(radius: Float, ulna: Float, gap_mm: float = 1.5) -> Float:
     tree = KDTree(radius)
     shift = np.zeros(3)
     for _ in range(40):
-        distance, nearest = tree.query(near + shift)
-        closest = np.argmin(distance)
+        distance, nearest = (np.asarray(part) for part in tree.query(near + shift))
+        closest = int(np.argmin(distance))
         inside = radius[nearest[closest], 0] > (near[closest] + shift)[0]
         if distance[closest] >= gap_mm and not inside:
             break

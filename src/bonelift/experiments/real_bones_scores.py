@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.drr.subject import bone_attenuation
 from bonelift.experiments.holdout import simulated_film
 from bonelift.experiments.real_bones import RealWrist, at_true_size
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
@@ -23,7 +24,7 @@ from bonelift.learning.virtual_samples import VirtualSampleConfig
 from bonelift.networks.model import WristModel
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import assemble_body, draw_anatomy
-from bonelift.phantom.ct import bone_attenuation, draw_scan_settings, scan
+from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient
 from bonelift.reconstruct.bones import predict
 from bonelift.reconstruct.job import reconstruct
@@ -79,7 +80,9 @@ def pictures(wrist: RealWrist, interior: int, films: bool) -> Pictures:
     bones = bone_attenuation(*scan(body, rng, draw_scan_settings(rng)))
     config = VirtualSampleConfig()
     views: tuple[View, ...] = get_args(View)
-    drrs = {view: bare_drr(bones, np.random.default_rng([*seed, 1 + i]), view, config) for i, view in enumerate(views)}
+    drrs: dict[View, NDArray[np.float32]] = {
+        view: bare_drr(bones, np.random.default_rng([*seed, 1 + i]), view, config) for i, view in enumerate(views)
+    }
     if not films:
         return Pictures(drrs, {})
     whole = assemble_body(wrist.shape, anatomy, np.random.default_rng([*seed, 3]), 0.6)
@@ -139,9 +142,7 @@ def score_no_skill(wrist: RealWrist, means: Mapping[str, TriangleMesh]) -> list[
     return rows + score_wrist(wrist, sized, "none", "the same at true size")
 
 
-def score_wrist(
-    wrist: RealWrist, surfaces: Mapping[str, TriangleMesh], source: str, method: str
-) -> list[RealBoneRow]:
+def score_wrist(wrist: RealWrist, surfaces: Mapping[str, TriangleMesh], source: str, method: str) -> list[RealBoneRow]:
     """Rows of the wrist's real bones, both alignments."""
     rows = []
     for bone in BONES:
