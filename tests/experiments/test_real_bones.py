@@ -64,7 +64,8 @@ def test_a_wrist_keeps_the_relative_pose_of_its_scan(model: ShapeModel) -> None:
         CoveredBone("a", "ulna", True, moved.vertices, np.ones(len(moved.vertices), bool), turn, 0.0),
     ]
     made = real_wrist("a", bones, model, np.random.default_rng(0))
-    assert made is not None and set(made.scored_above_mm) == {"radius", "ulna"}
+    assert made is not None
+    assert set(made.scored_above_mm) == {"radius", "ulna"}
     from_radius = np.linalg.norm(made.shape.ulna.vertices[::50, None] - made.shape.radius.vertices[None, ::50], axis=2)
     true = np.linalg.norm(wrist.ulna.vertices[::50, None] - wrist.radius.vertices[None, ::50], axis=2)
     np.testing.assert_allclose(from_radius, true, atol=1e-6)
@@ -99,7 +100,8 @@ def test_truth_scores_nothing_and_an_unseen_end_does_not_count(model: ShapeModel
     bent[bent[:, 2] < -24.0] += [3.0, 0, 0]
     wrong_below = {"radius": TriangleMesh(bent, made.shape.radius.faces)}
     for row in score_wrist(made, wrong_below, "none", "truth"):
-        assert row.bone == "radius" and row.asd_surface_mm < 0.01
+        assert row.bone == "radius"
+        assert row.asd_surface_mm < 0.01
     rows = score_no_skill(made, {"radius": model.radius.mean})
     rigid = {row.method: row.asd_surface_mm for row in rows if row.alignment == "rigid"}
     assert 0.1 < rigid["the same at true size"] <= rigid["mean of the others"] + 0.05
