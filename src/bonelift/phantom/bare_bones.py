@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bonelift.phantom.body import Anatomy, Body, BoneField, bone_field, fill_bones, grid_from_first_voxel
+from bonelift.phantom.body import Anatomy, Body, fill_bones
+from bonelift.phantom.bone_fields import BoneField, bone_field, grid_from_first_voxel
 from bonelift.phantom.interior import Bone
 
 if TYPE_CHECKING:

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.phantom.bone_fields import (
+    BoneField,
+    bone_field,
+    continued_fields,
+    cropped,
+    field_axes,
+    grid_from_first_voxel,
+)
 from bonelift.phantom.carpus import FAR_MM, OTHER_BONE, Carpus, draw_carpus, place_carpus
 from bonelift.phantom.interior import (
     TABLE_STEP_MM,
@@ -22,24 +30,38 @@ from bonelift.phantom.interior import (
 )
 from bonelift.phantom.soft_tissue import COARSENING, Habitus, SoftTissue, draw_habitus, draw_soft_tissue, fill_soft
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.surface.voxelize import signed_distance_grid
 
 if TYPE_CHECKING:
     from bonelift.anatomy.shape_model import WristShape
 
 Float = NDArray[np.float64]
 
-SEARCH_BOX_MM = ((-58.0, 68.0), (-46.0, 52.0))
-"""Where skin is looked for, x and y; the body's grid is then cut tight to it."""
-DISTAL_END_MM = 75.0
-PROXIMAL_END_MM = -92.0
 CUT_MARGIN_MM = 9.0
-"""The grid ends this far inside the proximal ends of the meshes, which may be cut askew, so that no cap of
-cortex closes the canal."""
+"""Meshes count up to this far inside their proximal ends, which may be cut askew, so that no cap of cortex closes the
+canal."""
+TABLE_MM = (-200.0, 25.0)
+"""Heights of the tables of an inside: the same for every grid, so that one patient has one inside on all of them."""
 MEAN_RADIUS_WIDTH_MM = 30.0
-BAND_MM = 4.0
 LAID_OUT_FACETS_MM = ((-7.0, 6.9), (5.5, 0.3))
 """x and height of the scaphoid and lunate facets under which the carpus of carpus.py sits."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Part of a forearm and hand, radius frame, mm: skin is looked for in x_mm and y_mm, and the grid is then cut tight
+    to it. proximal_mm, distal_mm: ends along z. continued: the forearm goes on where the meshes end."""
+
+    x_mm: tuple[float, float]
+    y_mm: tuple[float, float]
+    proximal_mm: float
+    distal_mm: float
+    continued: bool = False
+
+
+WRIST = Extent((-88.0, 75.0), (-52.0, 76.0), -92.0, 75.0)
+"""Wide enough for any thumb: a wrist ends in two planes across the forearm and the hand, and nowhere else."""
+WHOLE_HAND = Extent((-130.0, 120.0), (-75.0, 125.0), -185.0, 222.0, continued=True)
+"""Half the forearm to the finger tips."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +72,14 @@ class Body:
     soft_g_cm3: (I, J, K) float32, water-equivalent density of everything that is not mineral, 0 to about 1.1.
     labels: (I, J, K) uint8, by the voxel's centre: 0 none, 1 radius, 2 ulna, 3 other bone.
     radius_from_voxel: (4, 4) mm, isotropic and parallel to the radius frame.
+    overview: the same patient on a coarser grid, from half the forearm to the finger tips, or None.
     """
 
     mineral_g_cm3: NDArray[np.float32]
     soft_g_cm3: NDArray[np.float32]
     labels: NDArray[np.uint8]
     radius_from_voxel: Float
+    overview: Body | None = None
 
     @property
     def spacing_mm(self) -> float:
@@ -70,14 +94,6 @@ class Anatomy:
     habitus: Habitus
     carpus: Carpus
     texture: TrabecularTexture
-
-
-@dataclass(frozen=True)
-class BoneField:
-    """Signed distance (mm, negative inside) of one bone on the box of a grid that starts at first_index."""
-
-    distance_mm: NDArray[np.float32]
-    first_index: tuple[int, int, int]
 
 
 def draw_anatomy(shape: WristShape, rng: np.random.Generator) -> Anatomy:
@@ -118,15 +134,20 @@ def build_body(shape: WristShape, rng: np.random.Generator, spacing_mm: float = 
     return assemble_body(shape, draw_anatomy(shape, rng), rng, spacing_mm)
 
 
-def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator, spacing_mm: float) -> Body:
-    """:func:`build_body` with the anatomy given."""
+def assemble_body(
+    shape: WristShape, anatomy: Anatomy, rng: np.random.Generator, spacing_mm: float, extent: Extent = WRIST
+) -> Body:
+    """:func:`build_body` with the anatomy given, for any part of the forearm and hand."""
     meshes: dict[Bone, TriangleMesh] = {"radius": shape.radius, "ulna": shape.ulna}
-    proximal = max(PROXIMAL_END_MM, *(mesh.vertices[:, 2].min() + CUT_MARGIN_MM for mesh in meshes.values()))
-    (x_low, x_high), (y_low, y_high) = SEARCH_BOX_MM
-    low, high = np.array([x_low, y_low, proximal]), np.array([x_high, y_high, DISTAL_END_MM])
+    cut = max(WRIST.proximal_mm, *(mesh.vertices[:, 2].min() + CUT_MARGIN_MM for mesh in meshes.values()))
+    proximal = extent.proximal_mm if extent.continued else max(cut, extent.proximal_mm)
+    low = np.array([extent.x_mm[0], extent.y_mm[0], proximal])
+    high = np.array([extent.x_mm[1], extent.y_mm[1], extent.distal_mm])
     whole = grid_from_first_voxel(low, spacing_mm)
     whole_shape = _shape(low, high, spacing_mm)
     fields: dict[Bone, BoneField] = {bone: bone_field(mesh, whole, whole_shape) for bone, mesh in meshes.items()}
+    if proximal < cut:
+        fields = continued_fields(fields, whole, whole_shape, cut)
 
     tissue = _skin(rng, anatomy, fields, whole, whole_shape)
     first, last = _skin_box(tissue, whole, whole_shape)
@@ -136,7 +157,7 @@ def assemble_body(shape: WristShape, anatomy: Anatomy, rng: np.random.Generator,
     labels = np.zeros(size, np.uint8)
     fill_soft(tissue, soft, radius_from_voxel[:3, 3], spacing_mm)
 
-    fields = {bone: _cropped(field, first, last) for bone, field in fields.items()}
+    fields = {bone: cropped(field, first, last) for bone, field in fields.items()}
     fill_bones(Body(mineral, soft, labels, radius_from_voxel), fields, anatomy, rng)
     free, free_first = _room_for_carpus(anatomy.carpus, fields, radius_from_voxel, size)
     place_carpus(
@@ -171,31 +192,18 @@ def fill_bones(body: Body, fields: dict[Bone, BoneField], anatomy: Anatomy, rng:
         )
 
 
-def bone_field(mesh: TriangleMesh, radius_from_voxel: Float, shape: tuple[int, int, int]) -> BoneField:
-    """Signed distance on the part of the grid that lies within the band around the mesh."""
-    spacing = radius_from_voxel[0, 0]
-    corner = radius_from_voxel[:3, 3]
-    first = np.floor((mesh.vertices.min(axis=0) - BAND_MM - corner) / spacing).clip(0, np.subtract(shape, 1))
-    last = np.ceil((mesh.vertices.max(axis=0) + BAND_MM - corner) / spacing + 1).clip(first + 1, shape)
-    size = (last - first).astype(int)
-    box = grid_from_first_voxel(corner + spacing * first, spacing)
-    distance = signed_distance_grid(mesh, (size[0], size[1], size[2]), box, band_mm=BAND_MM)
-    return BoneField(distance, (int(first[0]), int(first[1]), int(first[2])))
-
-
 def bone_interior(
     rng: np.random.Generator, bone: Bone, quality: BoneQuality, field: BoneField, radius_from_voxel: Float
 ) -> BoneInterior:
     """Draw the inside of one bone around the axis of its own sections."""
     spacing = radius_from_voxel[0, 0]
-    x, y, z = _axes(field, radius_from_voxel)
+    x, y, z = field_axes(field, radius_from_voxel)
     inside = field.distance_mm < 0
     counts = inside.sum(axis=(0, 1)).astype(float)
     filled = counts > 0
     centre_x = (inside.sum(axis=1).T @ x)[filled] / counts[filled]
     centre_y = (inside.sum(axis=0).T @ y)[filled] / counts[filled]
-    rows = int(np.ceil((z[-1] - z[0]) / TABLE_STEP_MM)) + 2
-    table_z = z[0] + TABLE_STEP_MM * np.arange(rows)
+    table_z = np.arange(*TABLE_MM, TABLE_STEP_MM)
     axis_mm = np.column_stack([np.interp(table_z, z[filled], centre) for centre in (centre_x, centre_y)])
     joint_z = 0.0
     if bone == "ulna":
@@ -203,28 +211,12 @@ def bone_interior(
         near_top = z > z[filled][-1] - 25.0
         head = np.flatnonzero(near_top & (counts >= 0.45 * counts[near_top].max()))
         joint_z = float(z[head[-1]] + spacing / 2)
-    return draw_interior(rng, bone, quality, float(z[0]), axis_mm, joint_z)
-
-
-def grid_from_first_voxel(first_mm: Float, spacing_mm: float) -> Float:
-    """(4, 4) of an isotropic grid parallel to the radius frame, its first voxel's centre at ``first_mm`` (3,)."""
-    radius_from_voxel = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
-    radius_from_voxel[:3, 3] = first_mm
-    return radius_from_voxel
+    return draw_interior(rng, bone, quality, float(table_z[0]), axis_mm, joint_z)
 
 
 def _shape(low: Float, high: Float, spacing_mm: float) -> tuple[int, int, int]:
     i, j, k = (np.ceil((high - low) / spacing_mm) + 1).astype(int)
     return int(i), int(j), int(k)
-
-
-def _axes(field: BoneField, radius_from_voxel: Float) -> tuple[Float, Float, Float]:
-    x, y, z = (
-        radius_from_voxel[a, 3]
-        + radius_from_voxel[a, a] * (field.first_index[a] + np.arange(field.distance_mm.shape[a]))
-        for a in range(3)
-    )
-    return x, y, z
 
 
 def _skin(
@@ -238,7 +230,7 @@ def _skin(
     height = np.arange(radius_from_voxel[2, 3], 12.0)
     edges = []
     for field in fields.values():
-        axes = _axes(field, radius_from_voxel)
+        axes = field_axes(field, radius_from_voxel)
         inside = field.distance_mm < 0
         rows = [axes[2]]
         for axis in (0, 1):
@@ -275,15 +267,6 @@ def _skin_box(tissue: SoftTissue, radius_from_voxel: Float, shape: tuple[int, in
     return first, last
 
 
-def _cropped(field: BoneField, first: Float, last: Float) -> BoneField:
-    """The same field, indexed in a grid that starts at index ``first`` and ends before ``last``."""
-    start = np.maximum(np.asarray(field.first_index) - first, 0)
-    skip = np.maximum(first - np.asarray(field.first_index), 0)
-    keep = np.minimum(np.array(field.distance_mm.shape) - skip, last - first - start)
-    box = tuple(slice(int(s), int(s + n)) for s, n in zip(skip, keep, strict=True))
-    return BoneField(np.ascontiguousarray(field.distance_mm[box]), (int(start[0]), int(start[1]), int(start[2])))
-
-
 def _room_for_carpus(
     carpus: Carpus, fields: dict[Bone, BoneField], radius_from_voxel: Float, shape: tuple[int, int, int]
 ) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
@@ -308,9 +291,12 @@ def _room_for_carpus(
 
 __all__ = [
     "OTHER_BONE",
+    "WHOLE_HAND",
+    "WRIST",
     "Anatomy",
     "Body",
     "BoneField",
+    "Extent",
     "assemble_body",
     "bone_field",
     "bone_interior",

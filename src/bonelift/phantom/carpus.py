@@ -1,4 +1,4 @@
-"""Carpal and metacarpal bones: clutter that a radiograph of the wrist always shows.
+"""Carpal and metacarpal bones, with the phalanges of fingers.py: clutter that a radiograph of the wrist always shows.
 
 Each bone is a smooth union of superellipsoids and tubes, laid out by published sizes and positions of an adult carpus
 and then carved: a later bone keeps a joint gap to the radius, the ulna and every earlier bone, which gives congruent
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bonelift.geometry import apply_transform, compose, rotation_about_axis, translation
+from bonelift.phantom.fingers import Digit, draw_digits
 from bonelift.phantom.interior import COARSE_TILE_MM, FINE_TILE_MM, WATER_PER_MINERAL, BoneQuality, wall_share
 from bonelift.phantom.texture import lookup
 
@@ -62,7 +63,7 @@ _LONG_BONES: dict[
 }
 _CARVING_ORDER = (
     "capitate", "hamate", "scaphoid", "lunate", "triquetrum", "trapezoid", "trapezium",
-    "mc3", "mc2", "mc4", "mc5", "mc1", "thumb", "pisiform",
+    "mc3", "mc2", "mc4", "mc5", "mc1", "pisiform",
 )  # fmt: skip
 _PROXIMAL_ROW = ("scaphoid", "lunate", "triquetrum", "pisiform")
 
@@ -82,7 +83,7 @@ class Carpus:
 
     hand_from_rest: (4, 4) motion of the distal row and the metacarpals; row_from_rest: of the proximal row.
     gap_mm: between carpal bones; radial_gap_mm, ulnar_gap_mm: to the radius and the ulna.
-    thumb_mm: (P, 3) points along the thumb's axis, from its base.
+    digits: fingers and thumb by the name of their metacarpal; thumb_foot_mm: (3,) where the thumb's metacarpal starts.
     """
 
     bones: tuple[CarpalBone, ...]
@@ -94,7 +95,8 @@ class Carpus:
     scale: float
     flexion_deg: float
     deviation_deg: float
-    thumb_mm: Float
+    digits: dict[str, Digit]
+    thumb_foot_mm: Float
 
 
 def draw_carpus(rng: np.random.Generator, size: float, seat_mm: ArrayLike = (0.0, 0.0, 0.0)) -> Carpus:
@@ -104,29 +106,27 @@ def draw_carpus(rng: np.random.Generator, size: float, seat_mm: ArrayLike = (0.0
     carpus.
     """
     scale = float(np.clip(size, 0.8, 1.2) * rng.normal(1.0, 0.025))
-    flexion, deviation = rng.normal(0.0, 7.0), np.clip(rng.normal(-3.0, 7.0), -20, 16)
+    flexion, deviation = _draw_posture(rng)
     head = np.array(CAPITATE_HEAD_MM) * scale
     seat = translation(seat_mm)
     hand_from_rest = seat @ _posture(head, flexion, deviation)
     # The proximal row follows with about half of the motion; in deviation it also tilts out of plane.
     row_from_rest = seat @ _posture(head, 0.5 * flexion + 0.25 * deviation, 0.4 * deviation)
     bones: list[CarpalBone] = []
-    thumb_base, thumb_tip = np.zeros(3), np.zeros(3)
+    metacarpals: dict[str, tuple[Float, Float, float]] = {}
     for name in _CARVING_ORDER:
         pose = row_from_rest if name in _PROXIMAL_ROW else hand_from_rest
         if name in _CARPALS:
             bones.append(CarpalBone(name, _carpal_lobes(rng, name, scale, pose), False))
-        elif name == "thumb":
-            reach = thumb_tip - thumb_base
-            direction = reach / np.linalg.norm(reach)
-            foot = thumb_tip + 9.0 * scale * direction
-            tube = _tube(foot, direction, 26.0 * scale, np.array([6.3, 4.3, 5.5]) * scale)
-            bones.append(CarpalBone(name, tube[None], True))
         else:
             lobes, foot, tip = _long_lobes(rng, name, scale, pose)
             bones.append(CarpalBone(name, lobes, True))
-            if name == "mc1":
-                thumb_base, thumb_tip = foot, tip
+            metacarpals[name] = (foot, tip, float(lobes[0, 15]))
+    digits = draw_digits(rng, scale, metacarpals, hand_from_rest)
+    for digit in digits.values():
+        for phalanx in digit.phalanges:
+            tube = _tube(phalanx.foot_mm, phalanx.heading, phalanx.length_mm, phalanx.radii_mm)
+            bones.append(CarpalBone(phalanx.name, tube[None], True))
     return Carpus(
         tuple(bones),
         hand_from_rest,
@@ -137,8 +137,23 @@ def draw_carpus(rng: np.random.Generator, size: float, seat_mm: ArrayLike = (0.0
         scale=scale,
         flexion_deg=float(flexion),
         deviation_deg=float(deviation),
-        thumb_mm=np.stack([thumb_base, thumb_tip, thumb_tip + 0.8 * (thumb_tip - thumb_base)]),
+        digits=digits,
+        thumb_foot_mm=metacarpals["mc1"][0],
     )
+
+
+def _draw_posture(rng: np.random.Generator) -> tuple[float, float]:
+    """Flexion (SD 7 degrees, in three of ten 16) and deviation, degrees; ulnar deviation is positive.
+
+    Of the deviations 60 % are about straight (SD 7), 25 % ulnar as on a scaphoid view (8 to 28), 15 % radial (5 to 20).
+    """
+    flexion = np.clip(rng.normal(0.0, 16.0 if rng.random() < 0.3 else 7.0), -35, 35)
+    kind = rng.random()
+    if kind < 0.6:
+        deviation = np.clip(rng.normal(-1.0, 7.0), -20, 20)
+    else:
+        deviation = rng.uniform(8, 28) if kind < 0.85 else rng.uniform(-20, -5)
+    return float(flexion), float(deviation)
 
 
 def _posture(pivot: Float, flexion_deg: float, deviation_deg: float) -> Float:
@@ -166,8 +181,11 @@ def _carpal_lobes(rng: np.random.Generator, name: str, scale: float, pose: Float
 def _long_lobes(rng: np.random.Generator, name: str, scale: float, pose: Float) -> tuple[Float, Float, Float]:
     """(L, 18) lobes, and the ends of the shaft (3,)."""
     foot, direction, length, radii, base = _LONG_BONES[name]
-    spread = 0.12 if name == "mc1" else 0.03
-    heading = pose[:3, :3] @ (np.asarray(direction) + rng.normal(0.0, spread, 3))
+    spread = 0.18 if name == "mc1" else 0.03
+    own = np.asarray(direction) + rng.normal(0.0, spread, 3)
+    if name == "mc1":  # the thumb lies beside the hand, or before it
+        own[1] += rng.uniform(0.0, 0.4)
+    heading = pose[:3, :3] @ own
     heading /= np.linalg.norm(heading)
     start = apply_transform(pose, scale * (np.asarray(foot) + rng.normal(0.0, 0.5, 3)))
     length *= scale * np.exp(rng.normal(0.0, 0.03))

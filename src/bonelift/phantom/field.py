@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bonelift.errors import InputError
+from bonelift.phantom.accessories import Stroke, coverage
 from bonelift.phantom.smoothing import blurred
 
 Image = NDArray[np.floating]
@@ -49,7 +50,8 @@ class Field:
     penumbra_mm: standard deviation of the collimator's edge. leaf_transmission: 1e-4 to 0.2.
     shutter_mm: how far inside the collimated edge the image is blanked; None: not blanked.
     marker: a lead letter, or None. beads: number of steel beads of 1 to 2 mm. pads: number of plastic discs of 5 to
-    8 mm. slab_g_cm2: extra plastic or table edge over half of the field; 0 for none.
+    8 mm. slab_g_cm2: extra plastic or table edge over half of the field; 0 for none. strokes: what is worn or lies
+    about.
     """
 
     heel: float
@@ -66,6 +68,7 @@ class Field:
     beads: int
     pads: int
     slab_g_cm2: float
+    strokes: tuple[Stroke, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {
@@ -161,6 +164,9 @@ def lead_and_plastic(
         letter, strip = _letter(field.marker, shape_px, spacing_mm)
         lead += field.marker.lead_g_cm2 * letter
         plastic += field.marker.strip_g_cm2 * strip
+    for stroke in field.strokes:
+        target = steel if stroke.metal else plastic
+        target += np.float32(stroke.mass_g_cm2) * coverage(stroke, shape_px, spacing_mm)
     if not (field.beads or field.pads or field.slab_g_cm2):
         return lead, steel, plastic
     x, y = detector_coordinates_mm(shape_px, spacing_mm)

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from bonelift.geometry import apply_transform, invert_rigid
 from bonelift.phantom.carpus import Carpus
+from bonelift.phantom.fingers import capsule_distance, thumb_skin_mm
 from bonelift.phantom.texture import periodic_noise
 
 Float = NDArray[np.float64]
@@ -22,6 +23,7 @@ Values = NDArray[np.floating]
 
 COARSENING = 3
 SKIN_G_CM3 = 1.09
+NOISE_STEP_MM = 1.8
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,12 @@ class SoftTissue:
 
 
 # Distance along the forearm or hand (radius-frame z, mm) -> margin from the bones to the skin, mm.
-_FOREARM_Z = [-110.0, -70.0, -40.0, -15.0, 5.0, 20.0]
+_FOREARM_Z = [-190.0, -150.0, -110.0, -70.0, -40.0, -15.0, 5.0, 20.0]
 _MARGINS = {
-    "radial": [17.0, 13.0, 9.0, 6.5, 6.0, 6.0],
-    "ulnar": [10.0, 9.0, 8.0, 7.0, 7.0, 7.0],
-    "palmar": [24.0, 20.0, 15.0, 9.5, 7.5, 8.0],
-    "dorsal": [20.0, 15.0, 9.0, 6.0, 6.0, 6.0],
+    "radial": [26.0, 23.0, 17.0, 13.0, 9.0, 6.5, 6.0, 6.0],
+    "ulnar": [15.0, 13.0, 10.0, 9.0, 8.0, 7.0, 7.0, 7.0],
+    "palmar": [33.0, 30.0, 24.0, 20.0, 15.0, 9.5, 7.5, 8.0],
+    "dorsal": [29.0, 26.0, 20.0, 15.0, 9.0, 6.0, 6.0, 6.0],
 }
 # Rest-frame z (mm) -> skin of the hand without the thumb: radial, ulnar, dorsal, palmar edge (mm).
 _HAND_Z = [-10.0, 5.0, 20.0, 35.0, 50.0, 70.0, 95.0]
@@ -110,14 +112,21 @@ def draw_soft_tissue(
     )
     along = np.clip((z + 8.0) / 22.0, 0, 1)
     along = along * along * (3 - 2 * along)
+    # The palm ends at the webs, further for the middle finger than at its sides.
+    beyond = (
+        rest[..., 2] - 106.0 + 0.45 * np.clip(rest[..., 0] - 5, 0, None) + 0.2 * np.clip(-5 - rest[..., 0], 0, None)
+    )
+    hand = -_smooth_union(-hand, -beyond, 6.0)
     skin = (1 - along) * forearm + along * hand * carpus.scale
-    skin = _smooth_union(skin, _thumb(points, carpus, growth), 9.0)
+    for name, (joints, radii) in _chains(carpus, growth).items():
+        grid = (axes[0], axes[1], axes[2])
+        skin = _smooth_union(skin, capsule_distance(grid, joints, radii), 9.0 if name == "mc1" else 5.0)
     over_bone = ndimage.distance_transform_edt(~near_bone, sampling=float(radius_from_voxel[0, 0]))
     cover_mm = 1.5 + habitus.skin_mm + 0.6 * habitus.fat_mm
     skin = _smooth_union(skin, ndimage.gaussian_filter(np.asarray(over_bone), 0.8) - cover_mm, 7.0)
-    noise = _noise(rng, shape, (4.0, 4.0, 7.0))
+    noise = _noise(rng, axes, (4.0, 4.0, 7.0))
     skin = skin + 0.5 * noise
-    ripple = _noise(rng, shape, (1.3, 1.3, 7.0))
+    ripple = _noise(rng, axes, (1.3, 1.3, 7.0))
     depth = -skin
     muscle_share = _ramp(depth - habitus.fat_mm * fat_here * (1 + 0.3 * noise) - habitus.skin_mm, 1.5)
     # Tendons and vessels at the wrist lie in more fat than the muscle bellies of the forearm.
@@ -128,9 +137,11 @@ def draw_soft_tissue(
     return SoftTissue(skin.astype(np.float32), tissue.astype(np.float32), radius_from_voxel, habitus)
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_px: tuple[float, float, float]) -> Values:
+def _noise(rng: np.random.Generator, axes: list[Float], sigma_px: tuple[float, float, float]) -> Values:
+    """Noise at the positions of a grid, mm; sigma_px: in steps of NOISE_STEP_MM. Of one generator, one noise, whatever
+    the grid's spacing."""
     tile = periodic_noise(rng, (96, 96, 128), sigma_px)
-    i, j, k = (np.arange(shape[axis]) % tile.shape[axis] for axis in range(3))
+    i, j, k = (np.round(axis / NOISE_STEP_MM).astype(int) % n for axis, n in zip(axes, tile.shape, strict=True))
     return tile[np.ix_(i, j, k)]
 
 
@@ -159,18 +170,17 @@ def _section(
     return (level - 1) / slope
 
 
-def _thumb(points: Float, carpus: Carpus, growth: float) -> Values:
-    """Distance to the thumb and its ball: a chain of capsules of falling radius."""
-    wrist = apply_transform(carpus.hand_from_rest, np.array([-10.0, 5.0, 12.0]) * carpus.scale)
-    chain = np.vstack([wrist, carpus.thumb_mm])
-    radii = np.array([13.0, 15.0, 12.5, 10.5]) * carpus.scale * (0.7 + 0.3 * growth)
-    best = np.full(points.shape[:-1], 1e3)
-    for n in range(len(chain) - 1):
-        step = chain[n + 1] - chain[n]
-        t = np.clip((points - chain[n]) @ step / (step @ step), 0, 1)
-        distance = np.linalg.norm(points - chain[n] - t[..., None] * step, axis=-1)
-        best = np.minimum(best, distance - (radii[n] + t * (radii[n + 1] - radii[n])))
-    return best
+def _chains(carpus: Carpus, growth: float) -> dict[str, tuple[Float, Float]]:
+    """Joints and skin radii of each finger, and of the thumb from its ball at the wrist on."""
+    chains = {}
+    for name, digit in carpus.digits.items():
+        joints, radii = digit.joints_mm, digit.skin_mm
+        if name == "mc1":
+            wrist = apply_transform(carpus.hand_from_rest, np.array([-10.0, 5.0, 12.0]) * carpus.scale)
+            joints = np.vstack([wrist, carpus.thumb_foot_mm, joints])
+            radii = np.concatenate([[13.0 * carpus.scale, thumb_skin_mm(carpus.scale)], radii])
+        chains[name] = (joints, radii * (0.7 + 0.3 * growth))
+    return chains
 
 
 def _smooth_union(a: Values, b: Values, width_mm: float) -> Values:

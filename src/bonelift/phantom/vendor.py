@@ -7,9 +7,11 @@ contrast equalisation, window, sigmoid look-up table, quantisation, shutter, pho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Literal
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
@@ -34,6 +36,9 @@ class Processing:
     gamma: exponent of the look-up table, 0.3 to 3. sigmoid: its steepness, 0 (straight) to 8.
     bits: stored depth, 8 to 16. photometric: MONOCHROME2 shows bone bright, MONOCHROME1 stores it dark.
     blank: displayed fraction in shuttered areas (as seen with bone bright), 0 to 1.
+    band_power: exponent of the detail, 0.4 to 1: below 1, faint detail is raised more than strong, as multi-scale
+        processing does. jpeg_quality: 1 to 100 for 8 bit pixels that went through a JPEG file, None for those that did
+        not.
     """
 
     scale: Literal["log", "linear"]
@@ -48,6 +53,8 @@ class Processing:
     bits: int
     photometric: Literal["MONOCHROME1", "MONOCHROME2"]
     blank: float
+    band_power: float = 1.0
+    jpeg_quality: int | None = None
 
     def __post_init__(self) -> None:
         _require(self.scale in ("log", "linear"), "scale", self.scale, "log or linear")
@@ -65,6 +72,10 @@ class Processing:
         _require(0 <= self.sigmoid <= 8, "sigmoid", self.sigmoid, "0 to 8")
         _require(self.bits in range(8, 17), "bits", self.bits, "8 to 16")
         _require(0 <= self.blank <= 1, "blank", self.blank, "0 to 1")
+        _require(0.4 <= self.band_power <= 1, "band_power", self.band_power, "0.4 to 1")
+        if self.jpeg_quality is not None:
+            holds = self.bits == 8 and 1 <= self.jpeg_quality <= 100
+            _require(holds, "jpeg_quality", self.jpeg_quality, "1 to 100 with 8 bits, or None")
 
 
 def _require(holds: bool, name: str, got: object, expected: str) -> None:
@@ -88,8 +99,9 @@ def enhanced(contrast: Image, processing: Processing, spacing_mm: float) -> Imag
     finer = contrast
     for sigma_mm, gain in zip(BAND_SIGMAS_MM, processing.band_gains, strict=True):
         coarser = blurred(contrast, sigma_mm / spacing_mm)
-        if gain:
-            result = result + np.float32(gain) * (finer - coarser)
+        if gain or processing.band_power < 1:
+            detail = finer - coarser
+            result = result + np.float32(1 + gain) * _compressed(detail, processing.band_power) - detail
         finer = coarser
     if processing.equalise:
         slow = widely_blurred(result, _EQUALISE_SIGMA_MM / spacing_mm)
@@ -98,6 +110,16 @@ def enhanced(contrast: Image, processing: Processing, spacing_mm: float) -> Imag
         reference = max(float(np.median(amplitude)), 1e-6)
         result = slow + detail * (2 * reference / (amplitude + reference)) ** np.float32(processing.equalise)
     return result
+
+
+def _compressed(detail: Image, power: float) -> Image:
+    """Detail d -> a (|d| / a)^power with its sign, where a is twice the root mean square: faint detail grows, detail of
+    a stays, strong detail shrinks. Below a / 50 it grows in proportion, so that nothing becomes of nothing."""
+    if power == 1:
+        return detail
+    strong = max(2 * float(np.sqrt(np.mean(detail**2))), 1e-9)
+    share = np.maximum(np.abs(detail) / np.float32(strong), np.float32(0.02))
+    return detail * share ** np.float32(power - 1)
 
 
 def look_up(contrast: Image, valid: NDArray[np.bool_], processing: Processing) -> Image:
@@ -124,4 +146,13 @@ def displayed(signal: Image, blanked: NDArray[np.bool_], processing: Processing,
     contrast = enhanced(scaled_signal(signal, processing), processing, spacing_mm)
     fraction = np.where(blanked, np.float32(processing.blank), look_up(contrast, ~blanked, processing))
     pixels = np.rint(fraction * (2**processing.bits - 1)).astype(np.float32)
+    if processing.jpeg_quality is not None:
+        pixels = through_jpeg(pixels, processing.jpeg_quality)
     return 2**processing.bits - 1 - pixels if processing.photometric == "MONOCHROME1" else pixels
+
+
+def through_jpeg(pixels: Image, quality: int) -> Image:
+    """Whole numbers 0 to 255 (H, W), written as a JPEG file of that quality and read again, as float32."""
+    file = BytesIO()
+    PIL.Image.fromarray(pixels.astype(np.uint8)).save(file, "jpeg", quality=quality)
+    return np.asarray(PIL.Image.open(file), dtype=np.float32)

@@ -44,6 +44,12 @@ __all__ = [
 ]
 
 Image = NDArray[np.floating]
+Transform = NDArray[np.float64]
+
+COARSEST_FINE_PIXEL_MM = 0.8
+"""Pictures of larger pixels (at the wrist) are made from the body's overview alone."""
+HALF_DEPTH_MM = 40.0
+BLEND_MM = 6.0
 
 
 class AbsorbingBody(Protocol):
@@ -84,13 +90,51 @@ def expose(
 
 
 def mass_per_area(body: AbsorbingBody, camera: XrayCamera, camera_from_radius: ArrayLike) -> tuple[Image, Image]:
-    """(H, W) mineral and (H, W) everything else along each ray, g/cm2."""
+    """(H, W) mineral and (H, W) everything else along each ray, g/cm2.
+
+    A body with an ``overview`` is seen whole: where rays pass beyond its ends, the overview is seen instead.
+    """
     pose = np.asarray(camera_from_radius, dtype=np.float64)
     if pose.shape != (4, 4) or not np.isfinite(pose).all() or pose[2, 3] <= 0:
         raise InputError("expose: camera_from_radius must be a finite (4, 4) pose in front of the source (z > 0)")
+    overview = getattr(body, "overview", None)
+    if overview is None:
+        return _mass(body, camera, pose)
+    pixel_mm = camera.detector_spacing_mm * pose[2, 3] / camera.sdd_mm
+    share = _share_of_the_fine_body(body, camera, pose) if pixel_mm < COARSEST_FINE_PIXEL_MM else np.zeros(())
+    if share.min() == 1:
+        return _mass(body, camera, pose)
+    mineral, soft = _mass(overview, camera, pose)
+    if share.max() == 0:
+        return mineral, soft
+    fine_mineral, fine_soft = _mass(body, camera, pose)
+    return mineral + share * (fine_mineral - mineral), soft + share * (fine_soft - soft)
+
+
+def _mass(body: AbsorbingBody, camera: XrayCamera, camera_from_radius: Transform) -> tuple[Image, Image]:
     stack = np.stack([body.mineral_g_cm3, body.soft_g_cm3]).astype(np.float32, copy=False)
-    integrals = project(stack, camera.image_from_camera, pose @ body.radius_from_voxel, camera.shape_px)
+    camera_from_voxel = camera_from_radius @ body.radius_from_voxel
+    integrals = project(stack, camera.image_from_camera, camera_from_voxel, camera.shape_px)
     return integrals[0] / 10, integrals[1] / 10  # g/cm3 * mm = 0.1 g/cm2
+
+
+def _share_of_the_fine_body(body: AbsorbingBody, camera: XrayCamera, camera_from_radius: Transform) -> Image:
+    """(H, W) 1 where a ray meets the forearm within the fine body, 0 where it may leave through one of its ends.
+
+    Looks at where the ray passes the plane of the wrist. Rays are as deep as HALF_DEPTH_MM on either side of it, so a
+    tilted forearm or an oblique ray needs more room to the end.
+    """
+    spacing_mm, first_mm = body.radius_from_voxel[2, 2], body.radius_from_voxel[2, 3]
+    last_mm = first_mm + spacing_mm * (body.mineral_g_cm3.shape[2] - 1)
+    columns, rows = np.meshgrid(np.arange(camera.width_px), np.arange(camera.height_px))
+    rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(camera.image_from_camera).T
+    points = rays / rays[..., 2:] * camera_from_radius[2, 3]
+    x_mm, z_mm = np.moveaxis((points - camera_from_radius[:3, 3]) @ camera_from_radius[:3, [0, 2]], -1, 0)
+    room_mm = 5.0 + HALF_DEPTH_MM * (abs(camera_from_radius[2, 2]) + 0.1)
+    to_end = np.minimum(z_mm - first_mm, last_mm - z_mm)
+    if abs(camera_from_radius[2, 0]) < 0.5:  # a thumb may reach beyond the fine body's radial side
+        to_end = np.minimum(to_end, x_mm - body.radius_from_voxel[0, 3] + room_mm - 8.0)
+    return np.clip((to_end - room_mm) / BLEND_MM, 0, 1).astype(np.float32)
 
 
 def detector_signal(

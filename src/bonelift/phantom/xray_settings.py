@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from bonelift.errors import InputError
+from bonelift.phantom.accessories import draw_strokes
 from bonelift.phantom.detector import Detector
 from bonelift.phantom.field import Aperture, Field, Marker
 from bonelift.phantom.fine_texture import FineTexture
@@ -144,14 +145,15 @@ def _film_field(rng: np.random.Generator, half_sizes: Pair, aim: Pair) -> Field:
         aperture=aperture,
         aperture_centre=centre,
         aperture_half_size=half_size,
-        aperture_angle_rad=rng.normal(0, np.deg2rad(4)),
+        aperture_angle_rad=rng.normal(0, np.deg2rad(4)) if rng.random() < 0.75 else rng.uniform(-0.8, 0.8),
         penumbra_mm=_log_uniform(rng, 0.4, 4.0),
         leaf_transmission=_log_uniform(rng, 0.002, 0.05),
         shutter_mm=rng.uniform(-5, 3) if rng.random() < 0.92 else None,
-        marker=_marker(rng, centre, half_size) if rng.random() < 0.4 else None,
+        marker=_marker(rng, centre, half_size) if rng.random() < 0.5 else None,
         beads=0,
         pads=0,
         slab_g_cm2=_sometimes(rng, 0.1, 0.1, 0.6),
+        strokes=draw_strokes(rng),
     )
 
 
@@ -199,19 +201,28 @@ def _fluoroscopy_detector(rng: np.random.Generator) -> Detector:
 
 
 def _film_processing(rng: np.random.Generator, photometric: Literal["MONOCHROME1", "MONOCHROME2"]) -> Processing:
+    # Half as a clinic stores it for reading: a black surround, slow contrast taken out, detail raised, edges hard.
+    hard = rng.random() < 0.5
+    bits = int(rng.choice([8, 8, 8, 10, 12, 16]))
     return Processing(
         scale="log",
         signal_range=(_log_uniform(rng, 0.002, 0.02), rng.uniform(0.45, 1.2)),
-        band_gains=(_sometimes(rng, 0.7, -0.3, 2.5), _sometimes(rng, 0.8, -0.2, 2.2), _sometimes(rng, 0.8, 0.0, 1.5)),
-        flatten=_sometimes(rng, 0.7, 0.0, 0.7),
+        band_gains=(
+            _sometimes(rng, 0.75, -0.3, 2.5),
+            _sometimes(rng, 0.85, -0.2, 2.5),
+            _sometimes(rng, 0.85, 0.0, 2.2 if hard else 1.5),
+        ),
+        band_power=rng.uniform(0.6, 1.0) if rng.random() < (0.6 if hard else 0.2) else 1.0,
+        flatten=_sometimes(rng, 0.8, 0.0, 0.75),
         equalise=_sometimes(rng, 0.5, 0.0, 0.8),
         window_percentiles=(rng.uniform(0, 8), rng.uniform(97, 99.95)),
-        window_margin=(rng.uniform(-0.03, 0.4), rng.uniform(-0.05, 0.4)),
+        window_margin=(rng.uniform(-0.08, 0.05) if hard else rng.uniform(-0.03, 0.4), rng.uniform(-0.05, 0.4)),
         gamma=_log_uniform(rng, 0.6, 1.6),
         sigmoid=_sometimes(rng, 0.6, 0.5, 4.0),
-        bits=int(rng.choice([8, 8, 10, 12, 16])),
+        bits=bits,
         photometric=photometric,
         blank=0.0 if rng.random() < 0.93 else 1.0,
+        jpeg_quality=int(rng.integers(60, 96)) if bits == 8 and rng.random() < 0.6 else None,
     )
 
 
