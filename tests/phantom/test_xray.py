@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -250,6 +251,69 @@ def test_geometry_holds_its_promises(view, spread: PoseSpread) -> None:
         assert np.abs(geometry.origin_px - nominal).max() <= spread.shift_mm / 0.5 + 1e-6
         down = geometry.proximal_px - geometry.origin_px
         assert abs(np.arctan2(down[0], down[1])) < np.deg2rad(3 * spread.in_plane_deg + 8)
+
+
+def beads_at(*places_mm: tuple[float, float, float]) -> SimpleNamespace:
+    """Small dense cubes on a grid of 1 mm from -60 to 60 mm, voxels at whole mm."""
+    mineral = np.zeros((121, 121, 121), np.float32)
+    for place in places_mm:
+        mineral[tuple(np.asarray(place, int) + 60)] = 50.0
+    matrix = np.diag([1.0, 1.0, 1.0, 1.0])
+    matrix[:3, 3] = -60
+    return SimpleNamespace(mineral_g_cm3=mineral, soft_g_cm3=np.zeros_like(mineral), radius_from_voxel=matrix)
+
+
+@pytest.mark.parametrize("from_palm", [False, True])
+@pytest.mark.parametrize("turn_deg", [0.0, 45.0, -45.0, 120.0])
+def test_landmarks_are_where_the_picture_shows_them(turn_deg: float, from_palm: bool) -> None:
+    head = (19.0, 2.0, -3.0)
+    places = [(0.0, 0.0, 0.0), (0.0, 0.0, -40.0), head]
+    rng = np.random.default_rng(5)
+    geometry = draw_geometry(rng, "pa", (300, 300), 0.5, FILM_SPREAD, head, turn_deg, from_palm)
+    landmarks = [geometry.origin_px, geometry.proximal_px, geometry.ulnar_head_px]
+    for place, landmark in zip(places, landmarks, strict=True):
+        shadow, _ = mass_per_area(beads_at(place), geometry.camera, geometry.camera_from_radius)
+        rows, columns = np.indices(shadow.shape)
+        seen = [(shadow * columns).sum() / shadow.sum(), (shadow * rows).sum() / shadow.sum()]
+        # A cube's shadow is centred on the cube's centre but for the fan of the beam over 1 mm: 0.1 px.
+        np.testing.assert_allclose(seen, landmark, atol=0.3)
+    down, out = landmarks[1] - landmarks[0], landmarks[2] - landmarks[0]
+    turned = np.rad2deg(np.arctan2(-down[0], down[1]))
+    assert abs((turned - turn_deg + 180) % 360 - 180) < 3 * FILM_SPREAD.in_plane_deg + 8
+    # Turned upright, the ulna lies to the right of the radius, whether the palm is up or down.
+    assert down[1] * out[0] - down[0] * out[1] > 0
+
+
+def test_only_a_pa_film_can_be_taken_from_the_palm() -> None:
+    with pytest.raises(InputError, match="PA view"):
+        draw_geometry(np.random.default_rng(0), "lateral", from_palm=True)
+
+
+def test_a_body_is_continued_by_its_overview_where_rays_leave_it() -> None:
+    """Two blocks of one density: the fine one ends at -30 and 30 mm, the overview goes on to -120 and 120."""
+
+    def block(spacing_mm: float, half_length_mm: float, density: float, overview=None) -> SimpleNamespace:
+        count = round(2 * half_length_mm / spacing_mm) + 1
+        shape = (round(40 / spacing_mm) + 1, round(20 / spacing_mm) + 1, count)
+        matrix = np.diag([spacing_mm] * 3 + [1.0])
+        matrix[:3, 3] = [-20, -10, -half_length_mm]
+        filled = np.full(shape, density, np.float32)
+        return SimpleNamespace(
+            mineral_g_cm3=filled, soft_g_cm3=np.zeros_like(filled), radius_from_voxel=matrix, overview=overview
+        )
+
+    body = block(1.0, 60.0, 1.0, overview=block(2.0, 120.0, 2.0))
+    geometry = draw_geometry(np.random.default_rng(0), "pa", (400, 100), 0.5, PoseSpread(0, 0, 0, 0, 0))
+    mineral, _ = mass_per_area(body, geometry.camera, geometry.camera_from_radius)
+    column, row = np.rint(geometry.origin_px).astype(int)
+    # 20 mm of 1 and of 2 g/cm3 are 2 and 4 g/cm2; in between the one fades into the other.
+    middle, far = mineral[row, column], mineral[row + 160, column]  # 0 and 80 mm up the forearm
+    assert middle == pytest.approx(2.0, rel=0.06)  # linear interpolation adds half a voxel at both faces
+    assert far == pytest.approx(4.0, rel=0.12)
+    assert (np.diff(mineral[row : row + 160, column]) > -1e-3).all()
+    coarse = draw_geometry(np.random.default_rng(0), "pa", (200, 50), 1.0, PoseSpread(0, 0, 0, 0, 0))
+    mineral, _ = mass_per_area(body, coarse.camera, coarse.camera_from_radius)
+    assert mineral[tuple(np.rint(coarse.origin_px).astype(int)[::-1])] == pytest.approx(4.0, rel=0.12)
 
 
 def test_an_unspread_geometry_is_the_nominal_film() -> None:

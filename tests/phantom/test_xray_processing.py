@@ -10,7 +10,7 @@ import pytest
 from bonelift.errors import InputError
 from bonelift.phantom.field import Field, Marker, inside_aperture_mm, lead_and_plastic, open_field, shuttered
 from bonelift.phantom.spectrum import Beam, thin_metal_log_attenuation
-from bonelift.phantom.vendor import Processing, displayed, enhanced, look_up, scaled_signal
+from bonelift.phantom.vendor import Processing, displayed, enhanced, look_up, scaled_signal, through_jpeg
 
 BARE = Field(
     heel=0.0,
@@ -171,6 +171,32 @@ def test_no_enhancement_changes_nothing_and_enhancement_steepens_edges() -> None
     flat = np.full((96, 96), 0.7, np.float32)
     full = replace(PLAIN, band_gains=(1.0, 1.0, 1.0), flatten=0.6, equalise=0.8)
     np.testing.assert_allclose(enhanced(flat, full, 0.25), 0.7, atol=1e-5)
+
+
+def test_multi_scale_compression_raises_faint_detail_over_strong() -> None:
+    x = np.arange(400)
+    detail = np.where(x < 200, 0.01, 0.5) * np.sin(2 * np.pi * x / 8)
+    contrast = np.tile(detail, (40, 1)).astype(np.float32)
+    ordinary = enhanced(contrast, PLAIN, 0.25)[20]
+    compressed = enhanced(contrast, replace(PLAIN, band_power=0.6), 0.25)[20]
+    np.testing.assert_array_equal(ordinary, contrast[20])
+    faint, strong = (np.ptp(compressed[part]) / np.ptp(ordinary[part]) for part in (slice(40, 160), slice(240, 360)))
+    # Amplitudes a factor of 50 apart come nearer by up to 50^0.4 = 4.8 in the bands that hold the wave.
+    assert 2.0 < faint / strong < 4.8
+    flat = np.zeros((20, 20), np.float32)
+    np.testing.assert_array_equal(enhanced(flat, replace(PLAIN, band_power=0.6), 0.25), flat)
+
+
+def test_a_jpeg_file_keeps_the_picture_and_loses_the_last_bits() -> None:
+    signal = signal_ramp()
+    plain = displayed(signal, NOTHING_BLANKED, replace(PLAIN, bits=8), 0.25)
+    stored = displayed(signal, NOTHING_BLANKED, replace(PLAIN, bits=8, jpeg_quality=70), 0.25)
+    assert set(np.unique(stored)) <= set(range(256))
+    difference = np.abs(stored - plain)
+    assert 0 < difference.max() < 12  # quantisation steps of quality 70 are 10 for a block's mean, 8 levels apart
+    assert np.abs(through_jpeg(plain, 100) - plain).max() <= 2
+    with pytest.raises(InputError, match="jpeg_quality"):
+        replace(PLAIN, bits=12, jpeg_quality=70)
 
 
 def test_flattening_compresses_slow_contrast_and_equalising_evens_detail() -> None:

@@ -60,7 +60,7 @@ def bare_drr(bones: Volume, rng: np.random.Generator, view: View, config: Virtua
     blank = np.zeros(config.exposure_px, dtype=np.float32)
     assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(blank, geometry.camera, "right", view, assumed_mm)
-    film = cut_film(radiograph, geometry, rng, config.landmark_error_mm, config.landmark_error_deg)
+    film = cut_film(radiograph, geometry, rng, config)
     return film_drr(bones, film, geometry.camera_from_radius)
 
 

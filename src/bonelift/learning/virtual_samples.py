@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from bonelift import progress
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
 from bonelift.drr.joseph import project
 from bonelift.drr.subject import bone_attenuation
+from bonelift.geometry import apply_transform
 from bonelift.images import LabelGrid, Radiograph, View, Volume
 from bonelift.images.film import Film, film_from_landmarks, normalise_film
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
@@ -36,6 +37,7 @@ from bonelift.learning.samples import (
 )
 from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
 from bonelift.networks.views import view_codes
+from bonelift.phantom.bare_bones import around_bones
 from bonelift.phantom.body import Body
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
@@ -53,25 +55,41 @@ class VirtualSampleConfig:
 
     films, locator_images: number a patient. lateral_fraction: share of both that are lateral; the rest are PA.
     landmark_error_mm, landmark_error_deg: standard deviation of the error with which a film is cut out and turned
-        upright, as the locator's will be.
+        upright, as the locator's will be. landmark_along_mm: of a further error along the shaft, where a joint line
+        under a flexed carpus is hard to see.
     exposure_px, exposure_spacing_mm: size and pixel side (at the wrist) of the image that films are cut from.
-    whole_image_mm: heights and widths (at the wrist) of the whole radiographs are drawn from this range.
+    whole_image_mm: heights (at the wrist) of the whole radiographs are drawn from this range; widths are 0.55 to 1.1 of
+        them.
     collimated_fraction: share of the whole radiographs whose field is narrowed to the wrist.
-    turned_fraction, blank_fraction: share of locator images that are shown on their side or upside down, and that hold
-        nothing but smooth noise: "no upright wrist here".
+    palm_up_fraction: share of the PA films that are AP films, hung like PA ones.
+    turned_fraction, mirrored_fraction, blank_fraction: share of locator images that are turned by more than
+        UPRIGHT_DEG, that are mirrored (a right wrist hung like a left one), and that hold nothing but smooth noise: "no
+        upright right wrist here".
     """
 
     films: int = 6
     locator_images: int = 4
     lateral_fraction: float = 0.3
     landmark_error_mm: float = 1.5
-    landmark_error_deg: float = 2.5
-    exposure_px: tuple[int, int] = (352, 288)
+    landmark_error_deg: float = 3.0
+    landmark_along_mm: float = 2.5
+    exposure_px: tuple[int, int] = (384, 312)
     exposure_spacing_mm: float = 0.25
-    whole_image_mm: tuple[float, float] = (100.0, 280.0)
-    collimated_fraction: float = 0.7
+    whole_image_mm: tuple[float, float] = (110.0, 310.0)
+    collimated_fraction: float = 0.5
+    palm_up_fraction: float = 0.08
     turned_fraction: float = 0.1
-    blank_fraction: float = 0.05
+    mirrored_fraction: float = 0.15
+    blank_fraction: float = 0.04
+
+
+UPRIGHT_DEG = 45.0
+"""A wrist turned in the image by no more than this is one to find."""
+TURNED_DEG = 65.0
+"""One turned by more than this, either way, is not."""
+SMALLEST_FIELD_MM = 70.0
+FOREARM_END_MM = -178.0
+"""Virtual forearms end here (radius frame z); films end before."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +107,17 @@ def patient_occupancy(shape: WristShape, grid: LabelGrid) -> NDArray[np.uint8]:
 
 
 def cut_film(
-    radiograph: Radiograph, geometry: WristGeometry, rng: np.random.Generator, error_mm: float, error_deg: float
+    radiograph: Radiograph, geometry: WristGeometry, rng: np.random.Generator, config: VirtualSampleConfig
 ) -> Film:
-    """The standard film along the true landmarks, moved and turned by a random error (standard deviations given)."""
-    shift_px = rng.normal(0, error_mm / radiograph.spacing_at_wrist_mm, 2)
-    angle = np.deg2rad(rng.normal(0, error_deg))
+    """The standard film along the true landmarks, moved and turned by a random error of ``config``'s spreads."""
+    spacing_mm = radiograph.spacing_at_wrist_mm
+    shift_px = rng.normal(0, config.landmark_error_mm / spacing_mm, 2)
+    angle = np.deg2rad(rng.normal(0, config.landmark_error_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    origin = geometry.origin_px + shift_px
-    return film_from_landmarks(radiograph, origin, origin + turn @ (geometry.proximal_px - geometry.origin_px))
+    down = geometry.proximal_px - geometry.origin_px
+    along_px = rng.normal(0, config.landmark_along_mm / spacing_mm)
+    origin = geometry.origin_px + shift_px + along_px * down / np.linalg.norm(down)
+    return film_from_landmarks(radiograph, origin, origin + turn @ down)
 
 
 def film_drr(bones: Volume, film: Film, camera_from_radius: Float) -> NDArray[np.float32]:
@@ -113,53 +134,106 @@ def sample_film(
     body: Body, bones: Volume, rng: np.random.Generator, view: View, config: VirtualSampleConfig
 ) -> FilmSample:
     """One exposure of a body, cut to a film as it would be in use: with the assumed height above the detector."""
-    geometry = draw_geometry(rng, view, config.exposure_px, config.exposure_spacing_mm)
+    palm_up = view == "pa" and rng.random() < config.palm_up_fraction
+    geometry = draw_geometry(rng, view, config.exposure_px, config.exposure_spacing_mm, from_palm=palm_up)
     pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, draw_settings(rng))
     assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
-    film = cut_film(radiograph, geometry, rng, config.landmark_error_mm, config.landmark_error_deg)
+    film = cut_film(radiograph, geometry, rng, config)
     return FilmSample(film.pixels, film_drr(bones, film, geometry.camera_from_radius), view)
+
+
+Hanging = Literal["upright", "turned", "mirrored", "blank"]
 
 
 @dataclass(frozen=True)
 class LocatorSample:
-    """image: LOCATOR_SHAPE float32. landmarks_px: (3, 2) of origin, shaft point and ulnar head, or NaN."""
+    """image: LOCATOR_SHAPE float32. landmarks_px: (3, 2) of origin, shaft point and ulnar head, or NaN. hanging: only
+    an upright one holds a wrist to find."""
 
     image: NDArray[np.float32]
     landmarks_px: NDArray[np.float32]
-    present: bool
+    hanging: Hanging
+
+    @property
+    def present(self) -> bool:
+        return self.hanging == "upright"
+
+
+def draw_hanging(rng: np.random.Generator, config: VirtualSampleConfig) -> Hanging:
+    kinds: tuple[Hanging, ...] = ("blank", "turned", "mirrored", "upright")
+    ends = np.cumsum([config.blank_fraction, config.turned_fraction, config.mirrored_fraction])
+    return kinds[int(np.searchsorted(ends, rng.random(), side="right"))]
+
+
+def draw_turn_deg(rng: np.random.Generator, hanging: Hanging) -> float:
+    """Turn in the image, degrees. A turned picture: between TURNED_DEG and 360 less it; others half of the time normal
+    of SD 8, half of the time anywhere up to UPRIGHT_DEG."""
+    if hanging == "turned":
+        return float(rng.uniform(TURNED_DEG, 360 - TURNED_DEG))
+    if rng.random() < 0.5:
+        return float(np.clip(rng.normal(0, 8.0), -UPRIGHT_DEG, UPRIGHT_DEG))
+    return float(rng.uniform(-UPRIGHT_DEG, UPRIGHT_DEG))
 
 
 def sample_whole_image(
-    body: Body, shape: WristShape, rng: np.random.Generator, view: View, config: VirtualSampleConfig
+    body: Body,
+    shape: WristShape,
+    rng: np.random.Generator,
+    view: View,
+    config: VirtualSampleConfig,
+    hanging: Hanging | None = None,
 ) -> LocatorSample:
-    """A small whole radiograph with the wrist anywhere in it, as the locator sees it; sometimes no upright wrist."""
-    if rng.random() < config.blank_fraction:
-        return LocatorSample(_blank_image(rng), np.full((3, 2), np.nan, dtype=np.float32), False)
-    spacing_mm = 0.5 * LOCATOR_SPACING_MM
-    height, width = (int(n) for n in rng.uniform(*config.whole_image_mm, 2) / spacing_mm)
-    spread = replace(LOCATOR_SPREAD, shift_mm=0.3 * spacing_mm * min(height, width))
-    geometry = draw_geometry(
-        rng, view, (height, width), spacing_mm, spread, ulnar_head_mm=shape.landmarks["ulnar_head_centre"]
-    )
-    # Mostly collimated to the wrist, as real films are, which also hides that the virtual body ends.
-    collimated = rng.random() < config.collimated_fraction
-    settings = (
-        draw_settings(rng, field_half_size=(0.25, 0.55), field_centre=geometry.origin_fraction)
-        if collimated
-        else draw_settings(rng)
-    )
+    """A small whole radiograph with the wrist anywhere in it, as the locator sees it; sometimes no upright wrist.
+
+    hanging: None draws one.
+    """
+    hanging = draw_hanging(rng, config) if hanging is None else hanging
+    landmarks = np.full((3, 2), np.nan, dtype=np.float32)
+    if hanging == "blank":
+        return LocatorSample(_blank_image(rng), landmarks, hanging)
+    geometry = _whole_image_geometry(shape, rng, view, draw_turn_deg(rng, hanging), config)
+    settings = draw_settings(rng)
+    if rng.random() < config.collimated_fraction:
+        smallest = min(SMALLEST_FIELD_MM / (LOCATOR_SPACING_MM / 2 * min(geometry.camera.shape_px)), 0.7)
+        settings = draw_settings(rng, field_half_size=(max(smallest, 0.3), 0.8), field_centre=geometry.origin_fraction)
     pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, settings)
+    if hanging == "mirrored":
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
     assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
-    upright = rng.random() >= config.turned_fraction
-    image, image_from_locator = locator_input(radiograph, 0 if upright else int(rng.integers(1, 4)))
-    landmarks = np.full((3, 2), np.nan, dtype=np.float32)
-    if upright:
+    image, image_from_locator = locator_input(radiograph)
+    if hanging == "upright":
         points = np.stack([geometry.origin_px, geometry.proximal_px, geometry.ulnar_head_px])
         locator_from_image = np.linalg.inv(image_from_locator)
         landmarks[:] = points @ locator_from_image[:2, :2].T + locator_from_image[:2, 2]
-    return LocatorSample(image, landmarks, upright)
+    return LocatorSample(image, landmarks, hanging)
+
+
+def _whole_image_geometry(
+    shape: WristShape, rng: np.random.Generator, view: View, turn_deg: float, config: VirtualSampleConfig
+) -> WristGeometry:
+    """A wrist anywhere in a whole radiograph whose borders the forearm passes: where the virtual forearm's end would
+    show, the place is drawn anew."""
+    spacing_mm = 0.5 * LOCATOR_SPACING_MM
+    height_mm = rng.uniform(*config.whole_image_mm)
+    shape_px = (int(height_mm / spacing_mm), int(height_mm * rng.uniform(0.55, 1.1) / spacing_mm))
+    spread = replace(LOCATOR_SPREAD, in_plane_deg=0.0, shift_mm=0.3 * spacing_mm * min(shape_px))
+    palm_up = view == "pa" and rng.random() < config.palm_up_fraction
+    head = shape.landmarks["ulnar_head_centre"]
+    draw = partial(draw_geometry, rng, view, shape_px, spacing_mm, spread, head, turn_deg, palm_up)
+    geometry = draw()
+    for _ in range(8):
+        if not _shows_the_forearm_end(geometry):
+            break
+        geometry = draw()
+    return geometry
+
+
+def _shows_the_forearm_end(geometry: WristGeometry) -> bool:
+    end = apply_transform(geometry.camera_from_radius, np.array([0.0, 0.0, FOREARM_END_MM]))
+    column, row = geometry.camera.project(end)
+    return bool(0 <= column < geometry.camera.width_px and 0 <= row < geometry.camera.height_px)
 
 
 def _blank_image(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -183,9 +257,9 @@ class PatientSamples:
 
 def sample_patient(seed: int, model: ShapeModel, grid: LabelGrid, config: VirtualSampleConfig) -> PatientSamples:
     """Everything made of the virtual patient ``seed``; the same arguments give the same samples."""
-    patient = make_patient(seed, model)
+    patient = make_patient(seed, model, whole_hand=config.locator_images > 0)
     rng = np.random.default_rng([seed, 1])
-    bones = bone_attenuation(*scan(patient.body, rng, draw_scan_settings(rng)))
+    bones = bone_attenuation(*scan(around_bones(patient.body), rng, draw_scan_settings(rng)))
 
     def views(count: int) -> list[View]:
         return ["lateral" if rng.random() < config.lateral_fraction else "pa" for _ in range(count)]

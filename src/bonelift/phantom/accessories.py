@@ -49,10 +49,10 @@ class Stroke:
 
 
 def draw_strokes(rng: np.random.Generator) -> tuple[Stroke, ...]:
-    """Mostly nothing: a ring in 6 % of films, a bracelet or watch in 5 %, one or two lines in 8 %, a dressing in 10 %,
+    """Mostly nothing: a ring in 3 % of films, a bracelet or watch in 5 %, one or two lines in 8 %, a dressing in 10 %,
     the seam of a sleeve in 4 %."""
     strokes = []
-    if rng.random() < 0.06:
+    if rng.random() < 0.03:
         strokes.append(_stroke(rng, "ring", 0.12, (2.0, 6.0), (0.8, 2.5), metal=True))
     if rng.random() < 0.05:
         plain = rng.random() < 0.4

@@ -46,14 +46,15 @@ def bone_field(mesh: TriangleMesh, radius_from_voxel: Float, shape: tuple[int, i
     last = np.ceil((mesh.vertices.max(axis=0) + BAND_MM - corner) / spacing + 1).clip(first + 1, shape)
     size = (last - first).astype(int)
     box = grid_from_first_voxel(corner + spacing * first, spacing)
-    exact_mm = max(EXACT_BAND_MM, 2.2 * spacing)
-    near = signed_distance_grid(mesh, (size[0], size[1], size[2]), box, band_mm=exact_mm)
+    exact_mm = np.float32(max(EXACT_BAND_MM, 2.2 * spacing))
+    near = signed_distance_grid(mesh, (size[0], size[1], size[2]), box, band_mm=float(exact_mm))
     half = size // 2 + 1
     coarse_box = grid_from_first_voxel(box[:3, 3], 2 * spacing)
     far = signed_distance_grid(mesh, (half[0], half[1], half[2]), coarse_box, band_mm=BAND_MM)
     distance = _doubled(far)[: size[0], : size[1], : size[2]]
-    beyond = np.maximum(np.abs(distance), np.float32(exact_mm))
-    distance = np.where(np.abs(near) < exact_mm, near, np.copysign(beyond, near))
+    beyond = np.maximum(np.abs(distance), exact_mm)
+    # Where the band clipped it, a distance is the band to within rounding.
+    distance = np.where(np.abs(near) < np.float32(0.999) * exact_mm, near, np.copysign(beyond, near))
     return BoneField(distance, (int(first[0]), int(first[1]), int(first[2])))
 
 

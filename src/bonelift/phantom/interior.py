@@ -127,11 +127,11 @@ def draw_bone_quality(rng: np.random.Generator, sex: str, age_years: float) -> B
     """
     female = sex == "female"
     late = max(0.0, age_years - 50.0)
-    wall = np.exp(rng.normal(0.0, 0.2)) * (1 - (0.006 if female else 0.003) * late)
+    wall = np.exp(rng.normal(0.0, 0.18)) * (1 - (0.006 if female else 0.003) * late)
     density = np.exp(rng.normal(0.0, 0.4)) * (1 - (0.009 if female else 0.006) * late) * (0.94 if female else 1.04)
     scar = rng.uniform(0.06, 0.28) if rng.random() < (0.7 if age_years < 30 else 0.35) else 0.0
     return BoneQuality(
-        wall_scale=float(np.clip(wall, 0.45, 1.8)),
+        wall_scale=float(np.clip(wall, 0.5, 1.6)),
         cortical_g_cm3=float(np.clip(rng.normal(CORTICAL_G_CM3, 0.08) - 0.0015 * late, 0.85, 1.3)),
         trabecular_g_cm3=float(np.clip(0.155 * density, 0.03, 0.42)),
         endosteal_blend_mm=float(rng.uniform(0.15, 0.9) + 0.008 * late),
@@ -169,7 +169,7 @@ def draw_interior(
     streaks = periodic_noise(rng, (tile_rows, TABLE_ANGLES), (22.0, 5.0))[:rows]
     along = periodic_noise(rng, (tile_rows,), (12.0,))[:rows, None]
     factor = (1 + _thicker_sides(rng, bone, angle, shaft)) * np.exp(0.13 * patches + 0.11 * streaks + 0.08 * along)
-    wall = np.clip(mean[:, None] * np.maximum(factor, 0.2), 0.25, 4.2)
+    wall = np.clip(mean[:, None] * np.maximum(factor, 0.2), 0.25, 3.6)
     drift = np.exp(0.15 * periodic_noise(rng, (tile_rows,), (9.0,))[:rows] + rng.normal(0, 0.15))
     trabecular = quality.trabecular_g_cm3 * np.interp(spongy_depth, *_TRABECULAR[bone]) * drift
     return BoneInterior(quality, z_first_mm, joint_z_mm, axis_mm, wall, trabecular, rng.normal(0.0, 0.2, 2))

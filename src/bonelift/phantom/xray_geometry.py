@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera, apply_transform, default_film_camera, rotation_about_axis
-from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
+from bonelift.images.film import FILM_ORIGIN_PX, FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.images.radiograph import View
 
 Float = NDArray[np.float64]
@@ -52,7 +52,7 @@ class PoseSpread:
 
 FILM_SPREAD = PoseSpread()
 """Film cut along given landmarks, what positioning leaves: +-15 deg about the shaft, +-10 tilt, +-8 in plane : 2 SD."""
-LOCATOR_SPREAD = PoseSpread(shaft_deg=10.0, tilt_deg=7.0, in_plane_deg=15.0, shift_mm=60.0)
+LOCATOR_SPREAD = PoseSpread(shaft_deg=12.0, tilt_deg=7.0, in_plane_deg=15.0, shift_mm=60.0)
 """A whole radiograph, in which the wrist has to be found first."""
 
 
@@ -84,17 +84,26 @@ def draw_geometry(
     spacing_mm: float = 0.25,
     spread: PoseSpread = FILM_SPREAD,
     ulnar_head_mm: ArrayLike = ULNAR_HEAD_MM,
+    turn_deg: float = 0.0,
+    from_palm: bool = False,
 ) -> WristGeometry:
     """An X-ray camera and a wrist before it.
 
     shape_px: (rows, columns); spacing_mm: pixel side at the wrist. With no spread the image is the standard film's
-    field: its centre is the film's centre, so that (320, 256) px of 0.25 mm is the film itself.
+    field: its centre is the film's centre, so that (320, 256) px of 0.25 mm is the film itself. turn_deg: further turn
+    in the image, clockwise, about the origin of the radius frame. from_palm: an AP film, taken with the palm up and
+    hung like a PA film: the picture is mirrored, so that the ulna lies where a PA film shows it.
     """
+    if from_palm and view != "pa":
+        raise InputError(f"X-ray geometry: from_palm belongs to the PA view, and this is a {view} one")
     sdd_mm = 1000.0 if rng.random() < 0.5 else float(rng.uniform(*spread.sdd_mm))
     source_to_object_mm = sdd_mm - float(rng.uniform(*spread.object_to_detector_mm))
     camera = _film_camera(sdd_mm, source_to_object_mm)
     pose = nominal_camera_from_radius(camera, view, source_to_object_mm)
-    rotation = _perturbation(rng, spread)
+    turn = np.deg2rad(-turn_deg if from_palm else turn_deg)  # the picture is mirrored, and with it the turn
+    rotation = rotation_about_axis([0, 0, 1], turn)[:3, :3] @ _perturbation(rng, spread)
+    if from_palm:
+        pose[:3, :3] = pose[:3, :3] @ np.diag([-1.0, -1.0, 1.0])
     pose[:3, :3] = rotation @ pose[:3, :3] @ rotation_about_axis([0, 0, 1], _angle(rng, spread.shaft_deg))[:3, :3]
     pose[:2, 3] += rng.uniform(-1, 1, 2) * spread.shift_mm
 
@@ -104,7 +113,11 @@ def draw_geometry(
     pose[:2, 3] += offset_mm
     film_from_shifted = np.eye(3)
     film_from_shifted[:2, 2] = -offset_mm / FILM_SPACING_MM
-    camera = camera.viewed_through(_image_from_film(shape_px, spacing_mm) @ film_from_shifted, shape_px[1], shape_px[0])
+    image_from_film = _image_from_film(shape_px, spacing_mm)
+    if from_palm:  # mirrored about the origin's column, so that the film shows what a PA film shows
+        image_from_film = image_from_film @ np.array([[-1.0, 0, 2 * FILM_ORIGIN_PX[view][0]], [0, 1, 0], [0, 0, 1]])
+    image_from_film = image_from_film @ film_from_shifted
+    camera = camera.viewed_through(image_from_film, shape_px[1], shape_px[0])
     origin, proximal, ulnar_head = camera.project(
         apply_transform(pose, np.array([[0.0, 0, 0], PROXIMAL_POINT_MM, np.asarray(ulnar_head_mm, dtype=np.float64)]))
     )

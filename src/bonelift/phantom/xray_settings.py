@@ -18,7 +18,7 @@ from bonelift.phantom.vendor import Processing
 Modality = Literal["film", "fluoroscopy"]
 Pair = tuple[float, float]
 
-FLUOROSCOPY_SHARE = 0.25
+FLUOROSCOPY_SHARE = 0.15
 """Share of fluoroscopic images where :func:`draw_settings` is free to choose."""
 
 
