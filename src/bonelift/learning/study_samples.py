@@ -67,16 +67,25 @@ def film_sample(
 
 
 def locator_samples(case: NormalisedCase, posed: PosedRadiograph, rng: np.random.Generator) -> list[LocatorSample]:
-    """The whole radiograph upright with its landmarks, and once turned by a random quarter, as what is no answer."""
+    """The whole radiograph upright with its landmarks, and once turned by a random quarter or mirrored, as what is no
+    answer."""
     from_ulnar = _from_ulnar(case, posed)
     image, image_from_locator = locator_input(posed.radiograph, 0, from_ulnar)
     locator_from_image = np.linalg.inv(image_from_locator)
     points = _landmarks_px(case, posed) @ locator_from_image[:2, :2].T + locator_from_image[:2, 2]
     inside = ((points >= 0) & (points <= np.array(LOCATOR_SHAPE[::-1]) - 1)).all()
-    turned, _ = locator_input(posed.radiograph, int(rng.integers(1, 4)), from_ulnar)
     nowhere = np.full((3, 2), np.nan, dtype=np.float32)
-    upright = LocatorSample(image, points.astype(np.float32) if inside else nowhere, bool(inside))
-    return [upright, LocatorSample(turned, nowhere, False)]
+    right = (
+        LocatorSample(image, points.astype(np.float32), "upright")
+        if inside
+        else LocatorSample(image, nowhere, "cut off")
+    )
+    quarter_turns = int(rng.integers(1, 4))
+    if rng.random() < 0.5:
+        wrong = LocatorSample(np.ascontiguousarray(image[:, ::-1]), nowhere, "mirrored")
+    else:
+        wrong = LocatorSample(locator_input(posed.radiograph, quarter_turns, from_ulnar)[0], nowhere, "turned")
+    return [right, wrong]
 
 
 def _from_ulnar(case: NormalisedCase, posed: PosedRadiograph) -> bool:

@@ -143,7 +143,8 @@ def sample_film(
     return FilmSample(film.pixels, film_drr(bones, film, geometry.camera_from_radius), view)
 
 
-Hanging = Literal["upright", "turned", "mirrored", "blank"]
+Hanging = Literal["upright", "turned", "mirrored", "cut off", "blank"]
+"""How a wrist hangs in a picture: "cut off" for one whose landmarks lie outside, "blank" where there is none."""
 
 
 @dataclass(frozen=True)
