@@ -134,10 +134,10 @@ def mean_ulna_pose(radii: Registered, ulnae: Registered, frame_from_radius: Floa
     return mean
 
 
-def assemble(radii: Registered, ulnae: Registered, packaged: ShapeModel) -> ShapeModel:
-    """The model in the radius frame of the mean wrist; landmarks are searched from those of ``packaged``."""
+def assemble(radii: Registered, ulnae: Registered, template: ShapeModel) -> ShapeModel:
+    """The model in the radius frame of the mean wrist; landmarks are searched from those of ``template``."""
     mean = TriangleMesh(weighted_mean(without_scale(radii), radii.seen), radii.template.faces)
-    seeds = _vertices_at(packaged)
+    seeds = _vertices_at(template)
     tip, volar = (mean.vertices[seeds[name]] for name in ("radial_styloid_tip", "sigmoid_notch_volar"))
     frame_from_radius = radius_from_mesh(mean, tip, volar)
     ulna_mean = TriangleMesh(weighted_mean(without_scale(ulnae), ulnae.seen), ulnae.template.faces)
@@ -165,33 +165,37 @@ def _vertices_at(model: ShapeModel) -> dict[str, int]:
     return found
 
 
-def register_all(folder: Path) -> tuple[Registered, Registered]:
-    """Radii and ulnae of the reference bones in ``folder``, each with the packaged template on every bone."""
-    packaged = load_shape_model()
-    radii = register(folder, RADIUS_FILES, packaged.radius.mean)
-    return radii, register(folder, ULNA_FILES, packaged.ulna.mean)
+def register_all(folder: Path, template: ShapeModel) -> tuple[Registered, Registered]:
+    """Radii and ulnae of the reference bones in ``folder``, each with the means of ``template`` laid on every bone."""
+    radii = register(folder, RADIUS_FILES, template.radius.mean)
+    return radii, register(folder, ULNA_FILES, template.ulna.mean)
 
 
-def build(radii: Registered, ulnae: Registered, left_out: Collection[str] = ()) -> ShapeModel:
-    """The shape model of all normal bones but those of the subjects or sources ``left_out``."""
+def build(radii: Registered, ulnae: Registered, template: ShapeModel, left_out: Collection[str] = ()) -> ShapeModel:
+    """The shape model of all normal bones but those of the subjects or sources ``left_out``.
+
+    radii, ulnae: as :func:`register_all` returns them for ``template``, whose vertices and faces the model has.
+    """
     known = {*SOURCES, *(bone.subject for bone in [*radii.bones, *ulnae.bones])}
     if unknown := set(left_out) - known:
         raise InputError(
             f"--without {', '.join(sorted(unknown))}: no such bone; expected of {', '.join(sorted(known))}"
         )
     radii, ulnae = radii.without([*left_out, *NOT_NORMAL["radius"]]), ulnae.without([*left_out, *NOT_NORMAL["ulna"]])
-    return assemble(radii, ulnae, load_shape_model())
+    return assemble(radii, ulnae, template)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
+    parser.add_argument("--template", type=Path, help="shape model whose triangulation is kept (default: the packaged)")
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help=f"subjects, or of {SOURCES}")
     options = parser.parse_args()
     if options.without and options.out == MODEL_FILE:
         parser.error("--without needs --out: a model with bones left out does not replace the packaged one")
-    radii, ulnae = register_all(Path(os.environ["BONELIFT_DATA"]) / "reference_bones")
-    model = build(radii, ulnae, options.without)
+    template = load_shape_model(options.template)
+    radii, ulnae = register_all(Path(os.environ["BONELIFT_DATA"]) / "reference_bones", template)
+    model = build(radii, ulnae, template, options.without)
     save_model(options.out, model)
     for name, point in model.landmarks.items():
         print(f"{name}: {np.round(point, 2).tolist()}")

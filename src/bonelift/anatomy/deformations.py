@@ -36,6 +36,12 @@ def widen(vertices: Float, width: float, depth: float, centre: ArrayLike) -> Flo
     return np.column_stack([weight * width * offset[:, 0], weight * depth * offset[:, 1], np.zeros(len(vertices))])
 
 
+def flare_palmar(vertices: Float, angle_rad: float) -> Float:
+    """Turn the palmar cortex of the metaphysis outwards (+y) by ``angle_rad`` from z = -18 to -4, constant above."""
+    rise = np.tan(angle_rad) * np.clip(vertices[:, 2] + 18.0, 0.0, 14.0)
+    return np.outer(rise * smooth_step(vertices[:, 1], -4.0, 6.0), [0, 1.0, 0])
+
+
 def swell(vertices: Float, centre: ArrayLike, radius_mm: float, relative: float) -> Float:
     """Scale the region within about ``radius_mm`` of ``centre`` by 1 + ``relative`` about it."""
     return relative * bump(vertices, centre, radius_mm)[:, None] * (vertices - np.asarray(centre))
