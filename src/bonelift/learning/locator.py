@@ -25,11 +25,11 @@ TARGET_SD_PX = 2.0
 
 @dataclass(frozen=True)
 class LocatorTraining:
-    """affine: of the picture; turned_fraction: share turned by 90, 180 or 270 degrees, which then count as no wrist."""
+    """affine: of the picture, which is turned by up to 45 degrees already (virtual_samples.UPRIGHT_DEG); turned_fraction: share turned by 90, 180 or 270 degrees, which then count as no wrist."""
 
     loop: LoopConfig
     batch: int = 16
-    affine: AffineRange = field(default_factory=lambda: AffineRange(25.0, 35.0, 0.25, 0.05))
+    affine: AffineRange = field(default_factory=lambda: AffineRange(12.0, 35.0, 0.25, 0.05))
     turned_fraction: float = 0.12
     variation: float = 1.0
     presence_weight: float = 0.5
