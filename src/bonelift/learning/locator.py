@@ -25,7 +25,9 @@ TARGET_SD_PX = 2.0
 
 @dataclass(frozen=True)
 class LocatorTraining:
-    """affine: of the picture, which is turned by up to 45 degrees already (virtual_samples.UPRIGHT_DEG); turned_fraction: share turned by 90, 180 or 270 degrees, which then count as no wrist."""
+    """affine: of the picture, which is turned by up to 45 degrees already (virtual_samples.UPRIGHT_DEG).
+    turned_fraction: share turned by 90, 180 or 270 degrees, which then count as no wrist.
+    """
 
     loop: LoopConfig
     batch: int = 16
