@@ -1,0 +1,276 @@
+"""Reconstruct each adult film as a user would and lay the result on the outlines drawn by hand; and identity.
+
+    BONELIFT_DATA=... nice python scripts/measure_adult_films.py
+    BONELIFT_DATA=... nice python scripts/measure_adult_films.py --model RUN/model --films p004 p012
+
+Writes docs/results/adult-films.csv (one row a film, failures included), adult-films-identity.csv and adult-films.md.
+No film, crop or overlay is written anywhere. Where adult-films-before.csv and its -identity.csv stand beside them,
+their totals are shown too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from adult_films_page import page
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bonelift.errors import InputError
+from bonelift.experiments.film_outlines import (
+    DrawnFilm,
+    OutlineDistance,
+    hanging,
+    outline_distance,
+    read_drawn_film,
+)
+from bonelift.experiments.identity import ALIGNMENTS, distance_rows, rank_of_own
+from bonelift.geometry import XrayCamera
+from bonelift.images.reading import RadiographOptions
+from bonelift.networks.model import WristModel, load_model
+from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
+from bonelift.reconstruct.inputs import ImageInput, read_radiographs
+from bonelift.reconstruct.job import reconstruct
+from bonelift.reconstruct.result import Reconstruction
+from bonelift.report.overlay import silhouette_outlines
+from bonelift.surface.clip import clip_below
+from bonelift.surface.mesh import TriangleMesh
+
+SPACING_MM = 0.125
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+_AXIS_MM = 20.0
+
+
+@dataclass(frozen=True)
+class FilmRow:
+    """One film. *_mm at the guessed spacing; *_share of the distal width of the radius in the patient's PA film."""
+
+    film: str
+    patient: str
+    side: str
+    view: str
+    answer: str
+    score: float = np.nan
+    unflagged: bool = False
+    severe: int = 0
+    doubtful: int = 0
+    joint_off_mm: float = np.nan
+    distal_right: str = ""
+    hanging_right: str = ""
+    radius_width_mm: float = np.nan
+    radius_mean_mm: float = np.nan
+    radius_p95_mm: float = np.nan
+    radius_signed_mm: float = np.nan
+    radius_share: float = np.nan
+    radius_compared: float = np.nan
+    ulna_mean_mm: float = np.nan
+    ulna_p95_mm: float = np.nan
+    ulna_signed_mm: float = np.nan
+    ulna_share: float = np.nan
+    ulna_compared: float = np.nan
+    seconds: float = np.nan
+    flags: str = ""
+
+
+@dataclass(frozen=True)
+class IdentityRow:
+    """The bone of a patient's PA film among those of all laterals. rank: NaN where either film gave no bone."""
+
+    patient: str
+    bone: str
+    alignment: str
+    rank: float
+    candidates: int
+    own_mm: float
+    nearest_other_mm: float
+
+
+def films(data: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
+    with (data / "adult_films" / "metadata.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if not wanted or row["patient"] in wanted or row["file"][:-4] in wanted]
+
+
+def options_of(row: Mapping[str, str]) -> RadiographOptions:
+    return RadiographOptions(
+        side="left" if row["side"] == "L" else "right",
+        view="pa" if row["view"] == "pa" else "lateral",
+        pixel_spacing_mm=SPACING_MM,
+    )
+
+
+def score_film(
+    row: Mapping[str, str], data: Path, model: WristModel, width_px: float
+) -> tuple[FilmRow, dict[str, TriangleMesh]]:
+    """The row, and the bones (right-handed, radius frame); none where there is no answer."""
+    name = row["file"][:-4]
+    known: dict[str, Any] = {"film": name, "patient": row["patient"], "side": row["side"], "view": row["view"]}
+    known["radius_width_mm"] = width_px * SPACING_MM
+    started = time.perf_counter()
+    try:
+        image = ImageInput(data / "adult_films" / row["file"], options_of(row))
+        result = reconstruct(read_radiographs([image]), model)
+    except InputError as error:
+        return FilmRow(**known, answer="refused", flags=str(error)), {}
+    except Exception as error:  # A fault of ours is a row of the table, and the others are still measured.
+        return FilmRow(**known, answer="fault", flags=f"{type(error).__name__}: {error}"), {}
+    flags = [flag for flag in result.quality.flags if flag.severity != "info"]
+    known |= {
+        "seconds": time.perf_counter() - started,
+        "score": result.quality.score,
+        "unflagged": not flags,
+        "severe": sum(flag.severity == "severe" for flag in flags),
+        "doubtful": sum(flag.severity != "severe" for flag in flags),
+        "flags": "; ".join(f"{flag.severity}: {flag.text}" for flag in flags),
+    }
+    if result.bones is None or not result.placed:
+        return FilmRow(**known, answer="no bones"), {}
+    drawn = read_drawn_film(RESULTS / "outlines" / f"{name}.json")
+    return FilmRow(**known, answer="bones", **placing(result, drawn, width_px)), dict(result.bones.surfaces)
+
+
+def placing(result: Reconstruction, drawn: DrawnFilm, width_px: float) -> dict[str, Any]:
+    """How the result lies in the picture beside what was drawn there."""
+    camera, placed = result.films[0].radiograph.camera, result.placed[0]
+    corner = kept_corner(camera, drawn)
+    frame = placed.world_from_radius
+    steps = np.array([np.zeros(3), frame[:3, 2], frame[:3, 1]]) * _AXIS_MM
+    origin, distal, palmar = camera.project(frame[:3, 3] + steps) + corner
+    lines = {bone: silhouette_outlines(placed.bones_world[bone], camera, 2) for bone in BONES}
+    if drawn.view == "pa":
+        middle = {bone: camera.project(placed.bones_world[bone].vertices).mean(axis=0) for bone in BONES}
+        toward = middle["ulna"] - middle["radius"]
+    else:
+        toward = palmar - origin
+    hangs = hanging(drawn, distal - origin, toward)
+    found: dict[str, Any] = {
+        "joint_off_mm": float(np.linalg.norm(origin - drawn.joint_px.mean(axis=0))) * SPACING_MM,
+        "distal_right": "yes" if hangs.distal_right else "no",
+        "hanging_right": "yes" if hangs.right else "no",
+    }
+    for bone in BONES:
+        shifted = [line + corner for line in lines[bone]]
+        found |= _distances(bone, outline_distance(drawn.bones[bone], shifted), width_px)
+    return found
+
+
+def kept_corner(camera: XrayCamera, drawn: DrawnFilm) -> NDArray[np.float64]:
+    """(2,) column and row, in the recorded image, of the first pixel that the reader kept of its dark margins.
+
+    The reader lets the central ray of a plain film pass through the middle of the recorded image.
+    """
+    axis = camera.image_from_camera[:2, 2] / camera.image_from_camera[2, 2]
+    corner = (np.array(drawn.size_px) - 1) / 2 - axis
+    kept = corner + np.array([camera.width_px, camera.height_px])
+    if np.abs(corner - corner.round()).max() > 1e-6 or corner.min() < -1e-6 or (kept > drawn.size_px).any():
+        raise ValueError(f"{drawn.name}: the image read is no part of the recorded one; first pixel {corner}")
+    return corner.round()
+
+
+def _distances(bone: str, distance: OutlineDistance, width_px: float) -> dict[str, float]:
+    return {
+        f"{bone}_mean_mm": distance.mean_px * SPACING_MM,
+        f"{bone}_p95_mm": distance.p95_px * SPACING_MM,
+        f"{bone}_signed_mm": distance.signed_mean_px * SPACING_MM,
+        f"{bone}_share": distance.mean_px / width_px,
+        f"{bone}_compared": distance.compared,
+    }
+
+
+def widths(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """Film -> distal width of the radius in px, from the PA film of the same wrist."""
+    drawn = {row["file"][:-4]: read_drawn_film(RESULTS / "outlines" / (row["file"][:-4] + ".json")) for row in rows}
+    found = {}
+    for name in drawn:
+        pa = name.replace("lat", "pa")
+        found[name] = (drawn[pa] if pa in drawn else drawn[name]).bones["radius"].width_px()
+    return found
+
+
+def identity(bones: Mapping[str, Mapping[str, TriangleMesh]], patients: Sequence[str]) -> list[IdentityRow]:
+    """bones: film -> bones. The first PA and the first lateral of each patient, so that no one counts twice."""
+    rows = []
+    for bone in BONES:
+        shown = {
+            film: clip_below(there[bone], SHOWN_ABOVE_MM + 1.0)
+            for film, there in bones.items()
+            if bone in there and not there[bone].is_empty
+        }
+        asked = {film[:4]: mesh for film, mesh in shown.items() if film.endswith("_pa0")}
+        candidates = {film[:4]: mesh for film, mesh in shown.items() if film.endswith("_lat0")}
+        for alignment in ALIGNMENTS:
+            table = distance_rows(asked, candidates, alignment)
+            rows += [_identity_row(patient, bone, alignment, table.get(patient, {})) for patient in patients]
+    return rows
+
+
+def _identity_row(patient: str, bone: str, alignment: str, distances: Mapping[str, float]) -> IdentityRow:
+    others = [value for name, value in distances.items() if name != patient]
+    return IdentityRow(
+        patient,
+        bone,
+        alignment,
+        rank_of_own(distances, patient),
+        len(distances),
+        distances.get(patient, np.nan),
+        min(others, default=np.nan),
+    )
+
+
+def write_csv(path: Path, rows: Sequence[FilmRow] | Sequence[IdentityRow], columns: Sequence[str]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            cells = asdict(row)
+            writer.writerow({name: f"{v:.4g}" if isinstance(v, float) else v for name, v in cells.items()})
+
+
+def made(arguments: argparse.Namespace, model: WristModel) -> str:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    chosen = "the packaged model" if arguments.model is None else "a model folder given with --model"
+    return (
+        f"`python scripts/measure_adult_films.py` with BONELIFT_DATA set, {chosen} ({model.name}, weights "
+        f"{model.weights_sha256[:12]}), commit {commit.stdout.strip()}, seed 0, {platform.machine()}, two cores shared "
+        f"with other work, {time.strftime('%Y-%m-%d')}."
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="model folder; default: the packaged one")
+    parser.add_argument("--films", nargs="*", default=[], help="patients or films; default: all")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: docs/results")
+    arguments = parser.parse_args()
+    if not os.environ.get("BONELIFT_DATA"):
+        print("BONELIFT_DATA is not set; expected the folder that holds adult_films/", file=sys.stderr)
+        return 2
+    data = Path(os.environ["BONELIFT_DATA"])
+    wanted, model = films(data, arguments.films), load_model(arguments.model)
+    width_px = widths(wanted)
+    rows, bones = [], {}
+    for row in tqdm(wanted, desc="films"):
+        name = row["file"][:-4]
+        scored, bones[name] = score_film(row, data, model, width_px[name])
+        rows.append(scored)
+    ranks = identity(bones, sorted({row["patient"] for row in wanted}))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_csv(arguments.out / "adult-films.csv", rows, [f.name for f in fields(FilmRow)])
+    write_csv(arguments.out / "adult-films-identity.csv", ranks, [f.name for f in fields(IdentityRow)])
+    (arguments.out / "adult-films.md").write_text(page(arguments.out, made(arguments, model)), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
