@@ -1,7 +1,7 @@
 """Measure the shape model's realism and write docs/results/shape-model.md with its figures.
 
-``BONELIFT_DATA=... python scripts/report_shape_model.py --leave-one-out``; without it the figures of the bones left
-out stay as they are and no data are needed.
+``BONELIFT_DATA=... python scripts/report_shape_model.py --left-out``; without it the figures of the bones left out stay
+as they are and no data are needed.
 Only per-bone error numbers leave this script, no shapes.
 """
 
@@ -15,86 +15,29 @@ import platform
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from build_shape_model import COVARIANCE, Registered, register_all, without_scale
+from build_shape_model import register_all
+from left_out_bones import left_out, specificity
 from numpy.typing import NDArray
 from reference_bones import rigid_match
 from scipy.spatial import KDTree
 from shape_model_page import page
 
 from bonelift.anatomy.landmarks import FAR_POINTS, expected_landmarks, find_landmarks
-from bonelift.anatomy.localised_modes import localised_modes, weighted_mean
 from bonelift.anatomy.measurements import Measurements, measure
-from bonelift.anatomy.model_fit import fit_model
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
 from bonelift.anatomy.surface_fit import surface_cloud
 from bonelift.geometry import apply_transform
 from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
-from bonelift.surface.distance import distance_to_surface, surface_distances
+from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
 
 LOWEST_MM = -40.0
-FIELD = dataclasses.replace(COVARIANCE, field_sd_mm=0.25, field_length_mm=6.0)
-LOCAL_MODES = 250
-
-
-def plain_modes(residuals: Float, weights: Float) -> Float:
-    """(B - 1, V, 3): the untapered modes of the bones, one SD each."""
-    seen = (np.sqrt(weights)[:, :, None] * residuals).reshape(len(residuals), -1) / np.sqrt(len(residuals) - 1)
-    _, values, axes = np.linalg.svd(seen, full_matrices=False)
-    return (values[:, None] * axes)[: len(residuals) - 1].reshape(-1, *residuals.shape[1:])
-
-
-def leave_one_out(registered: Registered, only: str | None = None) -> list[dict[str, float | str]]:
-    """Errors (mm) of models without the bone, fitted to that bone."""
-    shapes, rows = without_scale(registered), []
-    for left, bone in enumerate(registered.bones):
-        if only is not None and bone.subject != only:
-            continue
-        others = np.arange(len(shapes)) != left
-        mean = weighted_mean(shapes[others], registered.seen[others])
-        residuals, weights = shapes[others] - mean, registered.seen[others]
-        template = TriangleMesh(mean, registered.template.faces)
-        target = bone.mesh.transformed(registered.poses[left])
-        row: dict[str, float | str] = {"bone": bone.subject}
-        models: dict[str, Float] = {
-            "mean": np.zeros((0, *mean.shape)),
-            "few_modes": plain_modes(residuals, weights),
-            "packaged_kind": localised_modes(mean, residuals, weights, 90, COVARIANCE, controls=300),
-            "local_field": localised_modes(mean, residuals, weights, LOCAL_MODES, FIELD, controls=300),
-        }
-        cloud, points = surface_cloud(target, 0.8), real_points(target)
-        for name, modes in models.items():
-            fit = fit_model(template, modes, cloud, noise_mm=0.15)
-            row[name], row[f"{name}_p95"] = surface_error(points, fit.surface)
-            row[f"{name}_no_cap"] = surface_error(off_end_cap(points, target), fit.surface)[0]
-        print(row, flush=True)
-        rows.append(row)
-    return rows
-
-
-def real_points(bone: TriangleMesh) -> Float:
-    """(N, 3) points spread over the distal real surface, clear of its open end."""
-    real = surface_cloud(bone, 0.6)
-    points = real.points[~real.on_border & (real.points[:, 2] > LOWEST_MM)]
-    return points[np.random.default_rng(0).permutation(len(points))[:6000]]
-
-
-def off_end_cap(points: Float, bone: TriangleMesh) -> Float:
-    """``points`` without those within 4 mm of the bone's lowest point whose surface faces proximal: no bone."""
-    cloud = surface_cloud(bone, 0.6)
-    facing = cloud.normals[KDTree(cloud.points).query(points)[1], 2]
-    return points[~((points[:, 2] < bone.vertices[:, 2].min() + 4.0) & (facing < -0.5))]
-
-
-def surface_error(points: Float, fitted: TriangleMesh) -> tuple[float, float]:
-    """Mean and 95th percentile (mm) of the distance from points of the real bone to the fitted surface."""
-    distance = distance_to_surface(points, fitted)
-    return float(distance.mean()), float(np.percentile(distance, 95))
 
 
 def population(model: ShapeModel, count: int) -> tuple[list[WristShape], dict[str, tuple[float, float, int]]]:
@@ -107,6 +50,22 @@ def population(model: ShapeModel, count: int) -> tuple[list[WristShape], dict[st
         values = values[np.isfinite(values)]
         table[field.name] = (float(values.mean()), float(values.std(ddof=1)), len(values))
     return wrists, table
+
+
+def relative_spread(wrists: list[WristShape]) -> dict[str, float]:
+    """SD of size, width and depth as a share of their means, and the correlations that a person's bones keep."""
+    rows = [measure(w.radius, w.ulna, w.landmarks) for w in wrists]
+    size = np.array([w.description["size"] for w in wrists])
+    width, depth = np.array([row.radius_width_mm for row in rows]), np.array([row.radius_depth_mm for row in rows])
+    radius, ulna = (np.cbrt([getattr(w, bone).volume_mm3 for w in wrists]) for bone in ("radius", "ulna"))
+    return {
+        "size": float(size.std() / size.mean()),
+        "width": float(width.std() / width.mean()),
+        "depth": float(depth.std() / depth.mean()),
+        "size_with_width": float(np.corrcoef(size, width)[0, 1]),
+        "width_with_depth": float(np.corrcoef(width, depth)[0, 1]),
+        "radius_with_ulna": float(np.corrcoef(radius, ulna)[0, 1]),
+    }
 
 
 def mode_shares(model: ShapeModel) -> dict[str, list[float]]:
@@ -180,37 +139,48 @@ def automatic(model: ShapeModel, wrists: list[WristShape]) -> dict[str, dict[str
     }
 
 
-def footer(samples: int) -> str:
-    """What made the page."""
+def made_by(what: str) -> str:
+    """Commit, machine and date of ``what``, for the page's foot."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return (
-        f"\nCommand: `python scripts/report_shape_model.py`, population of {samples} wrists (seeds from 1,000,000) at "
-        f"commit {commit}, {platform.machine()}, {time.strftime('%Y-%m-%d')}; the bones left out: "
-        "the same script's functions at commit 56ad310, no random numbers.\n"
-    )
+    return f"{what} at commit {commit}, {platform.machine()}, {time.strftime('%Y-%m-%d')}"
+
+
+def real_bones(model: ShapeModel, numbers: dict[str, Any]) -> None:
+    """Adds what needs the real bones: those left out, and the distances to the nearest one."""
+    radii, ulnae = register_all(Path(os.environ["BONELIFT_DATA"]) / "reference_bones", model)
+    numbers["left_out"] = left_out(radii, ulnae, model)
+    wrists = [sample_wrist(model, np.random.default_rng(1_000_000 + i)) for i in range(12)]
+    numbers["specificity"] = {
+        bone: specificity(registered, bone, wrists) for bone, registered in (("radius", radii), ("ulna", ulnae))
+    }
+    numbers["left_out_made_by"] = made_by("`python scripts/report_shape_model.py --left-out`")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--leave-one-out", action="store_true", help="again (minutes); else the file's numbers stay")
+    parser.add_argument("--left-out", action="store_true", help="again (ten minutes); else the file's numbers stay")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results")
     options = parser.parse_args()
     file = options.out / "shape-model.json"
     numbers = json.loads(file.read_text()) if file.exists() else {}
-    if options.leave_one_out:
-        radii, ulnae = register_all(Path(os.environ["BONELIFT_DATA"]) / "reference_bones")
-        numbers["leave_one_out"] = {"radius": leave_one_out(radii), "ulna": leave_one_out(ulnae)}
     model = load_shape_model()
+    if options.left_out:
+        real_bones(model, numbers)
+        file.write_text(json.dumps(numbers, indent=1) + "\n")
     numbers["mode_shares"] = mode_shares(model)
     wrists, numbers["population"] = population(model, options.samples)
+    numbers["relative_spread"] = relative_spread(wrists)
     numbers["shares_with_size"] = shares_with_size(wrists)
     gaps = joint_gaps(wrists[:60])
     numbers["joint_gap_mm"] = [min(gaps), float(np.median(gaps)), max(gaps)]
     numbers["uniformity"] = uniformity(wrists, 24)
     numbers["automatic"] = automatic(model, wrists[:60])
+    numbers["made_by"] = made_by(
+        f"`python scripts/report_shape_model.py`, {options.samples} wrists of seeds 1,000,000 on"
+    )
     file.write_text(json.dumps(numbers, indent=1) + "\n")
-    (options.out / "shape-model.md").write_text(page(numbers) + footer(options.samples))
+    (options.out / "shape-model.md").write_text(page(numbers))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,10 @@ def draw_wrist(model: ShapeModel, rng: np.random.Generator, sex: Sex | None, spr
     raise RuntimeError("20 draws in a row folded; the shape model is damaged: rebuild it")
 
 
-def _attempt(model: ShapeModel, rng: np.random.Generator, sex: Sex, spread: Spread) -> WristShape | None:
+def draw_bones(
+    model: ShapeModel, rng: np.random.Generator, sex: Sex, spread: Spread = SPREAD
+) -> tuple[TriangleMesh, TriangleMesh, dict[str, float]] | None:
+    """Radius and ulna of one person, not yet set beside each other, and what was drawn; None where a surface folds."""
     facts: dict[str, float] = {"size": _size(rng, sex, spread)}
     facts["ulna_size"] = facts["size"] * float(1 + spread.ulna_scale_sd * rng.normal())
     radius = _scaled(model.radius, _radius_offset(model, rng, spread, facts), facts["size"], np.zeros(3))
@@ -104,6 +107,15 @@ def _attempt(model: ShapeModel, rng: np.random.Generator, sex: Sex, spread: Spre
     ulna = _scaled(model.ulna, _ulna_offset(model, rng, spread, facts), facts["ulna_size"], pivot)
     if _folded(radius, model.radius.mean) or _folded(ulna, model.ulna.mean):
         return None
+    return radius, ulna, facts
+
+
+def _attempt(model: ShapeModel, rng: np.random.Generator, sex: Sex, spread: Spread) -> WristShape | None:
+    bones = draw_bones(model, rng, sex, spread)
+    if bones is None:
+        return None
+    radius, ulna, facts = bones
+    pivot = model.landmarks["ulnar_head_centre"]
     ulna = ulna.transformed(translation((facts["size"] - 1) * pivot))
     head = facts["size"] * pivot
     rotation_deg = float(np.clip(rng.normal(0, spread.rotation_deg), *np.array([-1, 1]) * spread.rotation_limit_deg))
