@@ -23,8 +23,13 @@ wrist's PA film do not hang on the guess as the unit of what is measured, though
 *Signed*: positive where the model lies outside of the drawn line (too large). Drawn points within 2 mm of the model's
 cut, or proximal of it, are not compared (*compared*: the share that was). *Hanging right*: the model's fingers point
 where the hand's do, and its ulnar (PA) or palmar (lateral) side lies where the drawing has it. *Joint off*: from the
-projected origin of the radius frame to the middle of the drawn joint line. A film without bones counts as not found,
-not hanging right, flagged; it has no distance.
+projected origin of the radius frame to the middle of the drawn joint line; in brackets how much of that is distal. A
+film without bones counts as not found, not hanging right, flagged; it has no distance.
+
+**What the visible points do not see.** In a lateral the distal end of the radius lies behind the carpus and the box, so
+that most of what is visible is the shaft: a model that slid along the shaft keeps a small distance. *Whole* is the mean
+distance both ways between the whole outlines, inferred parts included: less certain, but it sees that, as *joint off*
+does.
 
 ## Totals
 
@@ -64,22 +69,27 @@ TOTALS = (
     "radius, mm: median of means (of 95th percentiles)",
     "share of width",
     "signed, mm",
+    "whole, mm",
+    "joint off, mm (distal)",
     "ulna, mm",
+    "whole, mm",
 )
 RANKS = ("run", "bone", "alignment", "ranked", "own first", "mean rank of those", "candidates")
 FILMS = (
     "film",
     "side",
     "answer",
-    "joint off, mm",
+    "joint off, mm (distal)",
     "hanging right",
     "score",
     "flags: severe, doubtful",
     "radius, mm: mean (95 %), signed",
     "share",
     "compared",
+    "whole",
     "ulna, mm: mean (95 %), signed",
     "compared",
+    "whole",
     "s",
 )
 
@@ -141,7 +151,10 @@ def _total(run: str, name: str, rows: Sequence[Row]) -> list[object]:
         f"{_median(rows, 'radius_mean_mm')} ({_median(rows, 'radius_p95_mm')})",
         _median(rows, "radius_share", 3),
         _median(rows, "radius_signed_mm"),
+        _median(rows, "radius_whole_mm"),
+        f"{_median(rows, 'joint_off_mm', 1)} ({_median(rows, 'joint_distal_mm', 1)})",
         f"{_median(rows, 'ulna_mean_mm')} ({_median(rows, 'ulna_p95_mm')})",
+        _median(rows, "ulna_whole_mm"),
     ]
 
 
@@ -170,15 +183,17 @@ def _films(rows: Sequence[Row]) -> list[list[object]]:
                 row["film"],
                 row["side"],
                 row["answer"],
-                _cell(row, "joint_off_mm", 1),
+                f"{_cell(row, 'joint_off_mm', 1)} ({_cell(row, 'joint_distal_mm', 1)})",
                 row["hanging_right"] or "-",
                 _cell(row, "score"),
                 f"{row['severe']}, {row['doubtful']}",
                 bones[0],
                 _cell(row, "radius_share"),
                 _cell(row, "radius_compared"),
+                _cell(row, "radius_whole_mm"),
                 bones[1],
                 _cell(row, "ulna_compared"),
+                _cell(row, "ulna_whole_mm"),
                 _cell(row, "seconds", 1),
             ]
         )

@@ -34,8 +34,9 @@ from bonelift.experiments.film_outlines import (
     hanging,
     outline_distance,
     read_drawn_film,
+    whole_distance_px,
 )
-from bonelift.experiments.identity import ALIGNMENTS, distance_rows, rank_of_own
+from bonelift.experiments.identity import ALIGNMENTS, compared_bone, distance_rows, rank_of_own
 from bonelift.geometry import XrayCamera
 from bonelift.images.reading import RadiographOptions
 from bonelift.networks.model import WristModel, load_model
@@ -66,6 +67,7 @@ class FilmRow:
     severe: int = 0
     doubtful: int = 0
     joint_off_mm: float = np.nan
+    joint_distal_mm: float = np.nan
     distal_right: str = ""
     hanging_right: str = ""
     radius_width_mm: float = np.nan
@@ -74,11 +76,13 @@ class FilmRow:
     radius_signed_mm: float = np.nan
     radius_share: float = np.nan
     radius_compared: float = np.nan
+    radius_whole_mm: float = np.nan
     ulna_mean_mm: float = np.nan
     ulna_p95_mm: float = np.nan
     ulna_signed_mm: float = np.nan
     ulna_share: float = np.nan
     ulna_compared: float = np.nan
+    ulna_whole_mm: float = np.nan
     seconds: float = np.nan
     flags: str = ""
 
@@ -154,14 +158,17 @@ def placing(result: Reconstruction, drawn: DrawnFilm, width_px: float) -> dict[s
     else:
         toward = palmar - origin
     hangs = hanging(drawn, distal - origin, toward)
+    off = (origin - drawn.joint_px.mean(axis=0)) * SPACING_MM
     found: dict[str, Any] = {
-        "joint_off_mm": float(np.linalg.norm(origin - drawn.joint_px.mean(axis=0))) * SPACING_MM,
+        "joint_off_mm": float(np.linalg.norm(off)),
+        "joint_distal_mm": float(off @ drawn.distal),
         "distal_right": "yes" if hangs.distal_right else "no",
         "hanging_right": "yes" if hangs.right else "no",
     }
     for bone in BONES:
         shifted = [line + corner for line in lines[bone]]
         found |= _distances(bone, outline_distance(drawn.bones[bone], shifted), width_px)
+        found[f"{bone}_whole_mm"] = whole_distance_px(drawn.bones[bone], shifted) * SPACING_MM
     return found
 
 
@@ -203,12 +210,12 @@ def identity(bones: Mapping[str, Mapping[str, TriangleMesh]], patients: Sequence
     rows = []
     for bone in BONES:
         shown = {
-            film: clip_below(there[bone], SHOWN_ABOVE_MM + 1.0)
+            film: compared_bone(clip_below(there[bone], SHOWN_ABOVE_MM + 1.0))
             for film, there in bones.items()
             if bone in there and not there[bone].is_empty
         }
-        asked = {film[:4]: mesh for film, mesh in shown.items() if film.endswith("_pa0")}
-        candidates = {film[:4]: mesh for film, mesh in shown.items() if film.endswith("_lat0")}
+        asked = {film[:4]: shape for film, shape in shown.items() if film.endswith("_pa0")}
+        candidates = {film[:4]: shape for film, shape in shown.items() if film.endswith("_lat0")}
         for alignment in ALIGNMENTS:
             table = distance_rows(asked, candidates, alignment)
             rows += [_identity_row(patient, bone, alignment, table.get(patient, {})) for patient in patients]

@@ -13,6 +13,7 @@ from bonelift.experiments.film_outlines import (
     hanging,
     outline_distance,
     read_drawn_film,
+    whole_distance_px,
 )
 from bonelift.geometry import rotation_about_axis
 
@@ -76,6 +77,23 @@ def test_what_was_inferred_does_not_count():
     wrong[cap] += [0, -60]
     assert outline_distance(drawn(wrong), [closed(line)]).mean_px > 10
     assert outline_distance(drawn(wrong, hidden=cap), [closed(line)]).mean_px == pytest.approx(0, abs=1e-9)
+
+
+def test_the_whole_outline_sees_a_model_that_slid_along_the_shaft():
+    # Shaft edges alone are visible; the model lies 40 px too far distal, right in all else.
+    line = bar()
+    shaft_only = drawn(line, hidden=slice(85, 85 + 121))
+    slid = [closed(line + np.array([0, -40.0]))]
+    assert outline_distance(shaft_only, slid).mean_px == pytest.approx(0, abs=1e-6)
+    # Along the cap a shift of 40 px is 40 |cos| off; edges are none. The cap is about a quarter of all points.
+    assert whole_distance_px(shaft_only, slid) > 4
+    assert whole_distance_px(shaft_only, [closed(line)]) == pytest.approx(0, abs=0.05)
+    assert np.isnan(whole_distance_px(shaft_only, []))
+
+
+def test_the_whole_outline_at_a_known_offset():
+    # Both ways the distance is the offset; chords of the resampled cap cut it by 4^2 / (8 * 60) = 0.03 px.
+    assert whole_distance_px(drawn(bar()), [closed(bar(7.0))]) == pytest.approx(7, abs=0.05)
 
 
 def test_percentile_is_that_of_the_points():

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from bonelift.experiments.identity import aligned_distance, distance_rows, rank_of_own, similarity_align
+from bonelift.experiments.identity import aligned_distance, compared_bone, distance_rows, lay_on, rank_of_own
 from bonelift.geometry import apply_transform, compose, rotation_about_axis, translation
+from bonelift.surface.align import rigid_align
+from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
 
 MOVED = compose(translation([1.5, -2.0, 1.0]), rotation_about_axis([1, 2, 3], 0.1))
@@ -33,27 +35,36 @@ def tube(bulge: float, size: float = 1.0, turns: int = 40, rings: int = 30) -> T
 
 
 def test_the_same_bone_elsewhere_is_no_distance_away():
-    # Rigid alignment promises identical shapes within 0.01 mm.
+    # Point to plane has its minimum, nought, where identical surfaces lie on each other; steps end below 1e-5 mm.
     for alignment in ("rigid", "similarity"):
-        assert aligned_distance(tube(1.0).transformed(MOVED), tube(1.0), alignment) < 0.01
+        assert aligned_distance(compared_bone(tube(1.0).transformed(MOVED)), compared_bone(tube(1.0)), alignment) < 1e-3
+
+
+def test_rigid_distance_is_that_of_the_surfaces_aligned():
+    # Two ways to the same number: samples of 1.5 mm instead of 0.7 mm cost below 0.02 mm on shapes as round as these.
+    other, own = tube(2.0).transformed(MOVED), tube(0.0)
+    laid = other.transformed(rigid_align(other, own))
+    expected = surface_distances(laid, own, exclude_open_ends=True).asd_surface_mm
+    assert expected > 0.1
+    assert aligned_distance(compared_bone(other), compared_bone(own), "rigid") == pytest.approx(expected, abs=0.02)
 
 
 def test_size_is_found_and_taken_out():
     small = tube(1.0, size=0.9).transformed(MOVED)
-    scale, pose = similarity_align(small, tube(1.0))
-    # A shape that differs in size alone ends where every distance is nought: 0.9 / 0.9 to the precision of the steps.
-    assert scale == pytest.approx(1 / 0.9, abs=2e-3)
+    scale, pose = lay_on(compared_bone(small), compared_bone(tube(1.0)), "similarity")
+    # Differing in size alone, they end where every distance is nought.
+    assert scale == pytest.approx(1 / 0.9, abs=1e-3)
     laid = apply_transform(pose, scale * small.vertices)
     assert np.linalg.norm(laid - tube(1.0).vertices, axis=1).max() < 0.05
-    assert aligned_distance(small, tube(1.0), "similarity") < 0.01
-    # Radii of 6 to 8 mm shrunk by a tenth: about 0.3 mm or more are left without the size.
-    assert aligned_distance(small, tube(1.0), "rigid") > 0.2
+    assert aligned_distance(compared_bone(small), compared_bone(tube(1.0)), "similarity") < 0.01
+    # Radii of 6 to 8 mm shrunk by a tenth: 0.6 mm or more, less what a shift makes good on one side.
+    assert aligned_distance(compared_bone(small), compared_bone(tube(1.0)), "rigid") > 0.2
 
 
 def test_own_is_first_where_bones_differ():
     bulges = {"a": 0.0, "b": 1.5, "c": 3.0}
-    asked = {name: tube(bulge) for name, bulge in bulges.items()}
-    candidates = {name: tube(bulge + 0.1, size=1.1).transformed(MOVED) for name, bulge in bulges.items()}
+    asked = {name: compared_bone(tube(bulge)) for name, bulge in bulges.items()}
+    candidates = {name: compared_bone(tube(bulge + 0.1, size=1.1).transformed(MOVED)) for name, bulge in bulges.items()}
     table = distance_rows(asked, candidates, "similarity")
     assert {name: rank_of_own(row, name) for name, row in table.items()} == {"a": 1.0, "b": 1.0, "c": 1.0}
 

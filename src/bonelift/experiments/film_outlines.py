@@ -162,6 +162,36 @@ def outline_distance(drawn: BoneOutline, projected: Sequence[Float]) -> OutlineD
     )
 
 
+def whole_distance_px(drawn: BoneOutline, projected: Sequence[Float]) -> float:
+    """Mean distance both ways between the whole drawn outline, inferred parts included, and the projected one, px.
+
+    Less certain than :func:`outline_distance`, which does not see a model that slid along a shaft where all that is
+    visible is the shaft. Left out are both proximal ends, and what of either line lies beyond the other's. NaN where
+    nothing is left.
+    """
+    lines = [_evenly(np.asarray(line, dtype=np.float64)) for line in projected if len(line) > 1]
+    if not lines:
+        return np.nan
+    along = drawn.distal_direction()
+    outline = np.concatenate(lines)
+    # The proximal end of the drawing is open: both its ends are bone, the model's is a cut across.
+    lowest = max(float((outline @ along).min()) + CUT_MARGIN_PX, *(drawn.points[[0, -1]] @ along))
+    from_drawn = drawn.points[drawn.points @ along > lowest]
+    from_model = outline[outline @ along > lowest]
+    if not len(from_drawn) or not len(from_model):
+        return np.nan
+    there = np.min([distance_to_polyline(from_drawn, line) for line in lines], axis=0)
+    back = distance_to_polyline(from_model, drawn.points)
+    return float(np.concatenate([there, back]).mean())
+
+
+def _evenly(line: Float, step: float = 4.0) -> Float:
+    """The polyline with a point every ``step`` px or so."""
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    at = np.linspace(0, length[-1], max(2, round(length[-1] / step) + 1))
+    return np.column_stack([np.interp(at, length, line[:, 0]), np.interp(at, length, line[:, 1])])
+
+
 def distance_to_polyline(points: Float, line: Float) -> Float:
     """(N,) distance from each of ``points`` (N, 2) to the nearest place on the polyline ``line`` (M, 2)."""
     start, step = line[:-1], np.diff(line, axis=0)

@@ -7,61 +7,84 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.geometry import apply_transform, invert_rigid, rigid_from_vector
-from bonelift.surface.align import rigid_align
-from bonelift.surface.distance import sample_by_area, surface_distances
+from bonelift.surface.distance import sample_by_area
 from bonelift.surface.mesh import TriangleMesh
-from bonelift.surface.nearest import build_tree, find_nearest
+from bonelift.surface.nearest import Nearest, SurfaceTree, build_tree, find_nearest
 
 Float = NDArray[np.float64]
 Alignment = Literal["rigid", "similarity"]
 ALIGNMENTS: tuple[Alignment, ...] = ("rigid", "similarity")
 
 _SAMPLE_MM = 1.5
-_STEPS = 25
+_STEPS = 60
 _TUKEY = 4.685 * 1.4826
-_SAMPLES_OF_ASD_MM = 1.0
+"""Biweight cut-off in median absolute residuals, as in :mod:`bonelift.surface.align`."""
 
 
-def similarity_align(source: TriangleMesh, target: TriangleMesh) -> tuple[float, Float]:
-    """(scale, target_from_source rigid (4, 4)) that lays the scaled ``source`` on ``target``, both mm.
+@dataclass(frozen=True, eq=False)
+class ComparedBone:
+    """A bone prepared to be laid on many others: samples (N, 3) with their areas (N,), unit face normals (F, 3), tree.
 
-    A point x of the source comes to rest at target_from_source applied to scale * x. Point to plane in both directions,
-    as :func:`rigid_align` does it and from where that ends, with one unknown more; matches to open ends are dropped,
-    because two cuts at the same height are no sign of the same size. Raises ValueError where a mesh is empty.
+    All bones of a comparison are of one kind and one side, about as they lie in the radius frame, mm.
     """
-    scale, pose = 1.0, rigid_align(source, target)
-    source_tree, target_tree = build_tree(source), build_tree(target)
-    source_points, target_points = sample_by_area(source, _SAMPLE_MM)[0], sample_by_area(target, _SAMPLE_MM)[0]
-    source_normals, target_normals = _unit_normals(source), _unit_normals(target)
+
+    points: Float
+    areas: Float
+    normals: Float
+    tree: SurfaceTree
+
+
+def compared_bone(mesh: TriangleMesh) -> ComparedBone:
+    """Raises ValueError for a mesh without faces."""
+    points, areas = sample_by_area(mesh, _SAMPLE_MM)
+    normals = mesh.area_normals_mm2
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    unit = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    return ComparedBone(points, areas, unit, build_tree(mesh))
+
+
+def lay_on(source: ComparedBone, target: ComparedBone, alignment: Alignment) -> tuple[float, Float]:
+    """(scale, target_from_source rigid (4, 4)): a point x of the source comes to rest where the pose puts scale * x.
+
+    Point to plane in both directions, as in :func:`bonelift.surface.align.rigid_align`, with the scale as one unknown
+    more for "similarity"; 1 for "rigid". Matches to open ends are dropped: two cuts at one height are no sign of one
+    size.
+    """
+    scale, pose = 1.0, np.eye(4)
+    unknowns = 7 if alignment == "similarity" else 6
     for _ in range(_STEPS):
-        placed = apply_transform(pose, scale * source_points)
-        there = find_nearest(placed, target_tree)
-        back = find_nearest(apply_transform(invert_rigid(pose), target_points) / scale, source_tree)
+        placed, there, back = _matches(source, target, scale, pose)
         moving = np.concatenate([placed, apply_transform(pose, scale * back.points)])
-        fixed = np.concatenate([there.points, target_points])
-        normals = np.concatenate([target_normals[there.faces], source_normals[back.faces] @ pose[:3, :3].T])
+        fixed = np.concatenate([there.points, target.points])
+        normals = np.concatenate([target.normals[there.faces], source.normals[back.faces] @ pose[:3, :3].T])
         kept = ~np.concatenate([there.on_border, back.on_border])
-        step = _step(moving, fixed, normals, kept)
+        step = _step(moving, fixed, normals, kept, unknowns)
         # Turn, shift and growth about the middle of what moves.
-        middle = moving.mean(axis=0)
-        turned = rigid_from_vector(step[:6])
-        growth = float(np.exp(step[6]))
+        middle, growth, turned = moving.mean(axis=0), float(np.exp(step[6])), rigid_from_vector(step[:6])
         moved = np.eye(4)
         moved[:3, :3] = turned[:3, :3] @ pose[:3, :3]
         moved[:3, 3] = turned[:3, :3] @ (growth * (pose[:3, 3] - middle)) + turned[:3, 3] + middle
         scale, pose = scale * growth, moved
-        if np.abs(step).max() < 1e-6:
+        if np.abs(step).max() < 1e-5:
             break
     return scale, pose
 
 
-def _step(moving: Float, fixed: Float, normals: Float, kept: NDArray[np.bool_]) -> Float:
+def _matches(source: ComparedBone, target: ComparedBone, scale: float, pose: Float) -> tuple[Float, Nearest, Nearest]:
+    """Source samples where they lie on the target, their nearest points there, and the way back, in the source."""
+    placed = apply_transform(pose, scale * source.points)
+    back = apply_transform(invert_rigid(pose), target.points) / scale
+    return placed, find_nearest(placed, target.tree), find_nearest(back, source.tree)
+
+
+def _step(moving: Float, fixed: Float, normals: Float, kept: NDArray[np.bool_], unknowns: int) -> Float:
     """(7,) Gauss-Newton step: turn (rad), shift (mm) and log of the growth, about the middle of ``moving``."""
     centred = moving - moving.mean(axis=0)
     gap = fixed - moving
@@ -70,33 +93,33 @@ def _step(moving: Float, fixed: Float, normals: Float, kept: NDArray[np.bool_]) 
     limit = _TUKEY * max(float(np.median(far[kept])) if kept.any() else 0.0, 1e-4)
     weight = kept * np.clip(1 - (far / limit) ** 2, 0, None) ** 2
     jacobian = np.column_stack([np.cross(centred, normals), normals, np.einsum("ni,ni->n", normals, centred)])
+    jacobian = jacobian[:, :unknowns]
     hessian = jacobian.T @ (weight[:, None] * jacobian)
-    hessian += 1e-6 * np.diag(np.diag(hessian)) + 1e-9 * np.eye(7)
-    return np.linalg.solve(hessian, jacobian.T @ (weight * residual))
+    hessian += 1e-6 * np.diag(np.diag(hessian)) + 1e-9 * np.eye(unknowns)
+    step = np.zeros(7)
+    step[:unknowns] = np.linalg.solve(hessian, jacobian.T @ (weight * residual))
+    return step
 
 
-def _unit_normals(mesh: TriangleMesh) -> Float:
-    normals = mesh.area_normals_mm2
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+def aligned_distance(other: ComparedBone, own: ComparedBone, alignment: Alignment) -> float:
+    """ASD (mm, surface to surface, both ways, by area) of ``other`` laid on ``own``, in the size of ``own``.
 
-
-def aligned_distance(other: TriangleMesh, own: TriangleMesh, alignment: Alignment) -> float:
-    """ASD (mm, surface to surface) of ``other`` laid on ``own``, in the size of ``own``; open ends left out."""
-    if alignment == "similarity":
-        scale, pose = similarity_align(other, own)
-        laid = TriangleMesh(apply_transform(pose, scale * other.vertices), other.faces)
-    else:
-        laid = other.transformed(rigid_align(other, own))
-    return surface_distances(laid, own, sample_mm=_SAMPLES_OF_ASD_MM, exclude_open_ends=True).asd_surface_mm
+    What is nearest to an open end is left out, since the true partner may have been cut away there.
+    """
+    scale, pose = lay_on(other, own, alignment)
+    _, there, back = _matches(other, own, scale, pose)
+    distances = np.concatenate([there.distance_mm, scale * back.distance_mm])
+    areas = np.concatenate([scale**2 * other.areas, own.areas])
+    kept = ~np.concatenate([there.on_border, back.on_border])
+    return float(np.average(distances[kept], weights=areas[kept])) if kept.any() else np.nan
 
 
 def distance_rows(
-    asked: Mapping[str, TriangleMesh], candidates: Mapping[str, TriangleMesh], alignment: Alignment
+    asked: Mapping[str, ComparedBone], candidates: Mapping[str, ComparedBone], alignment: Alignment
 ) -> dict[str, dict[str, float]]:
-    """owner of an asked bone -> owner of a candidate -> distance, mm; all bones are of one kind and one side."""
+    """Owner of an asked bone -> owner of a candidate -> distance, mm."""
     return {
-        owner: {name: aligned_distance(mesh, bone, alignment) for name, mesh in candidates.items()}
+        owner: {name: aligned_distance(other, bone, alignment) for name, other in candidates.items()}
         for owner, bone in asked.items()
     }
 
