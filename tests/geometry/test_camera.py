@@ -23,6 +23,7 @@ from bonelift.geometry import (
     translation,
     write_camera_json,
 )
+from bonelift.geometry.camera import mirrored_camera
 from bonelift.geometry.camera_files import UNKNOWN_PITCH_SDD_FACTOR, read_camera_json, read_mayacam
 
 PROPERTY = settings(max_examples=50, deadline=None, derandomize=True, database=None)
@@ -225,3 +226,14 @@ def test_two_real_cameras_see_the_same_beads() -> None:
         across = np.cross(*rays)
         misses.append(abs((two.source_world - one.source_world) @ across) / np.linalg.norm(across))
     assert max(misses) < 0.35
+
+
+@PROPERTY
+@given(pixels)
+def test_a_mirrored_camera_sees_the_mirrored_point_in_the_mirrored_column(at_px: np.ndarray) -> None:
+    camera = default_film_camera(101, 80, 0.4)
+    point = camera.back_project(at_px, 700.0)
+    column, row = camera.project(point).T
+    np.testing.assert_allclose(
+        mirrored_camera(camera).project(point * [-1, 1, 1]), np.column_stack([100 - column, row]), atol=1e-8
+    )

@@ -13,6 +13,7 @@ from bonelift.geometry import (
     compose,
     invert_rigid,
     is_rigid,
+    rigid_between,
     rigid_from_vector,
     rotation_about_axis,
     rotation_angle,
@@ -105,3 +106,21 @@ def test_a_mirror_is_not_rigid(pose: np.ndarray) -> None:
     assert not is_rigid(pose * 1.01)
     assert not is_rigid(np.full((4, 4), np.nan))
     assert not is_rigid(pose[:3])
+
+
+@PROPERTY
+@given(poses, st.integers(0, 2**31))
+def test_corresponding_points_give_their_pose_and_a_mirror_never(pose: np.ndarray, seed: int) -> None:
+    points = np.random.default_rng(seed).normal(size=(12, 3)) * [3, 5, 8]
+    np.testing.assert_allclose(rigid_between(points, apply_transform(pose, points)), pose, atol=1e-9)
+    # The best linear map onto mirrored points is the mirror itself, which no bone can follow.
+    mirrored = apply_transform(pose, points * [-1, 1, 1])
+    found = rigid_between(points, mirrored)
+    assert is_rigid(found)
+    # Least squares: no small turn about the middle does better.
+    cost = np.linalg.norm(apply_transform(found, points) - mirrored)
+    for axis in np.eye(3):
+        for angle in (-1e-3, 1e-3):
+            middle = translation(mirrored.mean(axis=0))
+            turned = compose(middle, rotation_about_axis(axis, angle), np.linalg.inv(middle), found)
+            assert np.linalg.norm(apply_transform(turned, points) - mirrored) >= cost - 1e-9

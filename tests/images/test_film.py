@@ -195,3 +195,24 @@ def test_a_radiograph_fits_its_camera() -> None:
         Radiograph(np.zeros((10, 20), np.float32), camera, "left", "pa", 970.0)
     with pytest.raises(InputError, match="NaN"):
         Radiograph(np.full((20, 10), np.nan, np.float32), camera, "left", "pa", 970.0)
+
+
+def test_the_film_keeps_what_its_pixels_can_carry_and_no_more() -> None:
+    """Pixels of 0.1 mm on a film of 0.5 mm: the blur is 0.4 sqrt(24) of them. A wave of 20 of them, 4 of the film's,
+    passes with exp(-2 (pi sigma / 20)^2); black and white beside it set the levels."""
+    rows, columns = np.mgrid[:1500, :1000]
+    wave = 0.5 + 0.4 * np.sin(2 * np.pi * columns / 20)
+    pixels = np.where(rows < 950, columns < 500, wave).astype(np.float32)
+    radiograph = Radiograph(pixels, default_film_camera(1000, 1500, 0.1 / 0.97), "right", "pa", 970.0)
+    film = film_from_landmarks(radiograph, (500.0, 900.0), (500.0, 1400.0))
+    band = film.pixels[film_rows_of(film, 1150, 1350), 20:-20]
+    sigma_px = 0.4 * np.sqrt(FILM_SPACING_MM**2 / 0.1**2 - 1)
+    expected = np.exp(-2 * (np.pi * sigma_px / 20) ** 2)
+    # Four samples a wave have the mean square of the wave; interpolation between 20 of them costs 1 %.
+    assert np.sqrt(2 * np.var(band)) / 0.4 == pytest.approx(expected, abs=0.03)
+
+
+def film_rows_of(film: Film, first: int, last: int) -> slice:
+    """Rows of the film that show rows ``first`` to ``last`` of the radiograph."""
+    ends = (film.film_from_image @ np.array([[500, first, 1], [500, last, 1.0]]).T)[1]
+    return slice(int(np.ceil(ends.min())), int(ends.max()))

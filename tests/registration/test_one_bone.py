@@ -11,7 +11,7 @@ from bonelift.geometry import XrayCamera, invert_rigid, rigid_from_vector, rotat
 from bonelift.images import LAPTOP_GRID
 from bonelift.images.film import FILM_SHAPE, nominal_camera_from_radius
 from bonelift.registration.chart import pose_chart, twist_in_camera
-from bonelift.registration.objective import objective
+from bonelift.registration.objective import PosePrior, objective
 from bonelift.registration.pose import PoseResult, PoseSettings, register
 from bonelift.registration.search import cma_search
 from bonelift.registration.similarity import (
@@ -83,13 +83,23 @@ def test_gradient_correlation_ignores_a_ramp_that_intensity_correlation_does_not
     assert intensity_correlation(image, ramp, inner) < 0.5
 
 
-def test_pixels_of_weight_zero_do_not_count():
+def test_weights_are_those_of_a_weighted_correlation():
+    rng = np.random.default_rng(8)
+    fixed, moving, weights = rng.normal(size=(16, 20)), rng.normal(size=(16, 20)), rng.uniform(0.1, 3, (16, 20))
+    moving += 0.7 * fixed
+    covariance = np.cov(fixed.ravel(), moving.ravel(), aweights=weights.ravel())
+    expected = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+    assert intensity_correlation(fixed, moving, weights) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("similarity", [gradient_correlation, intensity_correlation, patch_gradient_correlation])
+def test_pixels_of_weight_zero_do_not_count(similarity):
     rng = np.random.default_rng(4)
     image, mask = rng.normal(size=(24, 24)), np.zeros((24, 24))
     mask[:12] = 1
     spoiled = image.copy()
     spoiled[14:] = 1e3  # two rows off the mask, so that no gradient inside it reaches there
-    assert gradient_correlation(image, spoiled, mask) == pytest.approx(1.0)
+    assert similarity(image, spoiled, mask) == pytest.approx(1.0)
 
 
 def test_patches_limit_what_a_strong_foreign_edge_costs():
@@ -173,6 +183,18 @@ def test_residuals_sum_to_the_similarity_and_their_jacobian_is_their_derivative(
     assert residual @ residual == pytest.approx(1 - similarity)
 
     assert_jacobian_is_derivative(problem, chart, np.array([5e-3, 5e-3, 5e-3, 0.15, 0.15, 1.5]))
+
+
+def test_the_priors_residuals_are_the_root_of_its_cost_and_its_jacobian_their_derivative():
+    prior = PosePrior(np.array([0.1, 0.2, 0.3, 4.0, 5.0, 60.0]), 0.02)
+    parameters = np.array([0.1, -0.1, 0.2, 3.0, -2.0, 30.0])
+    # By hand: squares of 1, 1/2, 2/3, 3/4, 2/5, 1/2, times 0.02.
+    expected = 0.02 * (1 + 0.25 + 4 / 9 + 9 / 16 + 4 / 25 + 0.25)
+    assert prior.cost(parameters) == pytest.approx(expected)
+    assert (prior.residuals(parameters) ** 2).sum() == pytest.approx(expected)
+    for direction in np.eye(6):
+        step = prior.residuals(parameters + direction) - prior.residuals(parameters)  # linear: the step is exact
+        np.testing.assert_allclose(prior.jacobian @ direction, step, atol=1e-12)
 
 
 def test_a_coarser_view_sees_the_same_point_in_the_same_place():

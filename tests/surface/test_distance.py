@@ -79,6 +79,30 @@ def test_the_papers_measure_counts_points_and_does_not_punish_a_coarse_mesh():
     assert surface_distances(coarse, fine).asd_surface_mm < 1e-12
 
 
+def test_the_papers_points_are_a_voxel_of_0_625_mm_apart():
+    """A triangle of 1.2, 1.2 and 1.7 mm: its sides are cut in 2, 2 and 3, its face in thirds. Points by hand."""
+    corners = np.array([[0.0, 0, 0], [1.2, 0, 0], [0, 1.2, 0]])
+    points = np.array([*corners, [0.6, 0, 0], [0, 0.6, 0], [0.8, 0.4, 0], [0.4, 0.8, 0], [0.4, 0.4, 0]])
+    small = np.array([[0.1, 0.2, 0.5], [0.3, 0.2, 0.5], [0.1, 0.4, 0.5]])
+    between = np.linalg.norm(points[:, None] - small, axis=2)
+    expected = (between.min(axis=0).sum() + between.min(axis=1).sum()) / 11
+    one, other = (TriangleMesh(mesh, np.array([[0, 1, 2]])) for mesh in (corners, small))
+    assert surface_distances(one, other).asd_paper_mm == pytest.approx(expected)
+
+
+def test_hd95_is_the_larger_of_both_ways_and_leaves_five_per_cent_of_the_area():
+    """A plate and one that is 20 % longer in its plane: nothing of the small one is off. Of the long one, the part
+    beyond x = 10 mm is a sixth, at distances even from 0 to 2 mm: 5 % of its area are beyond 1.4 mm."""
+    small = plate(10)
+    long = TriangleMesh(small.vertices * [1.2, 1, 1], small.faces)
+    for pair in ((small, long), (long, small)):
+        found = surface_distances(*pair, sample_mm=0.2)
+        # Samples stand for parts up to 0.2 mm wide.
+        assert found.hd95_mm == pytest.approx(1.4, abs=0.1)
+        assert found.maximum_mm == pytest.approx(2.0)
+        assert found.asd_surface_mm == pytest.approx(20 * 1.0 / 220, abs=1e-3)
+
+
 def plate(cuts: int) -> TriangleMesh:
     """10 x 10 mm, flat, with ``cuts`` by ``cuts`` squares."""
     x, y = np.meshgrid(np.linspace(0, 10, cuts + 1), np.linspace(0, 10, cuts + 1), indexing="ij")
