@@ -1,5 +1,7 @@
 """Reconstruct each adult film as a user would and lay the result on the outlines drawn by hand; and identity.
 
+The specimen's two films go the same way, with their cameras; they are listed and in no total.
+
     BONELIFT_DATA=... nice python scripts/measure_adult_films.py
     BONELIFT_DATA=... nice python scripts/measure_adult_films.py --model RUN/model --films p004 p012
 
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,14 @@ from tqdm import tqdm
 from bonelift.errors import InputError
 from bonelift.experiments.film_outlines import (
     DrawnFilm,
-    OutlineDistance,
     hanging,
     outline_distance,
     read_drawn_film,
     whole_distance_px,
 )
 from bonelift.experiments.identity import ALIGNMENTS, compared_bone, distance_rows, rank_of_own
-from bonelift.geometry import XrayCamera
+from bonelift.geometry import XrayCamera, camera_from_file
+from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
 from bonelift.networks.model import WristModel, load_model
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
@@ -49,13 +51,16 @@ from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 
 SPACING_MM = 0.125
+SPECIMEN: tuple[tuple[str, View, float], ...] = (("cam02", "pa", 1063.0), ("cam01", "lateral", 1040.0))
+"""Camera, view, and distance from the source to the wrist (mm) where the rays through matched beads cross."""
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 _AXIS_MM = 20.0
 
 
 @dataclass(frozen=True)
 class FilmRow:
-    """One film. *_mm at the guessed spacing; *_share of the distal width of the radius in the patient's PA film."""
+    """One film. *_mm at the guessed spacing, of the specimen at its wrist; *_share of the distal width of the radius in
+    the patient's PA film. view: pa or lat; patient: "specimen" for its two films."""
 
     film: str
     patient: str
@@ -100,31 +105,63 @@ class IdentityRow:
     nearest_other_mm: float
 
 
-def films(data: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A film to be measured. spacing_mm: of a pixel, in which distances are told; axis_px: (2,) where the reader lets
+    the central ray pass the recorded image."""
+
+    name: str
+    patient: str
+    side: str
+    view: str
+    image: ImageInput
+    drawn: DrawnFilm
+    spacing_mm: float
+    axis_px: NDArray[np.float64]
+
+
+def films(data: Path, wanted: Sequence[str]) -> list[Film]:
+    """All, or those whose patient or name is wanted."""
     with (data / "adult_films" / "metadata.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [row for row in rows if not wanted or row["patient"] in wanted or row["file"][:-4] in wanted]
+        found = [_adult_film(row, data / "adult_films") for row in csv.DictReader(file)]
+    found += [_specimen_film(data / "specimen", *known) for known in SPECIMEN]
+    return [film for film in found if not wanted or film.patient in wanted or film.name in wanted]
 
 
-def options_of(row: Mapping[str, str]) -> RadiographOptions:
-    return RadiographOptions(
+def _adult_film(row: Mapping[str, str], folder: Path) -> Film:
+    name = row["file"].removesuffix(".jpg")
+    options = RadiographOptions(
         side="left" if row["side"] == "L" else "right",
         view="pa" if row["view"] == "pa" else "lateral",
         pixel_spacing_mm=SPACING_MM,
     )
+    drawn = read_drawn_film(RESULTS / "outlines" / f"{name}.json")
+    middle = (np.array(drawn.size_px) - 1) / 2
+    image = ImageInput(folder / row["file"], options)
+    return Film(name, row["patient"], row["side"], row["view"], image, drawn, SPACING_MM, middle)
 
 
-def score_film(
-    row: Mapping[str, str], data: Path, model: WristModel, width_px: float
-) -> tuple[FilmRow, dict[str, TriangleMesh]]:
+def _specimen_film(folder: Path, camera_name: str, view: View, depth_mm: float) -> Film:
+    name = f"{camera_name}_0002"
+    camera = camera_from_file(folder / f"xr_calib_wrist_{camera_name}.txt").camera
+    options = RadiographOptions(side="right", view=view, camera=camera, source_to_object_mm=depth_mm, invert="yes")
+    drawn = replace(read_drawn_film(RESULTS / "outlines" / f"{name}.json"), view="pa" if view == "pa" else "lat")
+    spacing_mm = depth_mm / float(camera.image_from_camera[0, 0])
+    image = ImageInput(folder / f"{name}.tif", options)
+    return Film(name, "specimen", "R", drawn.view, image, drawn, spacing_mm, _axis_px(camera))
+
+
+def _axis_px(camera: XrayCamera) -> NDArray[np.float64]:
+    return camera.image_from_camera[:2, 2] / camera.image_from_camera[2, 2]
+
+
+def score_film(film: Film, model: WristModel, width_px: float) -> tuple[FilmRow, dict[str, TriangleMesh]]:
     """The row, and the bones (right-handed, radius frame); none where there is no answer."""
-    name = row["file"][:-4]
-    known: dict[str, Any] = {"film": name, "patient": row["patient"], "side": row["side"], "view": row["view"]}
-    known["radius_width_mm"] = width_px * SPACING_MM
+    known: dict[str, Any] = {"film": film.name, "patient": film.patient, "side": film.side, "view": film.view}
+    known["radius_width_mm"] = width_px * film.spacing_mm
     started = time.perf_counter()
     try:
-        image = ImageInput(data / "adult_films" / row["file"], options_of(row))
-        result = reconstruct(read_radiographs([image]), model)
+        result = reconstruct(read_radiographs([film.image]), model)
     except InputError as error:
         return FilmRow(**known, answer="refused", flags=str(error)), {}
     except Exception as error:  # A fault of ours is a row of the table, and the others are still measured.
@@ -140,25 +177,21 @@ def score_film(
     }
     if result.bones is None or not result.placed:
         return FilmRow(**known, answer="no bones"), {}
-    drawn = read_drawn_film(RESULTS / "outlines" / f"{name}.json")
-    return FilmRow(**known, answer="bones", **placing(result, drawn, width_px)), dict(result.bones.surfaces)
+    return FilmRow(**known, answer="bones", **placing(result, film, width_px)), dict(result.bones.surfaces)
 
 
-def placing(result: Reconstruction, drawn: DrawnFilm, width_px: float) -> dict[str, Any]:
+def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, Any]:
     """How the result lies in the picture beside what was drawn there."""
-    camera, placed = result.films[0].radiograph.camera, result.placed[0]
-    corner = kept_corner(camera, drawn)
+    camera, placed, drawn = result.films[0].radiograph.camera, result.placed[0], film.drawn
+    corner = kept_corner(camera, film)
     frame = placed.world_from_radius
     steps = np.array([np.zeros(3), frame[:3, 2], frame[:3, 1]]) * _AXIS_MM
     origin, distal, palmar = camera.project(frame[:3, 3] + steps) + corner
-    lines = {bone: silhouette_outlines(placed.bones_world[bone], camera, 2) for bone in BONES}
-    if drawn.view == "pa":
-        middle = {bone: camera.project(placed.bones_world[bone].vertices).mean(axis=0) for bone in BONES}
-        toward = middle["ulna"] - middle["radius"]
-    else:
-        toward = palmar - origin
+    middle = {bone: camera.project(placed.bones_world[bone].vertices).mean(axis=0) for bone in BONES}
+    # As in the drawing: the ends of the joint line are ulnar and radial in a PA film and in the specimen's.
+    toward = middle["ulna"] - middle["radius"] if drawn.across == "ulnar" else palmar - origin
     hangs = hanging(drawn, distal - origin, toward)
-    off = (origin - drawn.joint_px.mean(axis=0)) * SPACING_MM
+    off = (origin - drawn.joint_px.mean(axis=0)) * film.spacing_mm
     found: dict[str, Any] = {
         "joint_off_mm": float(np.linalg.norm(off)),
         "joint_distal_mm": float(off @ drawn.distal),
@@ -166,42 +199,37 @@ def placing(result: Reconstruction, drawn: DrawnFilm, width_px: float) -> dict[s
         "hanging_right": "yes" if hangs.right else "no",
     }
     for bone in BONES:
-        shifted = [line + corner for line in lines[bone]]
-        found |= _distances(bone, outline_distance(drawn.bones[bone], shifted), width_px)
-        found[f"{bone}_whole_mm"] = whole_distance_px(drawn.bones[bone], shifted) * SPACING_MM
+        lines = [line + corner for line in silhouette_outlines(placed.bones_world[bone], camera, 2)]
+        distance, whole = outline_distance(drawn.bones[bone], lines), whole_distance_px(drawn.bones[bone], lines)
+        found |= {
+            f"{bone}_mean_mm": distance.mean_px * film.spacing_mm,
+            f"{bone}_p95_mm": distance.p95_px * film.spacing_mm,
+            f"{bone}_signed_mm": distance.signed_mean_px * film.spacing_mm,
+            f"{bone}_share": distance.mean_px / width_px,
+            f"{bone}_compared": distance.compared,
+            f"{bone}_whole_mm": whole * film.spacing_mm,
+        }
     return found
 
 
-def kept_corner(camera: XrayCamera, drawn: DrawnFilm) -> NDArray[np.float64]:
-    """(2,) column and row, in the recorded image, of the first pixel that the reader kept of its dark margins.
-
-    The reader lets the central ray of a plain film pass through the middle of the recorded image.
-    """
-    axis = camera.image_from_camera[:2, 2] / camera.image_from_camera[2, 2]
-    corner = (np.array(drawn.size_px) - 1) / 2 - axis
+def kept_corner(camera: XrayCamera, film: Film) -> NDArray[np.float64]:
+    """(2,) column and row, in the recorded image, of the first pixel that the reader kept of its dark margins."""
+    corner = film.axis_px - _axis_px(camera)
     kept = corner + np.array([camera.width_px, camera.height_px])
-    if np.abs(corner - corner.round()).max() > 1e-6 or corner.min() < -1e-6 or (kept > drawn.size_px).any():
-        raise ValueError(f"{drawn.name}: the image read is no part of the recorded one; first pixel {corner}")
+    whole_pixels = np.abs(corner - corner.round()).max() < 1e-6
+    if not whole_pixels or corner.min() < -1e-6 or (kept > np.array(film.drawn.size_px) + 1e-6).any():
+        raise ValueError(f"{film.name}: the image read is no part of the recorded one; first pixel {corner}")
     return corner.round()
 
 
-def _distances(bone: str, distance: OutlineDistance, width_px: float) -> dict[str, float]:
-    return {
-        f"{bone}_mean_mm": distance.mean_px * SPACING_MM,
-        f"{bone}_p95_mm": distance.p95_px * SPACING_MM,
-        f"{bone}_signed_mm": distance.signed_mean_px * SPACING_MM,
-        f"{bone}_share": distance.mean_px / width_px,
-        f"{bone}_compared": distance.compared,
-    }
-
-
-def widths(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
-    """Film -> distal width of the radius in px, from the PA film of the same wrist."""
-    drawn = {row["file"][:-4]: read_drawn_film(RESULTS / "outlines" / (row["file"][:-4] + ".json")) for row in rows}
+def widths(wanted: Sequence[Film]) -> dict[str, float]:
+    """Film -> distal width of the radius in px, from the PA film of the same wrist where it is there."""
+    pa_of = {"cam01_0002": "cam02_0002"}
+    drawn = {film.name: film for film in wanted}
     found = {}
-    for name in drawn:
-        pa = name.replace("lat", "pa")
-        found[name] = (drawn[pa] if pa in drawn else drawn[name]).bones["radius"].width_px()
+    for name, film in drawn.items():
+        pa = drawn.get(pa_of.get(name, name.replace("lat", "pa")), film)
+        found[name] = pa.drawn.bones["radius"].width_px() * pa.spacing_mm / film.spacing_mm
     return found
 
 
@@ -258,21 +286,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="model folder; default: the packaged one")
     parser.add_argument("--films", nargs="*", default=[], help="patients or films; default: all")
+    parser.add_argument("--keep-before", action="store_true", help="keep what stands in --out as the run before")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: docs/results")
     arguments = parser.parse_args()
     if not os.environ.get("BONELIFT_DATA"):
         print("BONELIFT_DATA is not set; expected the folder that holds adult_films/", file=sys.stderr)
         return 2
-    data = Path(os.environ["BONELIFT_DATA"])
-    wanted, model = films(data, arguments.films), load_model(arguments.model)
-    width_px = widths(wanted)
+    wanted = films(Path(os.environ["BONELIFT_DATA"]), arguments.films)
+    model, width_px = load_model(arguments.model), widths(wanted)
     rows, bones = [], {}
-    for row in tqdm(wanted, desc="films"):
-        name = row["file"][:-4]
-        scored, bones[name] = score_film(row, data, model, width_px[name])
-        rows.append(scored)
-    ranks = identity(bones, sorted({row["patient"] for row in wanted}))
+    for film in tqdm(wanted, desc="films"):
+        row, bones[film.name] = score_film(film, model, width_px[film.name])
+        rows.append(row)
+    ranks = identity(bones, sorted({film.patient for film in wanted} - {"specimen"}))
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.keep_before:
+        for end in (".csv", "-identity.csv"):
+            (arguments.out / f"adult-films{end}").replace(arguments.out / f"adult-films-before{end}")
     write_csv(arguments.out / "adult-films.csv", rows, [f.name for f in fields(FilmRow)])
     write_csv(arguments.out / "adult-films-identity.csv", ranks, [f.name for f in fields(IdentityRow)])
     (arguments.out / "adult-films.md").write_text(page(arguments.out, made(arguments, model)), encoding="utf-8")

@@ -18,7 +18,6 @@ from skimage.measure import points_in_poly
 from bonelift.errors import InputError
 
 Float = NDArray[np.float64]
-Display = Literal["left", "right"]
 
 CUT_MARGIN_PX = 16.0
 """A model ends where it was cut: drawn points nearer to that end than this, or beyond it, are not compared."""
@@ -59,13 +58,15 @@ class DrawnFilm:
     """What was drawn on and noted of a film.
 
     joint_px: (2, 2) ends of the radius' joint surface: ulnar and radial in a PA film, dorsal and palmar in a lateral.
-    toward_px: (2,) unit vector across the shaft in the picture: ulnar in a PA film, palmar in a lateral.
+    across, toward_px: what is told of the direction across the shaft, ulnar in a PA film and palmar in a lateral, and
+        (2,) its unit vector in the picture.
     """
 
     name: str
     view: str
     size_px: tuple[int, int]
     joint_px: Float
+    across: Literal["ulnar", "palmar"]
     toward_px: Float
     bones: dict[str, BoneOutline]
 
@@ -110,7 +111,8 @@ def read_drawn_film(path: Path) -> DrawnFilm:
         joint = content["joint_line"]
         first, second = ("dorsal", "palmar") if "palmar" in joint else ("ulnar", "radial")
         joint_px = np.array([joint[first], joint[second]], dtype=np.float64)
-        towards = joint_px[1] - joint_px[0] if first == "dorsal" else joint_px[0] - joint_px[1]
+        named: Literal["ulnar", "palmar"] = "palmar" if first == "dorsal" else "ulnar"
+        towards = joint_px[1] - joint_px[0] if named == "palmar" else joint_px[0] - joint_px[1]
         columns, rows = content["image_size"]
         size = (int(columns), int(rows))
         name, view = str(content["film"]), str(content["view"])
@@ -123,7 +125,7 @@ def read_drawn_film(path: Path) -> DrawnFilm:
     length = float(np.linalg.norm(across))
     if not np.isfinite(joint_px).all() or joint_px.shape != (2, 2) or length == 0:
         raise InputError(f"{path.name}: joint_line does not lie across the shaft; expected two points [column, row]")
-    return DrawnFilm(name, view, size, joint_px, across / length, bones)
+    return DrawnFilm(name, view, size, joint_px, named, across / length, bones)
 
 
 def _bone(content: dict[str, Any]) -> BoneOutline:
