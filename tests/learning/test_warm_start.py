@@ -87,3 +87,12 @@ def test_what_does_not_fit_is_said():
     other = replace(basis, faces=basis.faces[::-1].copy())
     with pytest.raises(InputError, match="share their points"):
         code_map(basis, other)
+
+
+def test_a_film_that_is_read_no_more_is_left_out():
+    old = trained(basis_of(0, 6), reads_film=True)
+    network = ShapeRegressor(config(old.radius)).eval()
+    start_from(network, old, (old.radius, old.ulna))
+    drr, view = torch.rand(1, 1, 32, 32), torch.tensor([1])
+    expected = old.network(torch.cat([drr, torch.zeros_like(drr)], 1), view)
+    torch.testing.assert_close(network(drr, view), expected, rtol=2e-3, atol=2e-3)

@@ -26,7 +26,8 @@ def start_from(
     bases: radius and ulna, in which ``network`` writes its codes; they share the points of the trained one's bases.
     usual_level: level of a usual picture (:func:`bonelift.networks.shape_regressor.drr_level`), by which a network that
         is gain-free multiplies what it reads of a DRR; 1 where the trained one was gain-free, too.
-    A film that the trained S did not read, and an error that it did not tell, start at weights of 0.
+    A film that the trained S did not read, and an error that it did not tell, start at weights of 0; a film that only
+    the trained one read is left out.
     Raises InputError where the networks differ in anything else.
     """
     old = dict(trained.network.state_dict())
@@ -34,6 +35,8 @@ def start_from(
     if network.reads_film and not trained.config.reads_film:
         drr, view = old[first].split(1, dim=1)
         old[first] = torch.cat([drr, torch.zeros_like(drr), view], dim=1)
+    if trained.config.reads_film and not network.reads_film:
+        old[first] = old[first][:, [0, 2]]
     if network.gain_free and not trained.config.gain_free:
         old[first] = old[first].clone()
         old[first][:, 0] *= usual_level
