@@ -1,74 +1,97 @@
-"""``bonelift train``: the networks, on a study folder."""
+"""``bonelift train``: the networks, on a study folder or on virtual patients."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bonelift.cli.arguments import positive_float, whole_number
+from bonelift.cli.arguments import positive_float, positive_int, whole_number
 from bonelift.cli.console import console_for
-from bonelift.learning.presets import Preset, load_preset, with_minutes
-from bonelift.study.folder import read_study
-from bonelift.study.training_run import train_on_study
+from bonelift.errors import InputError
+from bonelift.learning.bases import BasisChoice
+from bonelift.learning.line import TARGETS
+from bonelift.learning.presets import load_preset, timed
+from bonelift.learning.training import TrainingOutcome
+from bonelift.networks.bundle import load_bundle
+from bonelift.study.training_run import TrainingSettings, train_on_study, train_on_virtual_patients
 
+USAGE = "bonelift train TARGET (STUDY | --virtual N) --preset P --run DIR [options]"
 EPILOG = """\
-pix2pix: radiograph to bone-only image. tl: bone-only image to 3D labels (three steps). locator: finds the wrist.
-Ctrl-C keeps a checkpoint; the same command goes on. When all three are there, RUN/model is what
-reconstruct --model takes.
+locator: finds the wrist. pix2pix: radiograph to bone-only image. tl: bone-only image to 3D labels (three steps).
+shape: bone-only image and film to a shape code, the default of reconstruct. all: these, in this order.
+Ctrl-C keeps a checkpoint; the same command goes on. RUN/model is what reconstruct --model takes, as soon as locator,
+pix2pix and tl are there; with shape it is complete.
 
-  bonelift train tl study --preset laptop --run runs/first"""
+  bonelift train all study --preset laptop --run runs/first
+  bonelift train all --virtual 200 --seed 3 --preset laptop --run runs/virtual
+  bonelift train shape study --preset laptop --run runs/first --modes 20
+  torchrun --nproc-per-node 4 --no-python bonelift train tl study --preset paper --device cuda --run runs/paper"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("target", choices=["pix2pix", "tl", "locator"], help="what to train")
-    parser.add_argument("study", metavar="STUDY", type=Path, help="study folder")
+    parser.add_argument("target", choices=[*TARGETS, "all"], help="what to train")
+    parser.add_argument("study", metavar="STUDY", type=Path, nargs="?", help="study folder")
+    parser.add_argument("--virtual", metavar="N", type=positive_int, help="N virtual patients in the place of a study")
     parser.add_argument("--preset", choices=["smoke", "laptop", "paper"], required=True, help="size of the training")
     parser.add_argument("--run", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with")
     parser.add_argument("--minutes", metavar="M", type=positive_float, help="end each stage by the clock")
-    parser.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of split and training (default: 0)")
+    parser.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of patients, split, training (0)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes that make patients (1)")
+    parser.add_argument("--start", metavar="MODEL", help="a model to begin with: a folder, or packaged")
+    shape = parser.add_argument_group("shape")
+    shape.add_argument("--modes", metavar="K", type=positive_int, help="of each bone's basis (default: the preset's)")
+    shape.add_argument(
+        "--basis",
+        choices=["auto", "own", "packaged"],
+        help="modes of the study's bones, or the packaged model's (auto: own where there are more bones than modes)",
+    )
 
 
 def run(options: Namespace) -> int:
-    console = console_for(options)
-    preset = load_preset(options.preset, options.device)
-    if options.minutes is not None:
-        preset = timed(preset, options.minutes)
-    count = len(read_study(options.study).cases)
-    with console.bar(count, "cases") as bar:
-
-        def on_case(name: str) -> None:
-            bar.set_postfix_str(name)
-            bar.update()
-
-        metrics = train_on_study(
-            options.target,
-            options.study,
-            preset,
-            options.run,
-            seed=options.seed,
-            on_case=on_case,
-        )
-    lines = [f"{options.run}: {options.target} trained; last validation:"]
-    lines += [f"  {name:<24}{value:.4f}" for name, value in metrics.items()]
-    console.result({"run": str(options.run), "target": options.target, **metrics}, "\n".join(lines))
+    if (options.study is None) == (options.virtual is None):
+        raise InputError("train: expected a study folder or --virtual N, and not both")
+    settings = _settings(options)
+    if options.virtual is None:
+        outcome = train_on_study(options.target, options.study, options.run, settings)
+    else:
+        outcome = train_on_virtual_patients(options.target, options.virtual, options.run, settings, options.workers)
+    if outcome.first:
+        console_for(options).result(_values(options, outcome), _text(options, outcome))
     return 0
 
 
-def timed(preset: Preset, minutes: float) -> Preset:
-    """Every stage of the preset ended by the clock."""
-    return replace(
-        preset,
-        **{
-            name: replace(stage, loop=with_minutes(stage.loop, minutes))
-            for name in (
-                "autoencoder_training",
-                "predictor_training",
-                "finetune_training",
-                "pix2pix_training",
-                "locator_training",
-            )
-            for stage in [getattr(preset, name)]
-        },
-    )
+def _settings(options: Namespace) -> TrainingSettings:
+    preset = load_preset(options.preset, options.device)
+    if options.minutes is not None:
+        preset = timed(preset, options.minutes)
+    basis = None
+    if options.modes is not None or options.basis is not None:
+        # Modes that were asked for by number are not replaced by other ones.
+        basis = BasisChoice(options.modes or preset.shape_modes, options.basis or "own")
+    start = None
+    if options.start is not None:
+        start = load_bundle(None if options.start == "packaged" else options.start)
+    return TrainingSettings(preset, options.seed, basis, start)
+
+
+def _values(options: Namespace, outcome: TrainingOutcome) -> dict[str, Any]:
+    return {
+        "run": str(options.run),
+        "target": options.target,
+        "validation": outcome.metrics,
+        "model": None if outcome.model is None else str(outcome.model),
+        "notes": list(outcome.notes),
+    }
+
+
+def _text(options: Namespace, outcome: TrainingOutcome) -> str:
+    lines = []
+    for target, metrics in outcome.metrics.items():
+        lines.append(f"{options.run}: {target} trained; last validation:")
+        lines += [f"  {name:<24}{value:.4f}" for name, value in metrics.items()]
+    lines += outcome.notes
+    if outcome.model is not None:
+        lines.append(f"{outcome.model}: the model, for reconstruct --model")
+    return "\n".join(lines)

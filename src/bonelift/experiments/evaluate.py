@@ -62,7 +62,6 @@ def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings)
     study = read_study(study_folder)
     folds = prepare_run(paths, study_folder, study, settings)
     names = settings.only or folds.names
-    tasks = training_tasks(folds, names)
     cases = study.cases
     with runner(settings.scheduler, settings.workers) as everywhere:
         images = [
@@ -76,15 +75,16 @@ def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings)
         _run_pieces(everywhere, "images", images)
         records = [read_record(paths.images(case.case)) for case in cases]
         require_usable(records, settings.allow_failed)
-        networks = [
-            Piece(
-                f"{task.group} {task.network}",
-                train_network,
-                (paths, cases, folds, settings.preset, task, settings.seed),
-            )
-            for task in tasks
-        ]
-        _run_pieces(everywhere, "networks", networks)
+        for tasks in training_tasks(folds, names):
+            networks = [
+                Piece(
+                    f"{task.group} {task.network}",
+                    train_network,
+                    (paths, cases, folds, settings.preset, task, settings.seed),
+                )
+                for task in tasks
+            ]
+            _run_pieces(everywhere, "networks", networks)
         tested = [case for case in cases if folds.fold_testing(case.patient).name in names]
         # Fold by fold, so that a process keeps the networks it has loaded.
         tested.sort(key=lambda case: folds.fold_testing(case.patient).name)

@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.correspondence import corresponding_points
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph, case_occupancy
 from bonelift.drr.poses import moved_poses, random_motions
@@ -37,7 +38,7 @@ from bonelift.study.checking import check_case
 from bonelift.study.findings import Level
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph
 from bonelift.study.normalised_cases import read_study_case
-from bonelift.study.training_run import CUT_ERROR_DEG, CUT_ERROR_MM
+from bonelift.study.training_source import CUT_ERROR_DEG, CUT_ERROR_MM
 from bonelift.surface.align import rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
@@ -57,7 +58,8 @@ class CaseImages:
     drr: (N, H, W) float16 CT-DRRs; drr_view: (N,).
     film: (M, H, W) float16; film_drr: their registration-DRR, 0 where the pose is unknown; film_view: (M,);
         film_number: (M,) radiograph of the case; film_registered: (M,) bool. The first film of each is the tested one.
-    radius_*, ulna_*: surfaces of the CT's labels, mm: the truth.
+    radius_vertices, _faces, ulna_...: surfaces of the CT's labels, mm: the truth. radius_points, ulna_points: (V, 3)
+        corresponding points of the bones (anatomy.correspondence), which S learns to tell.
     """
 
     occupancy: NDArray[np.uint8]
@@ -74,6 +76,8 @@ class CaseImages:
     radius_faces: NDArray[np.int32]
     ulna_vertices: NDArray[np.float32]
     ulna_faces: NDArray[np.int32]
+    radius_points: NDArray[np.float32]
+    ulna_points: NDArray[np.float32]
 
     def truth(self, bone: str) -> TriangleMesh:
         vertices, faces = getattr(self, f"{bone}_vertices"), getattr(self, f"{bone}_faces")
@@ -133,7 +137,14 @@ def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: 
         normalised.radius.faces.astype(np.int32),
         normalised.ulna.vertices.astype(np.float32),
         normalised.ulna.faces.astype(np.int32),
+        *(points.astype(np.float32) for points in _corresponding_points(normalised)),
     )
+
+
+def _corresponding_points(case: NormalisedCase) -> list[Float]:
+    """Of radius and ulna."""
+    model = load_shape_model()
+    return [corresponding_points(getattr(case, bone), getattr(model, bone)) for bone in BONES]
 
 
 def _ct_drrs(

@@ -67,4 +67,5 @@ def _some_hours(preset: Preset) -> Preset:
             loop=LoopConfig(600, 2e-4, "cosine", 50, validate_every=300),
         ),
         pix2pix_training=replace(preset.pix2pix_training, loop=LoopConfig(1_500, 2e-4, "cosine")),
+        shape_training=replace(preset.shape_training, loop=LoopConfig(1_500, 1e-3, "cosine", 100)),
     )

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -28,14 +27,14 @@ from bonelift.experiments.run.case_records import failure_of
 from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import RunPaths, written_once
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
-from bonelift.experiments.training import load_tl_networks, load_translator
+from bonelift.experiments.training import load_fold_model, load_translator
 from bonelift.images import LabelGrid
 from bonelift.learning.pix2pix import translate_films
 from bonelift.learning.samples import FilmSamples
-from bonelift.learning.tl import TlNetworks
+from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.pix2pix import Generator
-from bonelift.networks.tl_embedding import DRR_SCALE
-from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface
+from bonelift.networks.views import view_of
+from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, Bones, Method, bone_surface, predict
 from bonelift.study.folder import StudyCase
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import distance_to_surface
@@ -50,7 +49,7 @@ SOURCES: tuple[Source, ...] = ("CT-DRR", "GAN-DRR", "registration-DRR", "histogr
 BONE_LEVEL = 0.02
 """Line integral above which a pixel of the registration-DRR counts as bone: the segmented film's mask."""
 SCORES_FILE = "scores.json"
-MEAN_BONE, GRID_FLOOR = "mean bone", "grid floor"
+MEAN_BONE, GRID_FLOOR, SHAPE = "mean bone", "grid floor", "shape regressor"
 NAN = float("nan")
 
 
@@ -58,10 +57,11 @@ NAN = float("nan")
 class CaseRow:
     """One bone from one image. image: number of the CT-DRR or radiograph. Distances in mm; NaN where it failed.
 
-    pair: whether the patient is one of those whom a pix2pix of another fold learns from. method: "model";
-        MEAN_BONE: that of the fold's training patients, no image used; GRID_FLOOR: the true labels on the network's
-        grid, turned into surfaces: what the grid alone costs. dice: as predicted only, on the label
-        grid's voxels at and above SHOWN_ABOVE_MM.
+    pair: whether the patient is one of those whom a pix2pix of another fold learns from. method: "model", the
+        TL-embedding network; SHAPE: the shape regressor on the same image (and, for a GAN-DRR, its film); MEAN_BONE:
+        that of the fold's training patients, no image used; GRID_FLOOR: the true labels on the network's grid, turned
+        into surfaces: what the grid alone costs. dice: as predicted only, on the label grid's voxels at and above
+        SHOWN_ABOVE_MM.
     skill_*: 1 - ASD / ASD of the mean bone, same bone and alignment: 0 knows nothing of this patient, 1 all.
     """
 
@@ -105,12 +105,14 @@ class TranslationRow:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image ready for P. pixels: line integrals (H, W)."""
+    """An image ready for P and S. pixels: line integrals (H, W). film: (H, W) that they were translated from, which S
+    reads beside them; None for all but the GAN-DRR."""
 
     source: Source
     image: int
     view: int
     pixels: NDArray[np.floating]
+    film: NDArray[np.floating] | None = None
 
 
 @dataclass
@@ -168,7 +170,7 @@ def _scores(
     images = load_case_images(paths.images(case.case))
     key = (str(paths.run), preset, seed)
     generator = _translator(fold.name if is_pair else ALL_PAIRS, *key)
-    networks = _tl(fold.name, *key)
+    model = _model(fold.name, *key)
     mean = _mean_bones(tuple(c.case for c in cases if c.patient in fold.tl.training), *key[:2])
     truth = {bone: images.truth(bone) for bone in BONES}
     grid = preset.networks.grid
@@ -177,10 +179,13 @@ def _scores(
     baseline = judge(replace(blank, method=MEAN_BONE), mean, _fields(mean, grid))
     scores.rows += [*baseline, *judge(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own)]
     for picture in _pictures(images, generator, preset, scores, blank):
-        fields = predicted_fields(networks, picture)
+        start = replace(blank, source=picture.source, image=picture.image, view=view_of(picture.view))
+        fields = predicted_bones(model, picture, "tl").fields
         surfaces = _surfaces(fields, grid)
-        start = replace(blank, source=picture.source, image=picture.image, view=("pa", "lateral")[picture.view])
         scores.rows += [_with_skill(row, baseline) for row in judge(start, surfaces, fields)]
+        by_shape = predicted_bones(model, picture, "shape").surfaces
+        rows = judge(replace(start, method=SHAPE), by_shape, _fields(by_shape, grid))
+        scores.rows += [_with_skill(row, baseline) for row in rows]
         if picture.image == 0:
             _keep_surfaces(scores, picture.source, surfaces, truth)
     return scores
@@ -192,10 +197,11 @@ def _surfaces(fields: NDArray[np.floating], grid: LabelGrid) -> dict[str, Triang
 
 
 def _failed_rows(blank: CaseRow, sources: Sequence[Source], reason: str, image: int = 0) -> list[CaseRow]:
-    """Both bones and alignments of each source, with NaN and the reason."""
+    """Both networks, bones and alignments of each source, with NaN and the reason."""
     return [
-        replace(blank, source=source, image=image, bone=bone, alignment=alignment, note=reason)
+        replace(blank, method=method, source=source, image=image, bone=bone, alignment=alignment, note=reason)
         for source in sources
+        for method in ("model", SHAPE)
         for bone in BONES
         for alignment in ALIGNMENTS
     ]
@@ -214,7 +220,7 @@ def _pictures(
         film, true_drr = images.film[row], images.film_drr[row]
         sample = FilmSamples(film[None], true_drr[None], np.zeros(1, np.int32), images.film_view[row : row + 1])
         translated = translate_films(generator, sample, bfloat16=False)[0]
-        pictures.append(Picture("GAN-DRR", number, view, translated))
+        pictures.append(Picture("GAN-DRR", number, view, translated, film))
         if not (blank.pair and images.film_registered[row]):
             continue
         pictures.append(Picture("registration-DRR", number, view, true_drr))
@@ -248,12 +254,10 @@ def translation_row(
     return TranslationRow(*names, source, image, mae, float(error[bone].mean()), extent, mae / extent)
 
 
-@torch.no_grad()
-def predicted_fields(networks: TlNetworks, picture: Picture) -> NDArray[np.float32]:
-    """(2, I, J, K) soft labels D(P(picture)) of radius and ulna, float32 on the CPU."""
-    drr = torch.from_numpy(np.asarray(picture.pixels, dtype=np.float32))[None, None] / DRR_SCALE
-    logits = networks.decoder(networks.predictor(drr, torch.tensor([picture.view])))
-    return logits[0].float().softmax(dim=0)[1:].numpy()
+def predicted_bones(model: ModelBundle, picture: Picture, method: Method) -> Bones:
+    """The bones of one picture by the functions of the main job."""
+    film = None if picture.film is None else [picture.film]
+    return predict([picture.pixels], [view_of(picture.view)], model, method, film)
 
 
 def _bone_rows(
@@ -346,8 +350,8 @@ def _mean_bones(training: tuple[str, ...], run: str, preset: StudyPreset) -> dic
 
 
 @lru_cache(maxsize=4)
-def _tl(group: str, run: str, preset: StudyPreset, seed: int) -> TlNetworks:
-    return load_tl_networks(RunPaths(Path(run)), group, preset, seed)
+def _model(group: str, run: str, preset: StudyPreset, seed: int) -> ModelBundle:
+    return load_fold_model(RunPaths(Path(run)), group, preset, seed)
 
 
 @lru_cache(maxsize=6)

@@ -36,14 +36,24 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
         ) from error
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint without its tensors. InputError: see :func:`load_checkpoint`."""
+    return _read(path, with_tensors=False)[1]
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What ``save_checkpoint`` wrote. InputError where the file is missing, cut short or not a checkpoint."""
+    return _read(path, with_tensors=True)
+
+
+def _read(path: Path, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; expected a file that training wrote")
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads((file.metadata() or {})["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            names = file.keys() if with_tensors else ()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a readable checkpoint ({error}); delete it to start again") from error
     if not isinstance(state, dict):

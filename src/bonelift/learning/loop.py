@@ -218,6 +218,15 @@ class Curve:
             file.write(json.dumps(row) + "\n")
 
 
+def read_curve(run_folder: Path) -> list[dict[str, float]]:
+    """The lines of a stage's learning curve. Raises InputError where it cannot be read."""
+    path = run_folder / CURVE_NAME
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete its folder and train again") from error
+
+
 def _validate(stage: Stage[Any], curve: Curve, update: int, clock: _Clock) -> dict[str, float]:
     training = {name: network.training for name, network in stage.networks.items()}
     with torch.random.fork_rng(), torch.no_grad():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from bonelift.errors import InputError
 from bonelift.images import PAPER_GRID, LabelGrid
@@ -12,9 +13,11 @@ from bonelift.learning.augmentation import AffineRange
 from bonelift.learning.locator import LocatorTraining
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.pix2pix import Pix2pixTraining
+from bonelift.learning.shape_regression import ShapeTraining
 from bonelift.learning.tl import AutoencoderTraining, PredictorTraining
 from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
+from bonelift.networks.shape_regressor import ShapeConfig
 from bonelift.networks.tl_embedding import TlConfig
 
 PresetName = Literal["smoke", "laptop", "paper"]
@@ -22,7 +25,12 @@ PresetName = Literal["smoke", "laptop", "paper"]
 
 @dataclass(frozen=True)
 class Preset:
-    """Every choice of one training, from grid to learning rates."""
+    """Every choice of one training, from grid to learning rates.
+
+    shape: of S; its outputs, and whether it reads films, follow from what it is trained on. shape_modes: of each bone's
+    basis, where there are patients enough. ct_drrs: random CT-DRRs of each CT for P and S. films_per_radiograph: films
+    cut from each posed radiograph with different landmark errors.
+    """
 
     name: PresetName
     grid: LabelGrid
@@ -33,9 +41,14 @@ class Preset:
     predictor_training: PredictorTraining
     finetune_training: PredictorTraining
     pix2pix_training: Pix2pixTraining
+    shape: ShapeConfig
+    shape_training: ShapeTraining
+    shape_modes: int
     locator_training: LocatorTraining = field(
         default_factory=lambda: LocatorTraining(LoopConfig(6_000, 1e-3, "cosine", 100))
     )
+    ct_drrs: int = 40
+    films_per_radiograph: int = 4
 
 
 def load_preset(name: str, device: str = "cpu") -> Preset:
@@ -48,14 +61,21 @@ def load_preset(name: str, device: str = "cpu") -> Preset:
         preset = _paper()
     else:
         raise InputError(f"--preset {name}: no such preset; expected smoke, laptop or paper")
-    return replace(
-        preset,
-        autoencoder_training=replace(preset.autoencoder_training, device=device),
-        predictor_training=replace(preset.predictor_training, device=device),
-        finetune_training=replace(preset.finetune_training, device=device),
-        pix2pix_training=replace(preset.pix2pix_training, device=device),
-        locator_training=replace(preset.locator_training, device=device),
-    )
+    return with_trainings(preset, lambda training: replace(training, device=device))
+
+
+_TRAININGS = (AutoencoderTraining, PredictorTraining, Pix2pixTraining, LocatorTraining, ShapeTraining)
+
+
+def with_trainings(preset: Preset, change: Callable[[Any], Any]) -> Preset:
+    """The preset with the settings of every stage's training changed."""
+    values = {field.name: getattr(preset, field.name) for field in fields(preset)}
+    return replace(preset, **{name: change(value) for name, value in values.items() if isinstance(value, _TRAININGS)})
+
+
+def timed(preset: Preset, minutes: float) -> Preset:
+    """Every stage of the preset ended by the clock."""
+    return with_trainings(preset, lambda training: replace(training, loop=with_minutes(training.loop, minutes)))
 
 
 def with_minutes(loop: LoopConfig, minutes: float) -> LoopConfig:
@@ -79,7 +99,12 @@ def _smoke() -> Preset:
         PredictorTraining(loop, batch=4, latent_warmup=0.5),
         PredictorTraining(loop, batch=4),
         Pix2pixTraining(loop, batch=4),
-        LocatorTraining(loop, batch=4),
+        ShapeConfig(1, (4, 8, 8, 16), (1, 1, 1), 16, gain_free=True, tells_error=True),
+        ShapeTraining(loop, batch=4),
+        shape_modes=6,
+        locator_training=LocatorTraining(loop, batch=4),
+        ct_drrs=3,
+        films_per_radiograph=2,
     )
 
 
@@ -95,6 +120,9 @@ def _laptop() -> Preset:
         PredictorTraining(LoopConfig(10_000, 1e-3, "cosine", 100), latent_warmup=0.4),
         PredictorTraining(LoopConfig(2_000, 2e-4, "cosine", 50)),
         Pix2pixTraining(LoopConfig(10_000, 2e-4, "cosine")),
+        ShapeConfig(1, gain_free=True, tells_error=True),
+        ShapeTraining(LoopConfig(10_000, 1e-3, "cosine", 100, validate_every=250), film_share=0.25),
+        shape_modes=40,
     )
 
 
@@ -122,4 +150,7 @@ def _paper() -> Preset:
         PredictorTraining(LoopConfig(35_000, 1e-4), batch=8, affine=affine),
         PredictorTraining(LoopConfig(15_000, 1e-5), batch=8, affine=affine),
         Pix2pixTraining(LoopConfig(200_000, 2e-4), batch=1),
+        ShapeConfig(1, (32, 64, 128, 256), (2, 2, 2), 512, gain_free=True, tells_error=True),
+        ShapeTraining(LoopConfig(35_000, 1e-3, "cosine", 100), film_share=0.25),
+        shape_modes=60,
     )

@@ -13,43 +13,48 @@ from bonelift.errors import InputError
 from bonelift.storage.whole import whole_folder
 
 
-def _check(name: str, array: NDArray[np.generic], dtype: type, dimensions: int, count: int) -> None:
-    if array.dtype != dtype or array.ndim != dimensions or len(array) != count:
-        raise InputError(
-            f"samples: {name} is {array.dtype} {array.shape}; expected {np.dtype(dtype)} with {dimensions} axes and "
-            f"{count} rows"
-        )
+class _Arrays:
+    """Arrays with one row a sample. layout: field -> (dtype, number of axes); all have as many rows as the first."""
+
+    prefix: ClassVar[str]
+    layout: ClassVar[dict[str, tuple[type, int]]]
+
+    def __post_init__(self) -> None:
+        arrays = {name: getattr(self, name) for name in self.layout}
+        count = len(next(iter(arrays.values())))
+        for name, (dtype, axes) in self.layout.items():
+            array = arrays[name]
+            if array.dtype != dtype or array.ndim != axes or len(array) != count:
+                raise InputError(
+                    f"samples: {name} is {array.dtype} {array.shape}; expected {np.dtype(dtype)} with {axes} axes and "
+                    f"{count} rows"
+                )
 
 
 @dataclass(frozen=True)
-class ShapeSamples:
+class ShapeSamples(_Arrays):
     """occupancy: (P, 2, I, J, K) uint8; 255 x the part of each voxel that is radius, ulna. One row a patient."""
 
     prefix: ClassVar[str] = "shapes"
+    layout: ClassVar[dict[str, tuple[type, int]]] = {"occupancy": (np.uint8, 5)}
     occupancy: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        _check("occupancy", self.occupancy, np.uint8, 5, len(self.occupancy))
 
 
 @dataclass(frozen=True)
-class SurfaceSamples:
+class SurfaceSamples(_Arrays):
     """Corresponding points of the shape model's templates (anatomy.shape_model), one row a patient.
 
     radius: (P, V, 3), ulna: (P, W, 3) float32, mm in the radius frame. Row by row the patients of the ShapeSamples.
     """
 
     prefix: ClassVar[str] = "surfaces"
+    layout: ClassVar[dict[str, tuple[type, int]]] = {"radius": (np.float32, 3), "ulna": (np.float32, 3)}
     radius: NDArray[np.float32]
     ulna: NDArray[np.float32]
 
-    def __post_init__(self) -> None:
-        _check("radius", self.radius, np.float32, 3, len(self.radius))
-        _check("ulna", self.ulna, np.float32, 3, len(self.radius))
-
 
 @dataclass(frozen=True)
-class FilmSamples:
+class FilmSamples(_Arrays):
     """Films with their true DRRs.
 
     radiograph: (N, H, W) float16, film pixels in [0, 1.2].
@@ -59,21 +64,20 @@ class FilmSamples:
     """
 
     prefix: ClassVar[str] = "films"
+    layout: ClassVar[dict[str, tuple[type, int]]] = {
+        "radiograph": (np.float16, 3),
+        "drr": (np.float16, 3),
+        "patient": (np.int32, 1),
+        "view": (np.uint8, 1),
+    }
     radiograph: NDArray[np.float16]
     drr: NDArray[np.float16]
     patient: NDArray[np.int32]
     view: NDArray[np.uint8]
 
-    def __post_init__(self) -> None:
-        count = len(self.radiograph)
-        _check("radiograph", self.radiograph, np.float16, 3, count)
-        _check("drr", self.drr, np.float16, 3, count)
-        _check("patient", self.patient, np.int32, 1, count)
-        _check("view", self.view, np.uint8, 1, count)
-
 
 @dataclass(frozen=True)
-class DrrSamples:
+class DrrSamples(_Arrays):
     """DRRs alone, of patients without films.
 
     drr: (N, H, W) float16, line integrals of the bones' attenuation (dimensionless), on standard films.
@@ -82,19 +86,18 @@ class DrrSamples:
     """
 
     prefix: ClassVar[str] = "drrs"
+    layout: ClassVar[dict[str, tuple[type, int]]] = {
+        "drr": (np.float16, 3),
+        "patient": (np.int32, 1),
+        "view": (np.uint8, 1),
+    }
     drr: NDArray[np.float16]
     patient: NDArray[np.int32]
     view: NDArray[np.uint8]
 
-    def __post_init__(self) -> None:
-        count = len(self.drr)
-        _check("drr", self.drr, np.float16, 3, count)
-        _check("patient", self.patient, np.int32, 1, count)
-        _check("view", self.view, np.uint8, 1, count)
-
 
 @dataclass(frozen=True)
-class LocatorSamples:
+class LocatorSamples(_Arrays):
     """Small whole radiographs (networks.locator_input) with landmarks.
 
     image: (N, 160, 160) float16 in [0, 1.2].
@@ -103,15 +106,14 @@ class LocatorSamples:
     """
 
     prefix: ClassVar[str] = "locator"
+    layout: ClassVar[dict[str, tuple[type, int]]] = {
+        "image": (np.float16, 3),
+        "landmarks_px": (np.float32, 3),
+        "present": (np.bool_, 1),
+    }
     image: NDArray[np.float16]
     landmarks_px: NDArray[np.float32]
     present: NDArray[np.bool_]
-
-    def __post_init__(self) -> None:
-        count = len(self.image)
-        _check("image", self.image, np.float16, 3, count)
-        _check("landmarks_px", self.landmarks_px, np.float32, 3, count)
-        _check("present", self.present, np.bool_, 1, count)
 
 
 AnySamples = ShapeSamples | SurfaceSamples | FilmSamples | DrrSamples | LocatorSamples
@@ -120,11 +122,16 @@ Samples = TypeVar("Samples", ShapeSamples, SurfaceSamples, FilmSamples, DrrSampl
 
 def save_chunk(folder: Path, index: int, samples: AnySamples) -> Path:
     """Add ``samples`` to ``folder`` as chunk ``index``; it appears whole or not at all, and replaces an equal index."""
-    final = folder / f"{samples.prefix}-{index:05d}"
+    final = chunk_path(folder, type(samples), index)
     with whole_folder(final, existing="replace") as staging:
         for field in fields(samples):
             np.save(staging / f"{field.name}.npy", getattr(samples, field.name), allow_pickle=False)
     return final
+
+
+def chunk_path(folder: Path, kind: type[AnySamples], index: int) -> Path:
+    """Where chunk ``index`` of one kind lies in ``folder``."""
+    return folder / f"{kind.prefix}-{index:05d}"
 
 
 def chunk_folders(folder: Path, kind: type[Samples]) -> list[Path]:

@@ -19,6 +19,7 @@ from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, l
 from bonelift.networks.film_warp import warp
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices, surface_errors
 from bonelift.networks.tl_embedding import DRR_SCALE
+from bonelift.networks.views import LATERAL, PA
 
 VALIDATION_BATCH = 64
 Bases = tuple[BoneBasis, BoneBasis]
@@ -51,13 +52,14 @@ class ShapeTraining:
 class FilmDrrs:
     """Films that S may learn from.
 
-    folder: FilmSamples and SurfaceSamples. gan_drr: (N, H, W) float16 of its films. read_codes: (N, outputs) that S is
+    folder: FilmSamples and SurfaceSamples. gan_drr: (N, H, W) float16 of its films; None where the folder holds
+    DrrSamples in the place of films, to validate on. read_codes: (N, outputs) that S is
     to read from the generator's DRRs: what an S trained on true DRRs reads from theirs, which only what the generator
     lost keeps it from, so that the patients are not learned by heart; None: the true codes.
     """
 
     folder: Path
-    gan_drr: NDArray[np.float16]
+    gan_drr: NDArray[np.float16] | None
     read_codes: NDArray[np.float32] | None = None
 
 
@@ -114,6 +116,7 @@ def _load_bones(folder: Path, bases: Bases, previous: _Held | None) -> _Held:
 
 def _load_films(films: FilmDrrs, bases: Bases) -> tuple[_Coded, _Coded]:
     """(true, generator's) DRRs of the films that have both."""
+    assert films.gan_drr is not None
     samples = load_samples(films.folder, FilmSamples)
     codes = encode_surfaces(load_samples(films.folder, SurfaceSamples), bases)
     count = min(len(samples.drr), len(films.gan_drr))
@@ -158,15 +161,25 @@ def error_likelihood(error: Tensor, log_sd: Tensor) -> Tensor:
     return (log_sd + 0.5 * (error * torch.exp(-log_sd)) ** 2).mean()
 
 
+def _validation_sources(validation: FilmDrrs, bases: Bases, reads_film: bool) -> dict[str, _Coded]:
+    if validation.gan_drr is None:
+        bones = _load_bones(validation.folder, bases, None)
+        return {"drr": bones.coded}
+    true_drrs, gan_drrs = _load_films(validation, bases)
+    sources = {"drr": true_drrs, "gan": replace(gan_drrs, film=None)}
+    return sources | ({"film": gan_drrs} if reads_film else {})
+
+
 @torch.no_grad()
 def _validate(
     network: ShapeRegressor, sources: dict[str, _Coded], metrics: Tensor, pictures: int, device: str
 ) -> dict[str, float]:
-    """Root mean square surface distance (mm, mean over films) by source, bone and alignment; PA films only."""
+    """Root mean square surface distance (mm, mean over films) by source, bone and alignment; of PA films, or of
+    laterals where there are no others."""
     network.eval()
     scalars = {}
     for name, source in sources.items():
-        pa = np.flatnonzero(source.view == 0)
+        pa = np.flatnonzero(source.view == (PA if (source.view == PA).any() else LATERAL))
         errors = []
         for start in range(0, len(pa), VALIDATION_BATCH):
             rows = pa[start : start + VALIDATION_BATCH]
@@ -198,11 +211,8 @@ def train_shape_regressor(
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=config.loop.learning_rate, weight_decay=1e-3)
     film_sources = _load_films(films, bases) if films else None
-    true_drrs, gan_drrs = _load_films(validation, bases)
+    sources = _validation_sources(validation, bases, network.reads_film)
     pictures = 2 if network.reads_film else 1
-    sources = {"drr": true_drrs, "gan": replace(gan_drrs, film=None)}
-    if network.reads_film:
-        sources["film"] = gan_drrs
 
     def step(held: _Held, generator: np.random.Generator, progress: float) -> dict[str, float]:
         picture, view, codes = _batch(held.coded, film_sources, config, generator)

@@ -337,20 +337,29 @@ def save_patients(folder: Path, index: int, first_row: int, patients: Sequence[P
     """Write chunk ``index``. first_row: patients in the chunks before it. Films refer to shapes, which come first."""
     save_chunk(folder, index, ShapeSamples(np.stack([patient.occupancy for patient in patients])))
     save_chunk(folder, index, surface_samples([patient.shape for patient in patients]))
-    films = [(first_row + row, film) for row, patient in enumerate(patients) for film in patient.films]
+    films = [film for patient in patients for film in patient.films]
     images = [image for patient in patients for image in patient.images]
     if images:
-        locator_samples = LocatorSamples(
-            np.stack([sample.image for sample in images]).astype(np.float16),
-            np.stack([sample.landmarks_px for sample in images]),
-            np.array([sample.present for sample in images]),
-        )
-        save_chunk(folder, index, locator_samples)
+        save_chunk(folder, index, locator_images(images))
     if films:
-        film_samples = FilmSamples(
-            np.stack([film.pixels for _, film in films]).astype(np.float16),
-            np.stack([film.drr for _, film in films]).astype(np.float16),
-            np.array([row for row, _ in films], dtype=np.int32),
-            view_codes([film.view for _, film in films]),
-        )
-        save_chunk(folder, index, film_samples)
+        rows = [first_row + row for row, patient in enumerate(patients) for _ in patient.films]
+        save_chunk(folder, index, film_samples(films, rows))
+
+
+def film_samples(films: Sequence[FilmSample], patients: Sequence[int]) -> FilmSamples:
+    """Films as arrays. patients: the row of each film's patient."""
+    return FilmSamples(
+        np.stack([film.pixels for film in films]).astype(np.float16),
+        np.stack([film.drr for film in films]).astype(np.float16),
+        np.array(patients, dtype=np.int32),
+        view_codes([film.view for film in films]),
+    )
+
+
+def locator_images(images: Sequence[LocatorSample]) -> LocatorSamples:
+    """Whole images as arrays."""
+    return LocatorSamples(
+        np.stack([sample.image for sample in images]).astype(np.float16),
+        np.stack([sample.landmarks_px for sample in images]),
+        np.array([sample.present for sample in images]),
+    )

@@ -75,3 +75,15 @@ def code_map(before: BoneBasis, after: BoneBasis) -> tuple[Float, Float]:
     steps = _STEP_SD * np.eye(before.length)
     columns = [(rewritten(step) - rewritten(-step)) / (2 * _STEP_SD) for step in steps]
     return np.stack(columns, axis=1), rewritten(np.zeros(before.length))
+
+
+def rewritten_codes(
+    codes: NDArray[np.floating], before: Sequence[BoneBasis], after: Sequence[BoneBasis]
+) -> NDArray[np.float32]:
+    """Codes (N, outputs) of both bones in other bases; see :func:`code_map`. The same bases change nothing."""
+    if all(old is new or np.array_equal(old.modes, new.modes) for old, new in zip(before, after, strict=True)):
+        return np.asarray(codes, dtype=np.float32)
+    maps = [code_map(*pair) for pair in zip(before, after, strict=True)]
+    shift = np.concatenate([shift for _, shift in maps])
+    matrix = np.asarray(block_diag(*(matrix for matrix, _ in maps)))
+    return (np.asarray(codes, dtype=np.float64) @ matrix.T + shift).astype(np.float32)

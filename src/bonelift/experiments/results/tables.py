@@ -26,6 +26,7 @@ from bonelift.experiments.scores import (
     GRID_FLOOR,
     MEAN_BONE,
     NAN,
+    SHAPE,
     SOURCES,
     CaseRow,
     TranslationRow,
@@ -101,15 +102,25 @@ def patient_values(rows: Iterable[CaseRow], metric: str) -> dict[str, float]:
     }
 
 
+def by_shape(source: str) -> str:
+    """The name of an input where the shape regressor read it."""
+    return f"{SHAPE}: {source}"
+
+
+def input_of(row: CaseRow) -> str:
+    """What a row's bone was made of: an input, ``by_shape`` of it, or no image at all."""
+    if row.method == SHAPE:
+        return by_shape(row.source)
+    return row.source if row.method == "model" else row.method
+
+
 def chosen(rows: Iterable[CaseRow], source: str, bone: str, alignment: str, pair: bool | None = None) -> list[CaseRow]:
-    """Rows of one input (MEAN_BONE or GRID_FLOOR for those), bone and alignment; pairs, the others, or both."""
+    """Rows of one input, bone and alignment; pairs, the others, or both. source: an input, for the TL net; by_shape of
+    it, for the shape regressor; or MEAN_BONE or GRID_FLOOR."""
     return [
         row
         for row in rows
-        if (row.source if row.method == "model" else row.method) == source
-        and row.bone == bone
-        and row.alignment == alignment
-        and pair in (None, row.pair)
+        if input_of(row) == source and row.bone == bone and row.alignment == alignment and pair in (None, row.pair)
     ]
 
 
@@ -131,7 +142,9 @@ def experiment_2(rows: Sequence[CaseRow]) -> list[Line]:
         rows,
         [
             ("CT-DRR, all patients", "CT-DRR", None),
+            (f"{SHAPE}: CT-DRR", by_shape("CT-DRR"), None),
             ("GAN-DRR, never seen by pix2pix", "GAN-DRR", False),
+            (f"{SHAPE}: GAN-DRR and film, never seen by pix2pix", by_shape("GAN-DRR"), False),
             ("no skill: mean bone", MEAN_BONE, None),
             ("floor: the grid", GRID_FLOOR, None),
         ],
@@ -140,6 +153,7 @@ def experiment_2(rows: Sequence[CaseRow]) -> list[Line]:
 
 def experiment_3(rows: Sequence[CaseRow]) -> list[Line]:
     inputs = [(source, source, True) for source in SOURCES]
+    inputs += [(by_shape(source), by_shape(source), True) for source in SOURCES]
     return lines(rows, [*inputs, ("no skill: mean bone", MEAN_BONE, True), ("floor: the grid", GRID_FLOOR, True)])
 
 

@@ -1,0 +1,83 @@
+"""What is known of the codes that a trained P or S reads, for those who use it: how they spread over training patients
+(so that an unusual input shows), and how far they are off on validation patients (so that several films can be
+weighed)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples
+from bonelift.learning.shape_regression import Bases, encode_surfaces
+from bonelift.networks.shape_regressor import ShapeRegressor
+from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
+from bonelift.networks.views import VIEW_CODES
+
+_BATCH = 64
+
+
+def as_films(drrs: DrrSamples) -> FilmSamples:
+    """DRRs of a CT, which no film belongs to."""
+    return FilmSamples(np.zeros_like(drrs.drr), drrs.drr, drrs.patient, drrs.view)
+
+
+def without_pictures(films: FilmSamples) -> FilmSamples:
+    """The DRRs of films as those of a CT."""
+    return replace(films, radiograph=np.zeros_like(films.radiograph))
+
+
+@torch.no_grad()
+def read_codes(network: FilmReader, films: FilmSamples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(codes, standard deviations told of their errors), both (N, outputs), from the DRRs of ``films``.
+
+    S reads the films as well where it reads films. Networks that tell no error give standard deviations of 1.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    codes, sds = [], []
+    for start in range(0, len(films.drr), _BATCH):
+        part = slice(start, start + _BATCH)
+        pictures = torch.from_numpy(films.drr[part].astype(np.float32))[:, None] / DRR_SCALE
+        if isinstance(network, ShapeRegressor) and network.reads_film:
+            pictures = torch.cat([pictures, torch.from_numpy(films.radiograph[part].astype(np.float32))[:, None]], 1)
+        view = torch.from_numpy(films.view[part]).to(device)
+        if isinstance(network, ShapeRegressor):
+            code, log_sd = network.codes_and_log_sd(pictures.to(device), view)
+            sds.append(log_sd.exp().cpu().numpy())
+        else:
+            code = network(pictures.to(device), view)
+            sds.append(np.ones(code.shape, np.float32))
+        codes.append(code.cpu().numpy())
+    return np.concatenate(codes), np.concatenate(sds)
+
+
+def code_spread(codes: NDArray[np.floating]) -> dict[str, Any]:
+    """Mean and SD of codes (N, outputs) of training films, and the 99th percentile of the standardised distance."""
+    mean, sd = codes.mean(axis=0), codes.std(axis=0)
+    distance = np.sqrt((((codes - mean) / np.maximum(sd, 1e-6)) ** 2).mean(axis=1))
+    return {"mean": mean.tolist(), "sd": sd.tolist(), "distance_99": float(np.percentile(distance, 99))}
+
+
+def shape_errors(
+    network: ShapeRegressor, films: FilmSamples, surfaces: SurfaceSamples, bases: Bases
+) -> dict[str, dict[str, list[float]]]:
+    """Metadata of S's errors on validation films, by view: "shape_error_sd", root mean square of each number's error;
+    "shape_sd_factor", by how much it is larger than S tells, where S tells it. Views without a film are left out."""
+    codes, told = read_codes(network, films)
+    errors = codes - encode_surfaces(surfaces, bases)[films.patient]
+    facts: dict[str, dict[str, list[float]]] = {"shape_error_sd": {}}
+    if network.to_log_sd is not None:
+        facts["shape_sd_factor"] = {}
+    for view, code in VIEW_CODES.items():
+        rows = films.view == code
+        if not rows.any():
+            continue
+        facts["shape_error_sd"][view] = np.sqrt((errors[rows] ** 2).mean(axis=0)).round(4).tolist()
+        if network.to_log_sd is not None:
+            ratio = np.sqrt(((errors[rows] / told[rows]) ** 2).mean(axis=0))
+            facts["shape_sd_factor"][view] = ratio.round(4).tolist()
+    return facts

@@ -1,0 +1,161 @@
+"""A run's networks as a model that ``bonelift reconstruct --model`` takes: with what is known of their codes, the ONNX
+graphs, and a card that says what it was made from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bonelift import __version__
+from bonelift.learning.bases import basis_facts, read_basis_folder
+from bonelift.learning.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_networks, read_state
+from bonelift.learning.code_facts import as_films, code_spread, read_codes, shape_errors
+from bonelift.learning.line import BASIS, STAGES, LearningRun, SampleSource, StageName, run_generator, shape_config
+from bonelift.learning.locator import build_locator
+from bonelift.learning.loop import read_curve
+from bonelift.learning.model_card import CARD_NAME, model_card
+from bonelift.learning.pix2pix import build_pix2pix
+from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, chunk_folders, load_samples
+from bonelift.learning.tl import build_tl, load_tl
+from bonelift.learning.translated import translated
+from bonelift.networks.bundle import ModelBundle, new_bundle, save_bundle
+from bonelift.networks.onnx_export import add_graphs, can_export
+from bonelift.networks.shape_regressor import new_shape_reader
+from bonelift.storage.whole import whole_folder, write_whole
+
+MODEL = "model"
+NEEDED = ("locator", "pix2pix", "tl")
+"""Without these there is no model; S makes it better."""
+
+
+def missing_targets(run: LearningRun) -> list[str]:
+    """The targets without which there is no model, and which neither the run has trained nor it started from."""
+    if run.start is not None:
+        return []
+    return [name for name in NEEDED if not all(run.is_done(stage) for stage in STAGES[name])]
+
+
+def write_model(run: LearningRun, source: SampleSource) -> Path:
+    """Write ``run.folder/model``, whole, from the stages that are done; what was not trained is that of ``run.start``.
+
+    With ONNX graphs where what writes them is installed; without, the model needs torch. Call it where
+    ``missing_targets`` is empty.
+    """
+    folder = run.folder / MODEL
+    bundle = trained_bundle(run)
+    records = stage_records(run)
+    facts = trained_facts(run, source, bundle)
+    # What is known of another S says nothing of this one.
+    kept = {k: v for k, v in bundle.metadata.items() if not (run.is_done("shape") and k.startswith("shape_"))}
+    metadata = {**kept, **facts, "preset": run.preset.name}
+    metadata["training"] = [*bundle.metadata.get("training", []), {"data": source.facts(), "stages": records}]
+    bundle = replace(bundle, name=run.folder.resolve().name, metadata=metadata)
+    with whole_folder(folder, "replace") as staging:
+        save_bundle(bundle, staging)
+        if can_export():
+            add_graphs(staging)
+        made_by = {
+            "bonelift": __version__,
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+            "date": datetime.now(UTC).date().isoformat(),
+            "seed": run.seed,
+            "preset": run.preset.name,
+            "started from": run.start.name if run.start else "nothing",
+        }
+        write_whole(staging / CARD_NAME, model_card(bundle, records, source.facts(), made_by))
+    return folder
+
+
+def trained_bundle(run: LearningRun) -> ModelBundle:
+    """The networks of the stages that are done, on the CPU; others are those of ``run.start``, or untrained."""
+    preset, seed = run.preset, run.seed
+    bundle = run.start or new_bundle(run.folder.name, preset.grid, preset.tl, preset.pix2pix, preset.locator)
+    if run.is_done("finetune"):
+        tl = build_tl(preset.tl, seed)
+        load_tl(tl, run.stage("autoencoder"), run.stage("finetune"), run.stage("finetune"))
+        bundle = replace(
+            bundle, grid=preset.grid, tl=preset.tl, encoder=tl.encoder, decoder=tl.decoder, predictor=tl.predictor
+        )
+    if run.is_done("pix2pix"):
+        translators = build_pix2pix(preset.pix2pix, seed)
+        load_networks(run.stage("pix2pix"), {"generator": translators.generator})
+        bundle = replace(bundle, pix2pix=preset.pix2pix, generator=translators.generator)
+    if run.is_done("locator"):
+        locator = build_locator(preset.locator, seed)
+        load_networks(run.stage("locator"), {"locator": locator})
+        bundle = replace(bundle, locator_config=preset.locator, locator=locator)
+    if run.is_done("shape"):
+        radius, ulna = read_basis_folder(run.folder / BASIS)
+        weights, _ = load_checkpoint(run.stage("shape") / CHECKPOINT_NAME)
+        # DRR, view and, where S reads films, the film.
+        reads_film = weights["network/shape_regressor/convolutions.0.weight"].shape[1] == 3
+        reader = new_shape_reader(shape_config(preset, (radius, ulna), reads_film), radius, ulna)
+        load_networks(run.stage("shape"), {"shape_regressor": reader.network})
+        bundle = replace(bundle, shape=reader)
+    return bundle
+
+
+def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -> dict[str, Any]:
+    """Metadata that the use of P and S needs, of those that the run has trained: spread of their codes over training
+    images ("latent", "shape_code"), errors of S by view ("shape_error_sd", "shape_sd_factor"), origin of the bases."""
+    facts: dict[str, Any] = {}
+    if run.is_done("finetune"):
+        codes, _ = read_codes(bundle.predictor, load_samples(source.folders("tl").training, FilmSamples))
+        facts["latent"] = code_spread(codes)
+    if run.is_done("shape"):
+        assert bundle.shape is not None
+        facts["shape_basis"] = basis_facts(run.folder / BASIS)
+        network, bases = bundle.shape.network, (bundle.shape.radius, bundle.shape.ulna)
+        training, _ = _seen_by_shape(run, source, "training")
+        facts["shape_code"] = code_spread(read_codes(network, training)[0])
+        validation, folder = _seen_by_shape(run, source, "validation")
+        facts |= shape_errors(network, validation, load_samples(folder, SurfaceSamples), bases)
+        patients = len(set(validation.patient.tolist()))
+        facts["shape_validation"] = {"films": len(validation.drr), "patients": patients}
+    return facts
+
+
+def _seen_by_shape(run: LearningRun, source: SampleSource, part: str) -> tuple[FilmSamples, Path]:
+    """What S reads of one part, as in use: the generator's DRRs with their films; CT-DRRs where there are no films. And
+    the folder with their surfaces."""
+    if source.has_films:
+        folder = getattr(source.folders("films"), part)
+        if chunk_folders(folder, FilmSamples):
+            return replace(load_samples(folder, FilmSamples), drr=translated(folder, run_generator(run))), folder
+    folder = getattr(source.folders("bones"), part)
+    return as_films(load_samples(folder, DrrSamples)), folder
+
+
+def stage_records(run: LearningRun) -> list[dict[str, Any]]:
+    """Of each stage that is done: updates, minutes, settings and last validation."""
+    records = []
+    for stages in STAGES.values():
+        records += [_record(run, stage) for stage in stages if run.is_done(stage)]
+    return records
+
+
+def _record(run: LearningRun, stage: StageName) -> dict[str, Any]:
+    state: Mapping[str, Any] = read_state(run.stage(stage) / CHECKPOINT_NAME)
+    return {
+        "stage": stage,
+        "updates": state["update"],
+        "minutes": round(state["seconds"] / 60, 2),
+        "batch": state["facts"]["batch"],
+        "seed": state["config"]["seed"],
+        "metrics": state["metrics"],
+        "curve": _thinned(run.stage(stage)),
+    }
+
+
+def _thinned(stage: Path, most: int = 8) -> list[dict[str, float]]:
+    """Up to ``most`` validations of a stage's learning curve, evenly spread, the last among them."""
+    rows = [row for row in read_curve(stage) if any(name.startswith("validation/") for name in row)]
+    chosen = sorted({round(number) for number in torch.linspace(0, len(rows) - 1, min(most, len(rows))).tolist()})
+    return [rows[number] for number in chosen]
