@@ -59,7 +59,7 @@ def make_bases(folder: Path, surfaces: Path, choice: BasisChoice) -> Bases:
     Raises InputError: see BasisChoice, and where the folder was made by another choice.
     """
     if (folder / FACTS_FILE).is_file():
-        if basis_facts(folder)["choice"] != asdict(choice):
+        if basis_facts(folder).choice != asdict(choice):
             raise InputError(f"{folder}: was made with other --modes or --basis; pass another run folder or delete it")
         return read_basis_folder(folder)
     held = load_samples(surfaces, SurfaceSamples)
@@ -111,10 +111,19 @@ def read_basis_folder(folder: Path) -> Bases:
     return cast(Bases, tuple(read))
 
 
-def basis_facts(folder: Path) -> dict[str, object]:
-    """choice, origin and number of modes. Raises InputError where they cannot be read."""
+@dataclass(frozen=True)
+class BasisFacts:
+    """choice: what was asked for. origin: in words, what the bases were made of. modes: of each bone."""
+
+    choice: dict[str, object]
+    origin: str
+    modes: dict[str, int]
+
+
+def basis_facts(folder: Path) -> BasisFacts:
+    """Of the bases in ``folder``. Raises InputError where they cannot be read."""
     try:
         facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
-        return {"choice": facts["choice"], "origin": str(facts["origin"]), "modes": dict(facts["modes"])}
+        return BasisFacts(dict(facts["choice"]), str(facts["origin"]), dict(facts["modes"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: bases of another version ({error}); delete it to make them again") from error

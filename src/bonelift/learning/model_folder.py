@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,11 @@ def write_model(run: LearningRun, source: SampleSource) -> Path:
     ``missing_targets`` is empty.
     """
     folder = run.folder / MODEL
-    bundle = trained_bundle(run)
     records = stage_records(run)
-    facts = trained_facts(run, source, bundle)
-    # What is known of another S says nothing of this one.
-    kept = {k: v for k, v in bundle.metadata.items() if not (run.is_done("shape") and k.startswith("shape_"))}
-    metadata = {**kept, **facts, "preset": run.preset.name}
-    metadata["training"] = [*bundle.metadata.get("training", []), {"data": source.facts(), "stages": records}]
-    bundle = replace(bundle, name=run.folder.resolve().name, metadata=metadata)
+    bundle = model_of_run(run, source, run.folder.resolve().name)
+    known = bundle.metadata.get("training", [])
+    metadata = {**bundle.metadata, "training": [*known, {"data": source.facts(), "stages": records}]}
+    bundle = replace(bundle, metadata=metadata)
     with whole_folder(folder, "replace") as staging:
         save_bundle(bundle, staging)
         if can_export():
@@ -71,6 +68,15 @@ def write_model(run: LearningRun, source: SampleSource) -> Path:
         }
         write_whole(staging / CARD_NAME, model_card(bundle, records, source.facts(), made_by))
     return folder
+
+
+def model_of_run(run: LearningRun, source: SampleSource, name: str) -> ModelBundle:
+    """The networks of the stages that are done, others those of ``run.start``, with what is known of their codes."""
+    bundle = trained_bundle(run)
+    facts = trained_facts(run, source, bundle)
+    # What is known of another S says nothing of this one.
+    kept = {k: v for k, v in bundle.metadata.items() if not (run.is_done("shape") and k.startswith("shape_"))}
+    return replace(bundle, name=name, metadata={**kept, **facts, "preset": run.preset.name})
 
 
 def trained_bundle(run: LearningRun) -> ModelBundle:
@@ -111,7 +117,7 @@ def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -
         facts["latent"] = code_spread(codes)
     if run.is_done("shape"):
         assert bundle.shape is not None
-        facts["shape_basis"] = basis_facts(run.folder / BASIS)
+        facts["shape_basis"] = asdict(basis_facts(run.folder / BASIS))
         network, bases = bundle.shape.network, (bundle.shape.radius, bundle.shape.ulna)
         training, _ = _seen_by_shape(run, source, "training")
         facts["shape_code"] = code_spread(read_codes(network, training)[0])

@@ -84,7 +84,7 @@ def with_minutes(loop: LoopConfig, minutes: float) -> LoopConfig:
 
 
 def _smoke() -> Preset:
-    """Seconds: shows that every stage runs, not that it learns."""
+    """Under a minute: shows that every stage runs, not that it learns."""
     tl = TlConfig(
         encoder_channels=(4, 8, 8), decoder_channels=(16, 8, 8), predictor_channels=(4, 8, 8, 16), predictor_hidden=16
     )
@@ -94,7 +94,7 @@ def _smoke() -> Preset:
         LAPTOP_GRID,
         tl,
         Pix2pixConfig((8, 8, 16), 4),
-        LocatorConfig((4, 8, 8)),
+        LocatorConfig((8, 16, 16)),
         AutoencoderTraining(loop, batch=4),
         PredictorTraining(loop, batch=4, latent_warmup=0.5),
         PredictorTraining(loop, batch=4),
@@ -102,7 +102,8 @@ def _smoke() -> Preset:
         ShapeConfig(1, (4, 8, 8, 16), (1, 1, 1), 16, gain_free=True, tells_error=True),
         ShapeTraining(loop, batch=4),
         shape_modes=6,
-        locator_training=LocatorTraining(loop, batch=4),
+        # The one stage without which nothing is seen of the others: enough to find the wrists that it was shown.
+        locator_training=LocatorTraining(LoopConfig(150, 3e-3, validate_every=50), batch=8),
         ct_drrs=3,
         films_per_radiograph=2,
     )

@@ -45,7 +45,8 @@ def _notes(run: LearningRun, metrics: dict[Target, Metrics], lacking: list[str])
     notes = []
     if "shape" in metrics:
         facts = basis_facts(run.folder / BASIS)
-        notes.append(f"shape bases: {facts['modes']} modes, of {facts['origin']}")
+        modes = " and ".join(f"{count} modes of the {bone}" for bone, count in facts.modes.items())
+        notes.append(f"shape bases: {modes}, from {facts.origin}")
     if lacking:
         notes.append(f"no model yet: {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not trained")
     elif not run.is_done("shape") and (run.start is None or run.start.shape is None):
