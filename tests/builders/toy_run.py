@@ -24,6 +24,7 @@ from bonelift.learning.samples import ShapeSamples
 from bonelift.study.folder import StudyCase
 from builders.bare_study import cohort
 from builders.toy_cohort import AUTOENCODER, GRID, PIX2PIX, PIX2PIX_TRAINING, PREDICTOR, TL, toy_films
+from builders.toy_line import toy_surfaces
 
 STUDY = cohort(patients=8, films=6, registered=6, twice=1)
 FOLDS: Folds = draw_folds(STUDY, 2, seed=3)
@@ -76,6 +77,7 @@ def _images(case: StudyCase, rng: np.random.Generator) -> CaseImages:
     film = (0.2 + 0.8 * np.sqrt(film_drr) + rng.uniform(0, 0.05, film_drr.shape)).astype(np.float16)
     balls = [trimesh.creation.icosphere(2, r).apply_translation(c) for r, c in zip(radii, centres, strict=True)]
     surfaces = [part for ball in balls for part in (ball.vertices.astype(np.float32), ball.faces.astype(np.int32))]
+    toy_points = toy_surfaces(1, int(rng.integers(1000)))
     return CaseImages(
         occupancy,
         np.clip(laid, -BAND_MM, BAND_MM).astype(np.float16),
@@ -88,6 +90,7 @@ def _images(case: StudyCase, rng: np.random.Generator) -> CaseImages:
         np.zeros(cuts, np.int32),
         np.ones(cuts, np.bool_),
         *surfaces,
+        *(points[0] for points in (toy_points.radius, toy_points.ulna)),
     )
 
 
@@ -96,7 +99,7 @@ def spoil(run: Path, patients: set[str]) -> None:
     rng = np.random.default_rng(99)
     for path in _arrays_of(run, patients):
         array = np.load(path)
-        if path.stem.endswith("vertices"):
+        if path.stem.endswith(("vertices", "points")):
             other = 0.8 * array + 1.5
         elif array.dtype == np.uint8 and array.ndim > 1:
             other = np.rot90(array, axes=(1, 2)) // 2
@@ -127,8 +130,9 @@ def _arrays_of(run: Path, patients: set[str]) -> list[Path]:
 
 def train_group(run: Path, fold: str) -> None:
     """All networks that score the patients of ``fold``: its own and the pix2pix of all pairs."""
-    for task in training_tasks(FOLDS, [fold]):
-        train_network(RunPaths(run), STUDY.cases, FOLDS, toy_preset(), task, SEED)
+    for tasks in training_tasks(FOLDS, [fold]):
+        for task in tasks:
+            train_network(RunPaths(run), STUDY.cases, FOLDS, toy_preset(), task, SEED)
 
 
 def score_fold(run: Path, fold: str) -> list[CaseRow]:

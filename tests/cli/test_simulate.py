@@ -1,10 +1,9 @@
-"""`bonelift simulate` and `bonelift train`: a virtual cohort, back into the radius frame, and into a run folder."""
+"""`bonelift simulate`: a virtual cohort, and back into the radius frame."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -155,62 +154,6 @@ def normalised_volume(mesh, above_mm: float) -> float:
 
     heights = np.arange(above_mm + 0.25, mesh.vertices[:, 2].max(), 0.5)
     return float(sum(section_centroid(mesh, height)[1] for height in heights) * 0.5)
-
-
-def three_patients(study_folder: Path, tmp_path: Path) -> Path:
-    """A copy with the first case once more under another patient's name: enough to split."""
-    study_folder = shutil.copytree(study_folder, tmp_path / "three")
-    study = read_study(study_folder)
-    again = replace(study.cases[0], case="case-again", patient="virtual-again")
-    write_study(study_folder, Study((*study.cases, again), study.origin))
-    return study_folder
-
-
-def test_train_makes_samples_trains_and_goes_on(study_folder, tmp_path, capsys):
-    call = [
-        "train",
-        "locator",
-        str(three_patients(study_folder, tmp_path)),
-        "--preset",
-        "smoke",
-        "--run",
-        str(tmp_path / "run"),
-    ]
-    assert main([*call, "--json"]) == 0
-    metrics = json.loads(capsys.readouterr().out)
-    assert {"origin_mm", "presence_right"} <= metrics.keys()
-    split = json.loads((tmp_path / "run" / "split.json").read_text())
-    assert len(split["validation"]) == 1
-    assert main([*call, "--quiet"]) == 0  # nothing left to do
-    other = [*call]
-    other[other.index("smoke")] = "laptop"
-    assert main(other) == 2
-    assert "was begun with another preset" in capsys.readouterr().err
-
-
-def without_poses(study_folder, patients):
-    """The study with the poses of these patients' radiographs unknown."""
-    content = json.loads((study_folder / "study.json").read_text())
-    for case in content["cases"]:
-        for radiograph in case["radiographs"]:
-            if case["patient"] in patients:
-                radiograph["pose_file"] = None
-    (study_folder / "study.json").write_text(json.dumps(content))
-    return study_folder
-
-
-def test_films_are_learned_from_where_their_pose_is_known(study_folder, tmp_path, capsys):
-    study = three_patients(study_folder, tmp_path)
-    patients = sorted({case.patient for case in read_study(study).cases})
-    call = ["train", "locator", str(study), "--preset", "smoke", "--quiet", "--run"]
-    without_poses(study, patients[:1])
-    assert main([*call, str(tmp_path / "two")]) == 0
-    assert len(list((tmp_path / "two" / "samples" / "locator").glob("*/*"))) == 2
-    without_poses(study, patients[:2])
-    assert main([*call, str(tmp_path / "one")]) == 2
-    assert "has a radiograph whose pose is known" in capsys.readouterr().err
-    assert main([*call, str(tmp_path / "two")]) == 2
-    assert "was begun with another study" in capsys.readouterr().err
 
 
 def test_both_wrists_of_a_patient_stay_on_one_side_of_the_split(tmp_path):

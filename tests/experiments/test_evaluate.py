@@ -105,8 +105,9 @@ def test_every_patient_is_scored_by_the_inputs_that_the_paper_gives_them(study, 
         pair = case.patient in folds.pairs
         four = {"CT-DRR", "GAN-DRR", "registration-DRR", "histogram-matched"}
         assert sources == ({"CT-DRR"} if not case.radiographs else four if pair else {"CT-DRR", "GAN-DRR"})
-        # Each input, the mean bone and the grid's floor: two bones, as predicted and after alignment.
-        assert len(own) == 4 * (len(sources) + 2)
+        assert {row["source"] for row in own if row["method"] == "shape regressor"} == sources
+        # Each input by both networks, the mean bone and the grid's floor: two bones, as predicted and after alignment.
+        assert len(own) == 4 * (2 * len(sources) + 2)
         # So little training may leave a field that never reaches one half; then that is said.
         assert {row["note"] for row in own} <= {"", "no surface"}
         assert {bool(row["note"]) for row in own if row["asd_paper_mm"]} == {False}
@@ -118,12 +119,15 @@ def test_no_network_was_shown_a_patient_that_it_is_tested_on(study, run, tmp_pat
     """The samples that a network reads are, image for image, those of its training patients alone."""
     folds, cases = read_folds(run / "folds.json"), read_study(study).cases
     fold = folds.folds[0]
-    for network, images in (("tl", "drr.npy"), ("pix2pix", "film.npy")):
-        split = getattr(fold, network)
+    for network, images, arrays in (
+        ("tl", "drr.npy", "films-*/drr.npy"),
+        ("pix2pix", "film.npy", "films-*/radiograph.npy"),
+        ("shape", "drr.npy", "drrs-*/drr.npy"),
+    ):
+        split = fold.pix2pix if network == "pix2pix" else fold.tl
         chosen = [case for case in cases if case.patient in split.training]
         write_samples(RunPaths(run), chosen, tmp_path / network, network)
-        name = "drr.npy" if network == "tl" else "radiograph.npy"
-        shown = np.concatenate([np.load(path) for path in sorted((tmp_path / network).glob(f"films-*/{name}"))])
+        shown = np.concatenate([np.load(path) for path in sorted((tmp_path / network).glob(arrays))])
         for case in cases:
             held = np.load(run / "images" / case.case / images)
             seen = any((shown == picture).all(axis=(1, 2)).any() for picture in held)
@@ -158,7 +162,7 @@ def test_skill_is_measured_against_the_mean_bone_and_the_grid_costs_little(run):
         (r["case"], r["bone"], r["alignment"]): float(r["asd_paper_mm"]) for r in rows if r["method"] == "mean bone"
     }
     for row in rows:
-        if row["method"] == "model" and not row["note"]:
+        if row["method"] in ("model", "shape regressor") and not row["note"]:
             expected = 1 - float(row["asd_paper_mm"]) / mean[row["case"], row["bone"], row["alignment"]]
             assert float(row["skill_paper"]) == pytest.approx(expected, abs=2e-3)
         if row["method"] == "grid floor":
@@ -182,7 +186,8 @@ def test_the_report_is_made_from_the_run_folder_alone(run, tmp_path, capsys):
         assert words in page
     assert str(run.parent) not in page
     statistics = json.loads((alone / "statistics.json").read_text())
-    assert {line["label"] for line in statistics["experiment_3"]} >= {"CT-DRR", "histogram-matched"}
+    labels = {line["label"] for line in statistics["experiment_3"]}
+    assert labels >= {"CT-DRR", "histogram-matched", "shape regressor: CT-DRR", "shape regressor: GAN-DRR"}
     assert rows_of(alone) == rows_of(run)
 
 

@@ -103,7 +103,7 @@ def _smoke() -> Preset:
         ShapeTraining(loop, batch=4),
         shape_modes=6,
         # The one stage without which nothing is seen of the others: enough to find the wrists that it was shown.
-        locator_training=LocatorTraining(LoopConfig(150, 3e-3, validate_every=50), batch=8),
+        locator_training=LocatorTraining(LoopConfig(250, 3e-3, validate_every=50), batch=8),
         ct_drrs=3,
         films_per_radiograph=2,
     )

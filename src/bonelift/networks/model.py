@@ -170,7 +170,14 @@ def read_bases(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) ->
     if "shape" not in config:
         return {}
     starts = {bone: f"shape_basis/{bone}/" for bone in BONES}
-    return {
+    bases = {
         bone: basis_from_arrays({k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)})
         for bone, start in starts.items()
     }
+    outputs, lengths = int(config["shape"]["outputs"]), [basis.length for basis in bases.values()]
+    if outputs != sum(lengths):
+        raise InputError(
+            f"shape regressor: {outputs} outputs for codes of {lengths[0]} and {lengths[1]} numbers; expected their "
+            "sum; get the model again"
+        )
+    return bases
