@@ -169,6 +169,7 @@ def main() -> None:
         real_bones(model, numbers)
         file.write_text(json.dumps(numbers, indent=1) + "\n")
     numbers["mode_shares"] = mode_shares(model)
+    numbers.pop("leave_one_out", None)
     wrists, numbers["population"] = population(model, options.samples)
     numbers["relative_spread"] = relative_spread(wrists)
     numbers["shares_with_size"] = shares_with_size(wrists)
