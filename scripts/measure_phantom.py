@@ -18,18 +18,31 @@ import numpy as np
 from skimage.measure import perimeter
 
 from bonelift.anatomy.shape_model import load_shape_model
-from bonelift.geometry import default_film_camera
-from bonelift.images.film import nominal_camera_from_radius
+from bonelift.drr.subject import bone_attenuation
+from bonelift.images import View
+from bonelift.phantom.bare_bones import around_bones
 from bonelift.phantom.body import Body
-from bonelift.phantom.ct import ScanSettings, hounsfield, scan
+from bonelift.phantom.ct import ScanSettings, draw_unknown_scanner, hounsfield, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import expose
+from bonelift.phantom.xray_geometry import PoseSpread, draw_geometry
 
 FIRST_SEED = 7_000_000
 """Seeds of the measured patients: no training or evaluation cohort starts here."""
 REFERENCE_SCAN = ScanSettings((0.4, 0.4, 0.6), (0.7, 0.7), noise_hu=15.0)
 """As the adult CT against which the levels were set."""
+DRAWN = 3
 DEPTHS_MM = (10, 20, 35, 50, 65)
+WHOLE_IMAGE_PX, WHOLE_IMAGE_SPACING_MM = (660, 360), 0.5
+QUALITIES = (
+    "wall_scale",
+    "cortical_g_cm3",
+    "trabecular_g_cm3",
+    "endosteal_blend_mm",
+    "near_wall",
+    "sclerosis",
+    "level_shift_mm",
+)
 
 
 def section_index(world_from_voxel: np.ndarray, depth_mm: float) -> int:
@@ -68,16 +81,35 @@ def measure(patient: VirtualPatient, rng: np.random.Generator) -> dict[str, floa
     hu = ct.values[:, :, k][labels.labels[:, :, k] == 1]
     row["radius canal at 65 mm (HU)"] = float(np.percentile(hu, 5))
     row["radius cortex at 65 mm (HU)"] = float(np.percentile(hu, 95))
-    return row
+    row |= unknown_scanner(patient, rng)
+    return row | {f"drawn: {name}": float(patient.facts[name]) for name in QUALITIES}
+
+
+def unknown_scanner(patient: VirtualPatient, rng: np.random.Generator) -> dict[str, float]:
+    """The same bones in the CT of a scanner that nobody knows, beside the reference scan of them."""
+    bones = around_bones(patient.body)
+    settings = draw_unknown_scanner(rng)
+    sums, tops = [], []
+    for used in (REFERENCE_SCAN, settings):
+        ct, labels = scan(bones, rng, used)
+        sums.append(float(bone_attenuation(ct, labels).values.sum(dtype=np.float64)) * float(np.prod(used.spacing_mm)))
+        tops.append(float(np.percentile(ct.values[labels.labels == 1], 99)))
+    return {
+        "unknown scanner, scale of HU": settings.scale,
+        "unknown scanner, attenuation of both bones over the reference scan's": sums[1] / sums[0],
+        "unknown scanner, densest 1 % of the radius (HU)": tops[1],
+        "reference scan, densest 1 % of the radius (HU)": tops[0],
+    }
 
 
 def films(body: Body, rng: np.random.Generator) -> list[np.ndarray]:
-    camera = default_film_camera(320, 400, 0.4)
+    """A PA and a lateral film of the whole hand and half of the forearm, drawn settings."""
+    straight = PoseSpread(0.0, 0.0, 0.0, 0.0, 0.0)
+    views: tuple[View, View] = ("pa", "lateral")
     pictures = []
-    for view in ("pa", "lateral"):
-        pose = nominal_camera_from_radius(camera, view, 950.0)
-        pose[:3, 3] = [-2.0, 8.0, 950.0]
-        pictures.append(expose(body, camera, pose, rng))
+    for view in views:
+        geometry = draw_geometry(rng, view, WHOLE_IMAGE_PX, WHOLE_IMAGE_SPACING_MM, straight)
+        pictures.append(expose(body, geometry.camera, geometry.camera_from_radius, rng))
     return pictures
 
 
@@ -92,8 +124,7 @@ def draw(patients: list[VirtualPatient], path: Path) -> None:
         planes += [hu[:, :, section_index(body.radius_from_voxel, depth)].T for depth in (8, 60)]
         rng = np.random.default_rng(int(patient.facts["seed"]))
         for axis, picture in zip(row, films(body, rng), strict=False):
-            low, high = np.percentile(picture, [1, 99.7])
-            axis.imshow(picture, cmap="gray", vmin=low, vmax=high)
+            axis.imshow(picture, cmap="gray", vmin=picture.min(), vmax=picture.max())
         for axis, plane in zip(row[2:], planes, strict=True):
             axis.imshow(plane, cmap="gray", vmin=-250, vmax=1700)
         for axis in row:
@@ -110,13 +141,15 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load_shape_model()
     make_patient(FIRST_SEED, model)
-    rows, seconds, drawn = [], [], []
+    rows, drawn = [], []
+    seconds: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.patients):
+        whole_hand = seed < FIRST_SEED + DRAWN
         start = time.process_time()
-        patient = make_patient(seed, model)
-        seconds.append(time.process_time() - start)
+        patient = make_patient(seed, model, whole_hand=whole_hand)
+        seconds[whole_hand].append(time.process_time() - start)
         rows.append(measure(patient, np.random.default_rng(seed)))
-        if len(drawn) < 3:
+        if whole_hand:
             drawn.append(patient)
     table = {}
     for name in rows[0]:
@@ -130,11 +163,15 @@ def main() -> None:
         print(
             f"| {name} | {values.mean():.2f} +- {values.std(ddof=1):.2f} | {values.min():.2f} to {values.max():.2f} |"
         )
-    print(f"make_patient: median {np.median(seconds):.2f} s of CPU")
+    costs = {
+        name: round(float(np.median(seconds[whole])), 2) if seconds[whole] else None
+        for name, whole in (("whole hand", True), ("wrist alone", False))
+    }
+    print(f"make_patient, median s of CPU: {costs}")
     result = {
         "patients": arguments.patients,
         "first_seed": FIRST_SEED,
-        "cpu_s": float(np.median(seconds)),
+        "cpu_s": costs,
         "table": table,
     }
     (arguments.out / "phantom.json").write_text(json.dumps(result, indent=1) + "\n")
