@@ -115,7 +115,9 @@ def films(body: Body, rng: np.random.Generator) -> list[np.ndarray]:
 
 def draw(patients: list[VirtualPatient], path: Path) -> None:
     """One row a patient: PA film, lateral film, CT in three planes."""
-    figure, axes = plt.subplots(len(patients), 6, figsize=(15, 4.1 * len(patients)), facecolor="black")
+    widths = {"width_ratios": [1.1, 1.1, 1, 1, 0.8, 0.8]}
+    size = (11.5, 3.9 * len(patients))
+    figure, axes = plt.subplots(len(patients), 6, figsize=size, facecolor="black", gridspec_kw=widths)
     for row, patient in zip(axes, patients, strict=True):
         body = patient.body
         hu = hounsfield(body.mineral_g_cm3, body.soft_g_cm3)
