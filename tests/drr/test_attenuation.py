@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from bonelift.drr import project
 from bonelift.drr.attenuation import MU_WATER_PER_MM, hu_from_mu, mu_from_hu, mu_water_per_mm
-from bonelift.drr.subject import attenuation_stack
+from bonelift.drr.subject import attenuation_stack, bone_attenuation
 from bonelift.errors import InputError
 from bonelift.images import LabelMap, Volume
 from builders.drr_scenes import centred_pose, film
 
 
 def test_water_is_zero_and_air_attenuates_nothing():
-    np.testing.assert_allclose(mu_from_hu([0, -1000, -3024, 1000]), [0.02059, 0, 0, 0.04118], rtol=1e-5)
+    np.testing.assert_allclose(mu_from_hu([0, -1000, -3024, 1000]), [0.019285, 0, 0, 0.03857], rtol=1e-5)
 
 
 @given(st.floats(-999, 4000), st.floats(20, 150))
@@ -51,6 +51,11 @@ def test_parts_add_up():
     images = {name: project(stack, film(20, 20, 1.0), pose, (20, 20)).sum(axis=0) for name, stack in stacks.items()}
     np.testing.assert_allclose(images["each bone"], images["bones"], atol=1e-6)
     np.testing.assert_allclose(images["bones and rest"], images["arm"], atol=1e-6)
+
+
+def test_networks_and_the_drr_command_project_the_same_attenuation():
+    ct, labels = arm()
+    np.testing.assert_array_equal(bone_attenuation(ct, labels).values, attenuation_stack(ct, labels)[0])
 
 
 def test_what_cannot_be_projected_is_said():

@@ -53,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     poses.add_argument("--translation-mm", metavar="MM", type=zero_or_more, default=30.0, help="either way, each axis")
     poses.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of the poses (default: 0)")
     how = parser.add_argument_group("how")
-    how.add_argument("--energy-kev", metavar="KEV", type=positive_float, default=60.0, help="of HU to attenuation (60)")
+    how.add_argument("--energy-kev", metavar="KEV", type=positive_float, default=70.0, help="of HU to attenuation (70)")
     how.add_argument(
         "--rule", choices=["joseph", "simpson"], default="simpson", help="joseph: twice as fast, less exact"
     )

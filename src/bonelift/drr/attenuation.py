@@ -2,7 +2,8 @@
 
 HU = 1000 (mu / mu_water - 1) by definition, so mu = mu_water (1 + HU / 1000), at the effective energy of the CT.
 The table is the total mass attenuation of liquid water (with coherent scattering) at 1 g/cm3.
-Source: Hubbell and Seltzer 1995, NISTIR 5632, table 4, "Water, Liquid".
+Source: Hubbell and Seltzer 1995, NISTIR 5632, table 4, "Water, Liquid"; at 70 keV, which that table lacks, the Elam
+tables of xraydb.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from bonelift.errors import InputError
 
-_ENERGY_KEV = np.array([20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 150.0])
-_WATER_CM2_PER_G = np.array([0.8096, 0.3756, 0.2683, 0.2269, 0.2059, 0.1837, 0.1707, 0.1505])
+_ENERGY_KEV = np.array([20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 100.0, 150.0])
+_WATER_CM2_PER_G = np.array([0.8096, 0.3756, 0.2683, 0.2269, 0.2059, 0.19285, 0.1837, 0.1707, 0.1505])
 
-EFFECTIVE_ENERGY_KEV = 60.0
-"""Where nothing else is said: a filtered 100 to 120 kVp CT beam is about this hard (60 to 70 keV)."""
+EFFECTIVE_ENERGY_KEV = 70.0
+"""Where nothing else is said, everywhere: the mean energy of a 120 kVp beam behind a wrist. What networks learn from,
+what ``bonelift drr`` renders and what ``bonelift register`` projects are line integrals at this energy."""
 
 
 def mu_water_per_mm(energy_kev: float = EFFECTIVE_ENERGY_KEV) -> float:
@@ -31,10 +33,7 @@ def mu_water_per_mm(energy_kev: float = EFFECTIVE_ENERGY_KEV) -> float:
 
 
 MU_WATER_PER_MM = mu_water_per_mm()
-"""0.02059 per mm, at EFFECTIVE_ENERGY_KEV."""
-CT_MU_WATER_PER_MM = 0.019285
-"""Of water at 70 keV, the mean energy of a 120 kVp beam behind a wrist (xraydb, Elam tables), 1/mm: what networks take
-HU to be."""
+"""0.019285 per mm, at EFFECTIVE_ENERGY_KEV."""
 
 
 def mu_from_hu(values_hu: ArrayLike, mu_water_per_mm: float = MU_WATER_PER_MM) -> NDArray[np.float32]:

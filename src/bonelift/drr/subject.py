@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.drr.attenuation import CT_MU_WATER_PER_MM, MU_WATER_PER_MM, mu_from_hu
+from bonelift.drr.attenuation import MU_WATER_PER_MM, mu_from_hu
 from bonelift.errors import InputError
 from bonelift.geometry import translation
 from bonelift.images import LABEL_NAMES, RADIUS, ULNA, LabelMap, Volume
@@ -66,7 +66,7 @@ def bone_attenuation(ct: Volume, labels: LabelMap) -> Volume:
         )
     mu_per_mm = np.zeros(ct.values.shape, dtype=np.float32)
     bone = (labels.labels == RADIUS) | (labels.labels == ULNA)
-    mu_per_mm[bone] = np.maximum(mu_from_hu(ct.values[bone], mu_water_per_mm=CT_MU_WATER_PER_MM), 0.0)
+    mu_per_mm[bone] = np.maximum(mu_from_hu(ct.values[bone]), 0.0)
     return Volume(mu_per_mm, ct.world_from_voxel)
 
 

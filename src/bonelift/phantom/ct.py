@@ -1,4 +1,4 @@
-"""Virtual CT of a body: HU at an effective energy, blur, noise, and labels on the scanner's grid."""
+"""Virtual CT of a body: HU at EFFECTIVE_ENERGY_KEV, blur, noise, and labels on the scanner's grid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonelift.drr.attenuation import CT_MU_WATER_PER_MM as MU_WATER_PER_MM
+from bonelift.drr.attenuation import MU_WATER_PER_MM
 from bonelift.errors import InputError
 from bonelift.geometry import rigid_from_vector
 from bonelift.images import RADIUS, ULNA, LabelMap, Volume
@@ -18,10 +18,8 @@ from bonelift.phantom.texture import periodic_noise
 
 Float = NDArray[np.float64]
 
-EFFECTIVE_ENERGY_KEV = 70.0
-"""Mean energy of a 120 kVp beam behind a wrist: at it, the body's two materials turn into HU."""
 MINERAL_MU_PER_MM = 0.031312
-"""Attenuation of hydroxyapatite Ca10(PO4)6(OH)2 of 1 g/cm3 at 70 keV (xraydb, Elam tables), 1/mm."""
+"""Attenuation of hydroxyapatite Ca10(PO4)6(OH)2 of 1 g/cm3 at EFFECTIVE_ENERGY_KEV (xraydb, Elam tables), 1/mm."""
 AIR_HU = -1000.0
 LOWEST_HU = -1024.0
 SHARPENED_SIGMA_MM = 0.7
