@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
-from bonelift.cli.arguments import positive_int, whole_number
+from bonelift.cli.arguments import positive_int, whole_number, zero_or_more
 from bonelift.cli.console import console_for
 from bonelift.errors import InputError
 from bonelift.study.virtual_cohort import CohortSettings, paper_cohort, plan_cohort, simulate_cohort
@@ -13,10 +14,12 @@ from bonelift.study.virtual_cohort import CohortSettings, paper_cohort, plan_coh
 EPILOG = """\
 Each patient gets a folder: CT, labels, landmarks, radiographs with their cameras, and the truth.
 An interrupted run goes on with the same command; a larger --patients adds to it. --preset paper: 126 patients,
-173 CTs (46 patients in more than one forearm rotation), 105 radiographs; its plan is fixed.
+173 CTs (46 patients in more than one forearm rotation), 105 radiographs, landmarks with a hand's error; its plan is
+fixed. --without-poses leaves the poses of the radiographs to bonelift register; the truth stays in truth.json.
 
   bonelift simulate --patients 12 --seed 1 --out study
-  bonelift simulate --preset paper --seed 1 --out cohort"""
+  bonelift simulate --preset paper --seed 1 --out cohort
+  bonelift simulate --preset paper --seed 1 --out cohort --without-poses"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -32,6 +35,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--with-radiographs", metavar="N", type=whole_number, help="patients with radiographs (default: all)"
     )
+    parser.add_argument(
+        "--landmark-error-mm",
+        metavar="SD",
+        type=zero_or_more,
+        help="error of the landmarks along each axis (default: 0; with --preset paper 1, as by hand)",
+    )
+    parser.add_argument("--without-poses", action="store_true", help="list no poses of radiographs: to be registered")
     parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes (default: 1)")
 
 
@@ -61,10 +71,10 @@ def _settings(options: Namespace) -> CohortSettings:
             raise InputError(
                 f"--preset {options.preset} with --{given[0].replace('_', '-')}; expected one or the other"
             )
-        return paper_cohort(options.seed)
+        return _as_asked(paper_cohort(options.seed), options)
     if options.patients is None:
         raise InputError("no --patients and no --preset; expected a number of patients or --preset paper")
-    return CohortSettings(
+    plain = CohortSettings(
         options.patients,
         options.seed,
         tuple(options.views or ["pa"]),
@@ -72,3 +82,10 @@ def _settings(options: Namespace) -> CohortSettings:
         options.turned or 0,
         options.with_radiographs,
     )
+    return _as_asked(plain, options)
+
+
+def _as_asked(settings: CohortSettings, options: Namespace) -> CohortSettings:
+    """With what may be asked for of any cohort."""
+    error_mm = settings.landmark_error_mm if options.landmark_error_mm is None else options.landmark_error_mm
+    return replace(settings, landmark_error_mm=error_mm, poses=not options.without_poses)

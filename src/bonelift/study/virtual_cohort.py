@@ -1,14 +1,15 @@
 """``bonelift simulate``: virtual patients written as a study folder, as a lab would bring its own.
 
 Half of the wrists are left. Each CT lies in a world of its own, as scanners leave it; radiographs are whole images with
-the wrist somewhere in them. What was drawn is kept beside each case as its truth.
+the wrist somewhere in them. What was drawn is kept beside each case as its truth, also where the study does not tell:
+landmarks can carry a person's error, and radiographs can come without their poses.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -49,6 +50,9 @@ RADIOGRAPH_SHAPE_PX = (960, 800)
 RADIOGRAPH_SPACING_MM = 0.2
 """Pixel side at the wrist: an image of 192 x 160 mm."""
 RADIOGRAPH_SPREAD = replace(LOCATOR_SPREAD, shift_mm=25.0)
+HAND_ERROR_MM = 1.0
+"""SD along each axis of a landmark that a person places on a CT: 2.5 degrees about the radius frame's Z."""
+LARGEST_HAND_ERROR_MM = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class CohortSettings:
 
     views: radiographs of each patient, in this order. scans: CTs in all, or None for one each. turned: how many
     patients the scans beyond one each are spread over, in further forearm rotations. with_radiographs: how many
-    patients have the radiographs, or None for all; they show the first CT's forearm rotation.
+    patients have the radiographs, or None for all; they show the first CT's forearm rotation. landmark_error_mm: SD
+    along each axis, 0 to LARGEST_HAND_ERROR_MM, with which the study's landmarks are off the true ones. poses: the
+    study lists the true poses of the radiographs; without, they are left to registration.
     """
 
     patients: int
@@ -66,8 +72,15 @@ class CohortSettings:
     scans: int | None = None
     turned: int = 0
     with_radiographs: int | None = None
+    landmark_error_mm: float = 0.0
+    poses: bool = True
 
     def __post_init__(self) -> None:
+        if not 0 <= self.landmark_error_mm <= LARGEST_HAND_ERROR_MM:
+            raise InputError(
+                f"virtual cohort: landmark error of {self.landmark_error_mm} mm; expected 0 to "
+                f"{LARGEST_HAND_ERROR_MM:g} mm (a person's is about {HAND_ERROR_MM:g})"
+            )
         if self.patients < 1 or self.seed < 0 or not self.views:
             raise InputError(f"virtual cohort: {self}; expected patients and views, and a seed of 0 or more")
         further = 0 if self.scans is None else self.scans - self.patients
@@ -86,8 +99,11 @@ class CohortSettings:
 
 
 def paper_cohort(seed: int) -> CohortSettings:
-    """As in Shiode et al. 2021: 126 patients, 173 CTs (46 patients in several rotations), 105 with a radiograph."""
-    return CohortSettings(126, seed, ("pa",), scans=173, turned=46, with_radiographs=105)
+    """As in Shiode et al. 2021: 126 patients, 173 CTs (46 patients in several rotations), 105 with a radiograph, and
+    landmarks placed by hand."""
+    return CohortSettings(
+        126, seed, ("pa",), scans=173, turned=46, with_radiographs=105, landmark_error_mm=HAND_ERROR_MM
+    )
 
 
 @dataclass(frozen=True)
@@ -156,6 +172,10 @@ def _claim(folder: Path, settings: CohortSettings) -> None:
     if not settings.is_plain:  # its plan hangs together, so it cannot grow
         shape = ("patients", "scans", "turned", "with_radiographs")
         content |= {name: getattr(settings, name) for name in shape}
+    if settings.landmark_error_mm:
+        content["landmark_error_mm"] = settings.landmark_error_mm
+    if not settings.poses:
+        content["poses"] = False
     claim_folder(folder, SETTINGS_FILE, content, "a virtual cohort")
 
 
@@ -205,7 +225,13 @@ def _write_case_files(staging: Path, settings: CohortSettings, planned: PlannedC
     rng = np.random.default_rng([seed, 2, planned.number] if planned.number else [seed, 2])
     patient = scanned_patient(seed, planned.number)
     world_from_radius = _write_ct(staging, patient, side, rng)
-    radiographs, poses = _write_radiographs(staging, name, patient, side, planned.views, rng, world_from_radius)
+    # A generator of its own: but for its landmarks a case is the same with and without a hand's error.
+    hand = np.random.default_rng([seed, 5, planned.number])
+    points = placed_landmarks(patient.shape.landmarks, settings.landmark_error_mm, hand)
+    world_from_right = _world_from_right(world_from_radius, side)
+    placed = {point: apply_transform(world_from_right, place) for point, place in points.items()}
+    write_landmarks(staging / "landmarks.mrk.json", placed)
+    radiographs, poses = _write_radiographs(staging, planned, patient, side, settings.poses, rng, world_from_radius)
     for bone, mesh in (("radius", patient.shape.radius), ("ulna", patient.shape.ulna)):
         shown = clip_below(mesh, SHOWN_ABOVE_MM)
         write_stl(staging / f"true-{bone}.stl", shown.transformed(mirror_transform()) if side == "left" else shown)
@@ -217,6 +243,7 @@ def _write_case_files(staging: Path, settings: CohortSettings, planned: PlannedC
         "shape": patient.shape.description,
         "facts": patient.facts,
         "world_from_radius": world_from_radius.tolist(),
+        "landmark_error_mm": settings.landmark_error_mm,
         "radiographs": poses,
     }
     (staging / TRUTH_FILE).write_text(json.dumps(truth, indent=1, default=float) + "\n", encoding="utf-8")
@@ -243,34 +270,45 @@ def read_case(case_folder: Path) -> StudyCase:
 
 
 def _write_ct(staging: Path, patient: VirtualPatient, side: Side, rng: np.random.Generator) -> Float:
-    """CT, labels and landmarks in a scanner's world. Returns world_from_radius (4, 4) of the patient's own side."""
+    """CT and labels in a scanner's world. Returns world_from_radius (4, 4) of the patient's own side."""
     volume, labels = scan(patient.body, rng, draw_scan_settings(rng))
     turn, offset = np.deg2rad(rng.uniform(-20, 20, 3)), rng.uniform(-80, 80, 3)
     world_from_radius = rigid_from_vector(np.concatenate([turn, offset]))
-    # A left wrist is the mirror image, put into the world by a rigid pose.
-    world_from_right = world_from_radius @ mirror_transform() if side == "left" else world_from_radius
+    world_from_right = _world_from_right(world_from_radius, side)
     values = np.rint(volume.values).astype(np.int16)
     write_volume_nrrd(staging / "ct.nrrd", Volume(values, world_from_right @ volume.world_from_voxel))
     write_labels_seg_nrrd(
         staging / "labels.seg.nrrd", replace(labels, world_from_voxel=world_from_right @ labels.world_from_voxel)
     )
-    points = {name: apply_transform(world_from_right, point) for name, point in patient.shape.landmarks.items()}
-    write_landmarks(staging / "landmarks.mrk.json", points)
     return world_from_radius
+
+
+def _world_from_right(world_from_radius: Float, side: Side) -> Float:
+    """A left wrist is the mirror image of a right one, put into the world by a rigid pose."""
+    return world_from_radius @ mirror_transform() if side == "left" else world_from_radius
+
+
+def placed_landmarks(points: Mapping[str, Float], error_mm: float, rng: np.random.Generator) -> dict[str, Float]:
+    """The points (3,), mm, as a person places them: each off by a normal error of SD ``error_mm`` along each axis.
+
+    Points are taken by name, so that their order does not matter.
+    """
+    return {name: np.asarray(point) + error_mm * rng.standard_normal(3) for name, point in sorted(points.items())}
 
 
 def _write_radiographs(
     staging: Path,
-    name: str,
+    planned: PlannedCase,
     patient: VirtualPatient,
     side: Side,
-    views: Sequence[View],
+    list_poses: bool,
     rng: np.random.Generator,
     world_from_radius: Float,
 ) -> tuple[list[StudyRadiograph], list[dict[str, Any]]]:
-    """A 16-bit PNG, a camera and a pose file for each view; what the study lists, and what was drawn."""
+    """A 16-bit PNG, a camera and, where the study may know it, a pose file for each view; what the study lists, and
+    what was drawn."""
     listed, poses = [], []
-    for number, view in enumerate(views, start=1):
+    for number, view in enumerate(planned.views, start=1):
         geometry = draw_geometry(
             rng,
             view,
@@ -289,9 +327,10 @@ def _write_radiographs(
         stem = f"radiograph-{number}-{view}"
         write_png(staging / f"{stem}.png", full_scale_16_bit(pixels))
         write_camera_json(staging / f"{stem}.json", camera)
-        write_pose(staging / f"{stem}-pose.json", camera_from_radius @ invert_rigid(world_from_radius))
-        file, camera_file, pose_file = (f"{name}/{stem}{end}" for end in (".png", ".json", "-pose.json"))
-        listed.append(StudyRadiograph(file, view, camera_file, pose_file, "no"))
+        if list_poses:
+            write_pose(staging / f"{stem}-pose.json", camera_from_radius @ invert_rigid(world_from_radius))
+        file, camera_file, pose_file = (f"{planned.name}/{stem}{end}" for end in (".png", ".json", "-pose.json"))
+        listed.append(StudyRadiograph(file, view, camera_file, pose_file if list_poses else None, "no"))
         poses.append(
             {
                 "camera_from_radius": camera_from_radius.tolist(),
