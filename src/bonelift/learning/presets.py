@@ -58,7 +58,7 @@ def load_preset(name: str, device: str = "cpu") -> Preset:
     elif name == "laptop":
         preset = _laptop()
     elif name == "paper":
-        preset = _paper()
+        preset = _without_variation(_paper())
     else:
         raise InputError(f"--preset {name}: no such preset; expected smoke, laptop or paper")
     return with_trainings(preset, lambda training: replace(training, device=device))
@@ -128,10 +128,7 @@ def _laptop() -> Preset:
 
 
 def _paper() -> Preset:
-    """Updates and rates of Shiode et al. 2021; the grid is the one that DESIGN decided on.
-
-    Scale is left out of P's augmentation, because the bone's size has to be read from the film.
-    """
+    """Updates and rates of Shiode et al. 2021; the grid is the one that DESIGN decided on."""
     tl = TlConfig(
         PAPER_GRID.shape,
         encoder_channels=(16, 32, 64, 128),
@@ -140,7 +137,6 @@ def _paper() -> Preset:
         predictor_blocks=(2, 2, 2),
         predictor_hidden=512,
     )
-    affine = AffineRange(2.0, 2.0, 0.0, 0.0)
     return Preset(
         "paper",
         PAPER_GRID,
@@ -148,10 +144,21 @@ def _paper() -> Preset:
         Pix2pixConfig((64, 128, 256, 512, 512), 64),
         LocatorConfig(),
         AutoencoderTraining(LoopConfig(35_000, 1e-4), batch=8),
-        PredictorTraining(LoopConfig(35_000, 1e-4), batch=8, affine=affine),
-        PredictorTraining(LoopConfig(15_000, 1e-5), batch=8, affine=affine),
+        PredictorTraining(LoopConfig(35_000, 1e-4), batch=8),
+        PredictorTraining(LoopConfig(15_000, 1e-5), batch=8),
         Pix2pixTraining(LoopConfig(200_000, 2e-4), batch=1),
         ShapeConfig(1, (32, 64, 128, 256), (2, 2, 2), 512, gain_free=True, tells_error=True),
         ShapeTraining(LoopConfig(35_000, 1e-3, "cosine", 100), film_share=0.25),
         shape_modes=60,
+    )
+
+
+def _without_variation(preset: Preset) -> Preset:
+    """As published: P reads DRRs as they were rendered, and pix2pix films whose grey levels nobody changed."""
+    unmoved = AffineRange()
+    return replace(
+        preset,
+        predictor_training=replace(preset.predictor_training, variation=0.0, affine=unmoved),
+        finetune_training=replace(preset.finetune_training, variation=0.0, affine=unmoved),
+        pix2pix_training=replace(preset.pix2pix_training, variation=0.0),
     )
