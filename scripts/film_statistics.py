@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def spectrum(film: FineFilm) -> dict[str, float]:
     power = np.abs(np.fft.fft2(values * window)) ** 2 * FINE_SPACING_MM**2 / (window**2).sum()
     frequency = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n, FINE_SPACING_MM) for n in power.shape), indexing="ij"))
     bands = {}
-    for low, high in zip(OCTAVES_PER_MM[:-1], OCTAVES_PER_MM[1:], strict=True):
+    for low, high in pairwise(OCTAVES_PER_MM):
         inside = (frequency >= low) & (frequency < high)
         bands[f"spectrum {low:g} to {high:g} per mm, log10"] = float(np.log10(max(power[inside].mean(), 1e-12)))
     return bands

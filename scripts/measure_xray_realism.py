@@ -26,7 +26,7 @@ from PIL import Image
 from bonelift.experiments.film_outlines import DrawnFilm, read_drawn_film
 from bonelift.geometry import default_film_camera
 from bonelift.images.radiograph import Radiograph, Side, View
-from bonelift.phantom.patient import VirtualPatient, make_patient
+from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_geometry, draw_settings, expose
 from bonelift.phantom.xray_geometry import WristGeometry
 from bonelift.report.overlay import silhouette_outlines
@@ -214,7 +214,12 @@ def main() -> None:
         table, far = view_table(title, rows, groups)
         text.append(table)
         outside += far
-    page = (OUT_HEAD, *text, "## Where the clinic lies outside\n", "\n".join(f"- {line}" for line in outside) or "Nowhere.")
+    page = (
+        OUT_HEAD,
+        *text,
+        "## Where the clinic lies outside\n",
+        "\n".join(f"- {line}" for line in outside) or "Nowhere.",
+    )
     made = made_by(options.patients, options.films, time.monotonic() - started)
     options.out.write_text("\n\n".join(page) + f"\n\n{made}\n", encoding="utf-8")
     if options.picture:
