@@ -29,7 +29,6 @@ CAPITATE_HEAD_MM = (2.5, 0.5, 15.8)
 OTHER_BONE = 3
 FAR_MM = 4.0
 _ELLIPSOID, _TUBE = 0.0, 1.0
-_LOBE_FIELDS = 18
 
 # Radius frame at rest, mm: x ulnar, y palmar, z distal.
 # (centre, half axes, exponent, turn about y in degrees: positive leans the +z axis to +x)

@@ -27,7 +27,6 @@ _LONGEST_PX = 1200
 _STRIP_PX = 62
 _STRIP = (18, 20, 24)
 _LIGHT = (235, 238, 242)
-_MUTED = (170, 176, 184)
 
 
 def silhouette_outlines(mesh_world: TriangleMesh, camera: XrayCamera, subpixels: int = 4) -> list[Float]:

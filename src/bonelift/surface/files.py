@@ -1,4 +1,4 @@
-"""Mesh files: STL, PLY, OBJ and GLB in; STL, PLY and GLB out. Lengths are mm on our side of each.
+"""Mesh files: STL, PLY, OBJ and GLB in; STL and GLB out. Lengths are mm on our side of each.
 
 STL, PLY and OBJ carry no unit: their numbers are taken and written as mm. glTF's unit is the metre: a GLB keeps mm in
 its buffers under a node that scales by 0.001, and is scaled back when read, so a viewer shows the true size.
@@ -90,21 +90,6 @@ def write_stl(path: str | Path, mesh: TriangleMesh) -> None:
     record["normal"] = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
     record["corners"] = mesh.triangles
     Path(path).write_bytes(header + struct.pack("<I", len(record)) + record.tobytes())
-
-
-def write_ply(path: str | Path, mesh: TriangleMesh) -> None:
-    """Binary little-endian PLY, mm, with vertex normals."""
-    header = (
-        "ply\nformat binary_little_endian 1.0\n"
-        f"comment bonelift {__version__}; units mm; research use only\n"
-        f"element vertex {len(mesh.vertices)}\n"
-        + "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
-        + f"element face {len(mesh.faces)}\nproperty list uchar int vertex_indices\nend_header\n"
-    )
-    corners = np.zeros(len(mesh.faces), dtype=[("count", "u1"), ("indices", "<i4", 3)])
-    corners["count"], corners["indices"] = 3, mesh.faces
-    points = np.hstack([mesh.vertices, mesh.vertex_normals]).astype("<f4")
-    Path(path).write_bytes(header.encode("ascii") + points.tobytes() + corners.tobytes())
 
 
 def write_glb(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.images.volume import LABEL_NAMES
-
 
 def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """2 |A and B| / (|A| + |B|), in [0, 1]; NaN where both masks are empty.
@@ -17,8 +15,3 @@ def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
         raise ValueError(f"masks have shapes {first.shape} and {second.shape}; expected one grid")
     total = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
     return 2.0 * int(np.count_nonzero(first & second)) / total if total else float("nan")
-
-
-def dice_by_label(first: NDArray[np.integer], second: NDArray[np.integer]) -> dict[str, float]:
-    """Dice of each bone of two label arrays (I, J, K) on one grid, by name: ``{"radius": 0.95, "ulna": 0.93}``."""
-    return {name: dice(first == label, second == label) for label, name in LABEL_NAMES.items()}

@@ -27,7 +27,7 @@ from bonelift.registration.verdict import Verdict, judge
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph, read_pose
 
 Float = NDArray[np.float64]
-Bones = Literal["both", "radius", "ulna", "each"]
+BoneChoice = Literal["both", "radius", "ulna", "each"]
 StartKind = Literal["auto", "landmarks", "outline", "pose"]
 LocatePoints = Callable[[Radiograph], ShaftPoints]
 _FROM_ULNAR = ", source on the ulnar side"
@@ -39,7 +39,7 @@ class RegistrationOptions:
     network finds, the pose that the study lists, or (auto) the outline where there is one and else the landmarks.
     together: all films of a case at once; their camera files must share a world."""
 
-    bones: Bones = "both"
+    bones: BoneChoice = "both"
     start: StartKind = "auto"
     together: bool = False
     seed: int = 0
