@@ -83,7 +83,9 @@ def spoil(study: Path) -> None:
     rows, columns = film_camera().shape_px
     write_png(study / "empty-mask" / "pa-mask.png", np.zeros((rows, columns), dtype=np.uint8))
     write_camera_json(study / "other-size" / "pa.json", replace(film_camera(), width_px=columns + 8), DEPTH_MM)
-    write_png(study / "mask-size" / "pa-mask.png", np.ones((rows - 10, columns), dtype=np.uint8))
+    mask = np.zeros((rows - 10, columns), dtype=np.uint8)
+    mask[20:-20, 20:-20] = 1
+    write_png(study / "mask-size" / "pa-mask.png", mask)
 
 
 @pytest.fixture(scope="module")
@@ -230,11 +232,11 @@ def test_each_bone_is_registered_from_a_pose_file(loose):
     rows = json.loads((loose / "out" / "records.json").read_text())["rows"]
     assert [row["bones"] for row in rows] == ["both", "radius", "ulna"]
     assert {row["start"] for row in rows} == {"pose file"}
-    assert_found(read_pose(loose / "out" / "pa-pose.json"))
+    assert_found(read_pose(loose / "out" / "radiograph-1-pa-pose.json"))
     # The bones did not move against each other: each by itself lies where both did, within what one alone can tell.
     parts: tuple[Part, ...] = ("radius", "ulna")
     for part in parts:
-        pose = read_pose(loose / "out" / f"pa-{part}-pose.json")
+        pose = read_pose(loose / "out" / f"radiograph-1-pa-{part}-pose.json")
         centre = ct_bone(*toy_ct(), part).fine.centre_mm
         assert np.linalg.norm((apply_transform(pose, centre) - apply_transform(TRUE_POSE, centre))[:2]) < 0.5
 
@@ -245,7 +247,7 @@ def test_two_calibrated_films_are_registered_together(loose):
     orbit = translation(centre) @ rotation_about_axis([0, 1, 0], np.pi / 2) @ translation(-centre)
     write_film(loose, "side", replace(camera, camera_from_world=orbit), TRUE_POSE)
     assert main(loose_call(loose, "--together", "--quiet", stems=("pa", "side"))) == 0
-    first, second = (read_pose(loose / "out" / f"{stem}-pose.json") for stem in ("pa", "side"))
+    first, second = (read_pose(loose / "out" / f"radiograph-{n}-pa-pose.json") for n in (1, 2))
     assert np.allclose(second, orbit @ first)
     # All three axes are seen.
     assert np.linalg.norm(apply_transform(first, [0, 0, 0]) - apply_transform(TRUE_POSE, [0, 0, 0])) < 0.5

@@ -134,7 +134,7 @@ def test_short_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is not valid JSON"),
+        ("{", "cannot be read as JSON"),
         ("[1]", "is not a JSON object"),
         (_json(schema_version=2), "schema_version is 2; expected 1"),
         (_json(sdd=3), "unknown key 'sdd'"),
@@ -169,7 +169,7 @@ def test_wrong_camera_files(tmp_path: Path, text: str, words: str) -> None:
 
 def test_camera_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for name, words in (("missing", "no such camera file"), (".", "is a folder"), ("binary", "is not text")):
+    for name, words in (("missing", "no such file"), (".", "is a folder"), ("binary", "is no text")):
         with pytest.raises(InputError, match=words):
             camera_from_file(tmp_path / name)
 

@@ -170,7 +170,7 @@ def test_decompression_bomb(tmp_path: Path) -> None:
         ({"side": "middle"}, "--side is 'middle'; expected left or right"),
         ({"pixel_spacing_mm": 0.0}, "--pixel-spacing-mm is 0 mm; expected 0.02 to 2 mm"),
         ({"pixel_spacing_mm": float("nan")}, "--pixel-spacing-mm is nan"),
-        ({"sdd_mm": 10.0}, "--sdd-mm is 10; expected 300 to 5000 mm"),
+        ({"sdd_mm": 10.0}, "--sdd-mm is 10 mm; expected 300 to 5000 mm"),
         ({"source_to_object_mm": -5.0}, "--source-to-object-mm is -5"),
     ],
 )

@@ -382,8 +382,7 @@ def test_landmarks(tmp_path: Path) -> None:
         (_markups(coordinateUnits="um"), "expected LPS or RAS in mm"),
         (_markups(coordinateSystem=0), "expected LPS or RAS in mm"),
         (_markups(controlPoints=[]), "holds no placed points"),
-        (_markups(controlPoints=[{"label": "a", "position": [1, 2]}]), "not at three finite numbers"),
-        (_markups(controlPoints=[{"label": "a", "position": [1, 2, 3]}] * 2), "is there twice"),
+        (_markups(controlPoints=[{"label": "a", "position": [1, 2]}]), "not at three numbers"),
         (_markups(controlPoints=[7]), "a control point is damaged"),
         ({"markups": 3}, "no markups file"),
         ([], "no markups file"),
@@ -391,4 +390,4 @@ def test_landmarks(tmp_path: Path) -> None:
         path.write_text(json.dumps(content))
         assert words in _message(path, read_landmarks)
     path.write_text("{")
-    assert "no markups file" in _message(path, read_landmarks)
+    assert "expected Slicer markups" in _message(path, read_landmarks)

@@ -103,7 +103,7 @@ def test_missing_folder_and_files(tmp_path, saved):
         load_bundle(tmp_path / "nowhere")
     _, folder, _ = saved
     (folder / WEIGHTS_NAME).unlink()
-    with pytest.raises(InputError, match=r"weights\.safetensors: cannot be read"):
+    with pytest.raises(InputError, match=r"weights\.safetensors: no such file"):
         load_bundle(folder)
 
 
@@ -146,7 +146,7 @@ def test_config_that_does_not_fit(saved, change, message):
 def test_config_that_is_not_json(saved):
     _, folder, _ = saved
     (folder / CONFIG_NAME).write_text("{")
-    with pytest.raises(InputError, match="not JSON"):
+    with pytest.raises(InputError, match="cannot be read as JSON"):
         load_bundle(folder)
 
 

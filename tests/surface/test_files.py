@@ -103,12 +103,12 @@ def test_bad_files_give_one_line(tmp_path, block):
         assert "\n" not in str(caught.value), name
         assert str(tmp_path) not in str(caught.value), name
     (tmp_path / "folder.stl").mkdir()
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="is a folder"):
         read_mesh(tmp_path / "folder.stl")
 
 
 def test_too_large_a_file_is_refused_before_it_is_read(tmp_path, monkeypatch, block):
     write_stl(tmp_path / "bone.stl", block)
     monkeypatch.setattr("bonelift.surface.files.LARGEST_FILE_BYTES", 100)
-    with pytest.raises(InputError, match="at most"):
+    with pytest.raises(InputError, match="larger than"):
         read_mesh(tmp_path / "bone.stl")

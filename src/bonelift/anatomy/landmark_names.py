@@ -15,6 +15,12 @@ Float = NDArray[np.float64]
 STYLOID, NOTCH_VOLAR, ULNAR_HEAD = "radial_styloid_tip", "sigmoid_notch_volar", "ulnar_head_centre"
 
 _VOLAR = {"volar", "palmar"}
+_ANATOMICAL = {
+    "radial", "radius", "ulnar", "ulna", "styloid", "tip", "sigmoid", "notch", "volar", "palmar", "dorsal",
+    "rim", "head", "centre", "center", "shaft", "lister", "tubercle", "lunate", "scaphoid", "fossa", "facet",
+    "origin", "ridge", "edge", "of", "the", "distal", "proximal", "joint", "line", "pole", "base", "point",
+    "neck", "fovea", "corner", "left", "right",
+}  # fmt: skip
 
 
 def named_landmarks(
@@ -37,6 +43,20 @@ def named_landmarks(
         chosen[ULNAR_HEAD] = heads[0]
     taken = {label: name for name, label in chosen.items()}
     return {taken.get(label, label): point for label, point in landmarks.items()}
+
+
+def without_identity(landmarks: Mapping[str, Float]) -> dict[str, Float]:
+    """``landmarks`` with labels of other than anatomical words replaced by "further 1", "further 2".
+
+    Slicer makes labels of the list's name, which may be a patient's.
+    """
+    named: dict[str, Float] = {}
+    for label, point in landmarks.items():
+        words = _words(label)
+        plain = bool(words) and words <= _ANATOMICAL and not any(c.isdigit() for c in label)
+        number = len(named) - sum(not name.startswith("further ") for name in named) + 1
+        named[label if plain else f"further {number}"] = point
+    return named
 
 
 def _label(landmarks: Mapping[str, Float], source: str, given: str | None, option: str, what: str, is_it) -> str:

@@ -17,6 +17,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
+from bonelift.errors import InputError
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
@@ -78,7 +79,12 @@ def spread_points(points: Float, count: int) -> NDArray[np.int64]:
 
 
 def surface_cloud(mesh: TriangleMesh, spacing_mm: float, border_mm: float = 1.0) -> SurfaceCloud:
-    """Points on ``mesh`` no farther than about ``spacing_mm`` apart, by splitting its triangles at their centroids."""
+    """Points on ``mesh`` no farther than about ``spacing_mm`` apart, by splitting its triangles at their centroids.
+
+    Raises InputError for an empty mesh.
+    """
+    if mesh.is_empty:
+        raise InputError("no surface is left in the part of the bone that is looked at; expected a longer bone, in mm")
     corners = mesh.triangles
     normals = mesh.vertex_normals[mesh.faces]
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)

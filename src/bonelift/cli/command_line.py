@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from typing import TextIO
 
 from bonelift import RESEARCH_NOTICE, __version__, progress
 from bonelift.cli.arguments import OneLineParser, add_common_options
-from bonelift.cli.console import console_for
+from bonelift.cli.console import OutputError, console_for, show_what_it_cannot_encode
 from bonelift.errors import InputError
 
 DONE, FAULT, WRONG_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -39,11 +42,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` defaults to those of the process. Returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # A stream that is closed (2>&-) is no reason not to work.
+    sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
+    for stream in (sys.stdout, sys.stderr):
+        show_what_it_cannot_encode(stream)
     try:
         return _run(arguments)
     except InputError as error:
+        if isinstance(error, OutputError):
+            _discard_output()
         print(f"bonelift: {_one_line(error)}", file=sys.stderr)
         return WRONG_INPUT
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        _discard_output()
+        return DONE
     except KeyboardInterrupt:
         print("bonelift: interrupted; a run that was under way resumes with the same command", file=sys.stderr)
         return INTERRUPTED
@@ -54,8 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fault(error, arguments)
         print("bonelift: this needs PyTorch; pip install 'bonelift[train]'", file=sys.stderr)
         return WRONG_INPUT
+    except MemoryError as error:
+        if "--traceback" in arguments:
+            traceback.print_exception(error)
+        print("bonelift: there is not the memory for this; free some, or pass smaller images", file=sys.stderr)
+        return WRONG_INPUT
     except Exception as error:
         return _fault(error, arguments)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
+def _discard_output() -> None:
+    """What is still to be printed goes nowhere, so that the end of the program does not fail on it again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fault(error: Exception, arguments: Sequence[str]) -> int:

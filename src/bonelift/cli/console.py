@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from argparse import Namespace
@@ -12,8 +13,29 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bonelift.errors import InputError
 from bonelift.progress import Bar
 from bonelift.storage.json_values import without_nan
+
+
+class OutputError(InputError):
+    """Standard output takes nothing more: its disk is full."""
+
+
+def show_what_it_cannot_encode(stream: Any) -> None:
+    """Let a stream escape what its encoding does not have: a name outside of it ends no command."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _print(text: str) -> None:
+    try:
+        print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written ({error.strerror}); the work itself is done") from error
 
 
 @dataclass(frozen=True)
@@ -26,12 +48,12 @@ class Console:
     def say(self, text: str) -> None:
         """A line for a person."""
         if not (self.quiet or self.json):
-            print(text)
+            _print(text)
 
     def result(self, values: dict[str, Any], text: str) -> None:
         """The result: as JSON where asked, else as ``text``."""
         if self.json:
-            print(json.dumps(without_nan(values), indent=1))
+            _print(json.dumps(without_nan(values), indent=1))
         else:
             self.say(text)
 

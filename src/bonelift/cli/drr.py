@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,20 +84,23 @@ def run(options: Namespace) -> int:
 def _run_case(options: Namespace, settings: DrrSettings, console: Console) -> int:
     import numpy as np
 
-    from bonelift.images import read_labels, read_volume
+    from bonelift.images import read_ct, read_labels
     from bonelift.storage.output_folder import output_folder
     from bonelift.study.ct_drrs import render, write_drr_set
+    from bonelift.study.results import made_from_files
 
     if options.labels is None and settings.content != "arm":
         raise InputError(f"{options.source.name}: a CT without labels; pass --labels, or --content arm for all of it")
-    ct = read_volume(options.source)
+    ct = read_ct(options.source)
     labels = None if options.labels is None else read_labels(options.labels)
     viewpoint = _viewpoint(options, settings, ct, labels)
     count = settings.poses or len(viewpoint.camera_from_world)
-    with output_folder(options.out) as folder, console.bar(count, "DRRs") as bar:
+    made_from = made_from_files("drr", asdict(settings) | {"side": options.side}, _sources(options)).as_json()
+    with output_folder(options.out, made_from) as folder, console.bar(count, "DRRs") as bar:
         rng = np.random.default_rng(settings.seed)
         drrs = render(ct, labels, viewpoint, settings, rng, options.threads, lambda: _ignore(bar.update()))
-        sources = {name: path and path.name for name, path in _sources(options).items()}
+        # Hashes, no names: those of folders and files may be a patient's.
+        sources: dict[str, str | None] = {name: made_from["files"].get(name) for name in _sources(options)}
         content = write_drr_set(folder, drrs, settings, viewpoint, sources)
     largest = float(drrs.images.max())
     values = {"out": str(options.out), "images": len(content["images"]), "largest_integral": largest}
@@ -112,9 +115,8 @@ def _ignore(_: object) -> None:
 
 
 def _sources(options: Namespace) -> dict[str, Path | None]:
-    pose = options.pose[0] if options.pose else None
-    return {"ct": options.source, "labels": options.labels, "landmarks": options.landmarks, "camera": options.camera,
-            "pose": pose}  # fmt: skip
+    sources = {"ct": options.source, "labels": options.labels, "landmarks": options.landmarks, "camera": options.camera}
+    return sources | {f"pose {number}": path for number, path in enumerate(options.pose or [], start=1)}
 
 
 def _viewpoint(options: Namespace, settings: DrrSettings, ct: Volume, labels: LabelMap | None) -> Viewpoint:
@@ -130,8 +132,7 @@ def _viewpoint(options: Namespace, settings: DrrSettings, ct: Volume, labels: La
         raise InputError("drr: --pose and --landmarks both say where the wrist stands; pass one of them")
     if options.pose:
         poses = np.stack([read_pose(path) for path in options.pose])
-        names = ", ".join(path.name for path in options.pose)
-        return Viewpoint(camera, poses, None, f"pose file {names}")
+        return Viewpoint(camera, poses, None, "pose file" if len(poses) == 1 else f"{len(poses)} pose files")
     if options.landmarks:
         if options.side is None or labels is None:
             raise InputError("drr: --landmarks needs --side and --labels, which with it make the radius frame")
@@ -139,7 +140,7 @@ def _viewpoint(options: Namespace, settings: DrrSettings, ct: Volume, labels: La
         return anatomical_viewpoint(ct, labels, landmarks, options.side, camera, settings.view)
     if options.camera is None:
         raise InputError("drr: nothing says where the wrist stands; pass --pose, --landmarks with --side, or --camera")
-    return Viewpoint(camera, camera.camera_from_world[None], None, f"camera file {options.camera.name}")
+    return Viewpoint(camera, camera.camera_from_world[None], None, "camera file")
 
 
 def _camera(options: Namespace) -> XrayCamera:

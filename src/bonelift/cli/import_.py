@@ -80,6 +80,7 @@ def run(options: Namespace) -> int:
         "imported": list(report.imported),
         "kept": list(report.kept),
         "failed": report.failed,
+        "notes": list(report.notes),
     }
     if report.failed and len(sources) == 1:
         raise InputError(next(iter(report.failed.values())))
@@ -94,6 +95,7 @@ def run(options: Namespace) -> int:
 
 def _summary(folder: Path, report: ImportReport) -> str:
     lines = [f"{folder}: {len(report.study.cases)} cases; {len(report.imported)} imported, {len(report.kept)} kept"]
+    lines += [f"  {note}" for note in report.notes]
     lines += [f"  not imported: {reason}" for reason in report.failed.values()]
     return "\n".join([*lines, f"bonelift check {folder} looks each case over"])
 
@@ -139,7 +141,7 @@ def _at(values: list, number: int, options: Namespace, name: str):
 
 def _bones(options: Namespace) -> BoneLabels:
     radius, ulna = (
-        int(text) if text is not None and text.isdigit() else text
+        int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 10 else text
         for text in (options.radius_label, options.ulna_label)
     )
     return BoneLabels(radius, ulna, options.drop_other_labels)

@@ -90,6 +90,14 @@ def _locate_points(options: Namespace) -> LocatePoints:
     return locate_points
 
 
+def _model_sha256(options: Namespace) -> str:
+    """Of the configuration of the model that finds landmarks; it holds the hashes of the weights."""
+    from bonelift.networks.model import CONFIG_NAME, DEFAULT_MODEL
+    from bonelift.study.fingerprint import fingerprint
+
+    return fingerprint((options.model or DEFAULT_MODEL) / CONFIG_NAME)["sha256"]
+
+
 def _run_study(options: Namespace, console: Console) -> list[RecordRow]:
     from bonelift.study.folder import read_study
     from bonelift.study.registration.whole_study import adopt_poses, chosen_cases, register_study
@@ -104,8 +112,9 @@ def _run_study(options: Namespace, console: Console) -> list[RecordRow]:
             bar.update()
 
         rows = register_study(
-            options.study, options.out, _settings(options), _locate_points(options), options.case, on_case
-        )
+            options.study, options.out, _settings(options), _locate_points(options), options.case, on_case,
+            _model_sha256(options),
+        )  # fmt: skip
     if options.adopt:
         console.say(f"{options.study}: {adopt_poses(options.study, options.out, rows)} poses adopted")
     return rows
@@ -126,4 +135,4 @@ def _run_files(options: Namespace, console: Console) -> list[RecordRow]:
         None if options.start in ("auto", "outline", "landmarks", "pose") else Path(options.start),
     )
     with console.bar(1, "register"):
-        return register_files(files, options.out, _settings(options), _locate_points(options))
+        return register_files(files, options.out, _settings(options), _locate_points(options), _model_sha256(options))

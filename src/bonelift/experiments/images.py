@@ -22,7 +22,7 @@ from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph, case_o
 from bonelift.drr.poses import moved_poses, random_motions
 from bonelift.errors import InputError
 from bonelift.experiments.presets import StudyPreset
-from bonelift.experiments.run.case_records import CaseRecord, case_files, failure_of, fingerprint, write_record
+from bonelift.experiments.run.case_records import CaseRecord, case_files, failure_of, write_record
 from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import written_once
 from bonelift.images import LabelGrid, Radiograph, View
@@ -36,6 +36,7 @@ from bonelift.phantom.xray_geometry import PoseSpread, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.study.checking import check_case
 from bonelift.study.findings import Level
+from bonelift.study.fingerprint import fingerprint
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph
 from bonelift.study.normalised_cases import read_study_case
 from bonelift.study.training_source import CUT_ERROR_DEG, CUT_ERROR_MM

@@ -8,12 +8,14 @@ JSON (``schema_version`` 1; unknown keys are refused, so that a misspelt one is 
       "sdd_mm": 1000.0,
       "intrinsics": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]],
       "camera_from_world": [[...], [...], [...], [0, 0, 0, 1]],
-      "source_to_object_mm": 970.0
+      "source_to_object_mm": 970.0,
+      "assumed": {"source_to_object_mm": 970.0}
     }
 
 ``intrinsics`` may instead be ``{"detector_spacing_mm": s, "principal_point_px": [u, v]}``, s one pitch or [along
 columns, along rows]; the principal point defaults to the image centre. ``camera_from_world`` defaults to the identity:
-the world is then the camera frame. ``source_to_object_mm`` is optional. Axes as in :mod:`bonelift.geometry.camera`: x
+the world is then the camera frame. ``source_to_object_mm`` is optional; where nobody measured it, it stands under
+``assumed`` instead, and counts as a guess wherever it is used. Axes as in :mod:`bonelift.geometry.camera`: x
 right, y down, z from the source to the detector; pixel centres at integers.
 
 XMALab uses the same axes (OpenCV's). Checked on its sample recording of a forearm: twelve beads picked on both films
@@ -33,13 +35,25 @@ from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.geometry.camera import XrayCamera
+from bonelift.geometry.plausible import (
+    MAX_PIXELS,
+    SOURCE_TO_DETECTOR,
+    SOURCE_TO_OBJECT,
+    LengthRange,
+    check_length,
+)
 from bonelift.origin import Origin
+from bonelift.storage.input_files import parse_json, read_text
 
 Float = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
 _MAX_FILE_BYTES = 1_000_000
-_JSON_KEYS = {"schema_version", "image_size_px", "sdd_mm", "intrinsics", "camera_from_world", "source_to_object_mm"}
+_EXPECTED = "a camera file (bonelift JSON, or MayaCam 2.0 text of XMALab or Autoscoper)"
+_JSON_KEYS = {
+    "schema_version", "image_size_px", "sdd_mm", "intrinsics", "camera_from_world", "source_to_object_mm", "assumed",
+}  # fmt: skip
+_ASSUMED = "assumed"
 
 UNKNOWN_PITCH_SDD_FACTOR = 1.25
 """Where the pixel pitch is not known, the detector is put at 1.25 times the depth of the calibration's origin."""
@@ -80,9 +94,12 @@ def read_camera_json(path: str | os.PathLike[str]) -> CameraFile:
 
 
 def write_camera_json(
-    path: str | os.PathLike[str], camera: XrayCamera, source_to_object_mm: float | None = None
+    path: str | os.PathLike[str],
+    camera: XrayCamera,
+    source_to_object_mm: float | None = None,
+    assumed: bool = False,
 ) -> None:
-    """Write ``camera`` so that :func:`read_camera_json` returns it exactly."""
+    """Write ``camera`` so that :func:`read_camera_json` returns it exactly. assumed: nobody measured the distance."""
     content: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "image_size_px": [camera.width_px, camera.height_px],
@@ -91,7 +108,8 @@ def write_camera_json(
         "camera_from_world": camera.camera_from_world.tolist(),
     }
     if source_to_object_mm is not None:
-        content["source_to_object_mm"] = source_to_object_mm
+        distance = {"source_to_object_mm": source_to_object_mm}
+        content |= {_ASSUMED: distance} if assumed else distance
     Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -108,43 +126,49 @@ def read_mayacam(path: str | os.PathLike[str], detector_spacing_mm: float | None
 
 
 def _read_text(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise InputError(f"{path.name}: is a folder; expected a camera file (JSON or XMALab text)")
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise InputError(f"{path.name}: too large for a camera file; expected JSON or XMALab text")
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{path.name}: no such camera file; check --camera") from error
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror}); check --camera") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: is not text; expected a camera file (JSON or XMALab text)") from error
+    return read_text(path, _EXPECTED, _MAX_FILE_BYTES)
 
 
 def _camera_from_json(text: str, name: str) -> CameraFile:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: is not valid JSON; expected a camera file") from error
+    content = parse_json(text, name, _EXPECTED)
     if not isinstance(content, dict):
         raise InputError(f"{name}: is not a JSON object; expected a camera file")
+    if "view-angle" in content or "vtk-schema" in str(content.get("@schema")):
+        raise InputError(
+            f"{name}: is a VTKCam file of Autoscoper, which is not read; export the camera as MayaCam 2.0 (XMALab and "
+            "AutoscoperM write it)"
+        )
     if content.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{name}: schema_version is {content.get('schema_version')!r:.40}; expected {SCHEMA_VERSION}")
     unknown = sorted(set(content) - _JSON_KEYS)
     if unknown:
-        raise InputError(f"{name}: unknown key {unknown[0]!r:.60}; expected {', '.join(sorted(_JSON_KEYS))}")
+        raise InputError(f"{name}: unknown key {unknown[0]!a:.60}; expected {', '.join(sorted(_JSON_KEYS))}")
     width, height = _image_size(_numbers(content, "image_size_px", (2,), name), name)
-    sdd_mm = _length(content, "sdd_mm", name)
+    sdd_mm = _length(content, "sdd_mm", SOURCE_TO_DETECTOR, name)
     camera_from_world = (
         _numbers(content, "camera_from_world", (4, 4), name) if "camera_from_world" in content else np.eye(4)
     )
     intrinsics = _intrinsics(content, sdd_mm, width, height, name)
-    distance = _length(content, "source_to_object_mm", name) if "source_to_object_mm" in content else None
-    if distance is not None and distance > sdd_mm:
-        raise InputError(f"{name}: source_to_object_mm {distance:g} lies behind the detector at sdd_mm {sdd_mm:g}")
+    distance, origin = _distance(content, sdd_mm, name)
     camera = _camera(intrinsics, camera_from_world, width, height, sdd_mm, name)
-    return CameraFile(camera, distance, f"camera file {name}", Origin("recorded", "camera file", distance))
+    return CameraFile(camera, distance, f"camera file {name}", origin)
+
+
+def _distance(content: dict[str, object], sdd_mm: float, name: str) -> tuple[float | None, Origin]:
+    """Source to wrist in mm where the file says it, and where that is from."""
+    key = "source_to_object_mm"
+    assumed = content.get(_ASSUMED, {})
+    if not isinstance(assumed, dict) or set(assumed) - {key} or (key in assumed and key in content):
+        raise InputError(f"{name}: assumed is {str(assumed)!a:.60}; expected {key} there, or as a key of its own")
+    holder = assumed if key in assumed else content
+    if key not in holder:
+        return None, Origin("recorded", "camera file")
+    distance = _length(holder, key, SOURCE_TO_OBJECT, name)
+    if distance > sdd_mm:
+        raise InputError(f"{name}: {key} {distance:g} lies behind the detector at sdd_mm {sdd_mm:g}")
+    if holder is assumed:
+        return distance, Origin("assumed", "assumed, says the camera file", distance)
+    return distance, Origin("recorded", "camera file", distance)
 
 
 def _intrinsics(content: dict[str, object], sdd_mm: float, width: int, height: int, name: str) -> Float:
@@ -154,7 +178,7 @@ def _intrinsics(content: dict[str, object], sdd_mm: float, width: int, height: i
     unknown = sorted(set(given) - {"detector_spacing_mm", "principal_point_px"})
     if unknown:
         raise InputError(
-            f"{name}: unknown key {unknown[0]!r:.60} in intrinsics; expected detector_spacing_mm, principal_point_px"
+            f"{name}: unknown key {unknown[0]!a:.60} in intrinsics; expected detector_spacing_mm, principal_point_px"
         )
     spacing = given.get("detector_spacing_mm")
     shape = (2,) if isinstance(spacing, list) else ()
@@ -181,16 +205,17 @@ def _numbers(content: dict[str, object], key: str, shape: tuple[int, ...], name:
     return values
 
 
-def _length(content: dict[str, object], key: str, name: str) -> float:
-    value = float(_numbers(content, key, (), name))
-    if not 0 < value < 1e5:
-        raise InputError(f"{name}: {key} is {value:g}; expected a positive length in mm")
-    return value
+def _length(content: dict[str, object], key: str, allowed: LengthRange, name: str) -> float:
+    return check_length(float(_numbers(content, key, (), name)), allowed, f"{name}: {key}")
 
 
 def _image_size(size: Float, name: str) -> tuple[int, int]:
     if not all(value == round(value) and 1 <= value <= 100_000 for value in size.tolist()):
         raise InputError(f"{name}: image size is {size.tolist()}; expected width and height in whole pixels")
+    if size.prod() > MAX_PIXELS:
+        raise InputError(
+            f"{name}: image size is {size.tolist()}; expected at most {MAX_PIXELS // 10**6} million pixels"
+        )
     return int(size[0]), int(size[1])
 
 
@@ -216,6 +241,8 @@ def _camera_from_mayacam(text: str, name: str, detector_spacing_mm: float | None
     camera_from_world[:3, :3] = _mayacam_numbers(sections, "rotation", (3, 3), name)
     camera_from_world[:3, 3] = _mayacam_numbers(sections, "translation", (3, 1), name)[:, 0]
     origin_depth_mm = float(camera_from_world[2, 3])
+    if origin_depth_mm > 0:
+        check_length(origin_depth_mm, SOURCE_TO_OBJECT, f"{name}: the depth of the calibration's origin")
     if detector_spacing_mm is not None:
         focal_px = math.sqrt(abs(intrinsics[0, 0] * intrinsics[1, 1]))
         sdd_mm, how = focal_px * detector_spacing_mm, "SDD from the given pixel pitch"
@@ -223,15 +250,32 @@ def _camera_from_mayacam(text: str, name: str, detector_spacing_mm: float | None
         sdd_mm, how = UNKNOWN_PITCH_SDD_FACTOR * origin_depth_mm, "SDD by convention: pixel pitch unknown"
     else:
         raise InputError(f"{name}: the calibration's origin lies behind the source; pass --pixel-spacing-mm")
+    check_length(sdd_mm, SOURCE_TO_DETECTOR, f"{name}: source to detector ({how})")
     camera = _camera(intrinsics, camera_from_world, width, height, sdd_mm, name)
     distance = origin_depth_mm if 0 < origin_depth_mm <= sdd_mm else None
     implied = Origin("assumed", "assumed: the wrist is at the origin of the calibration", distance)
     return CameraFile(camera, distance, f"XMALab camera file {name} ({how})", implied)
 
 
+def _is_mayacam_1(text: str) -> bool:
+    """Five lines of three numbers: position, angles, principal point and focal length in another convention."""
+    lines = [line.split(",") for line in text.splitlines() if line.strip()]
+    if len(lines) != 5 or any(len(words) != 3 for words in lines):
+        return False
+    try:
+        return all(math.isfinite(float(word)) for words in lines for word in words)
+    except ValueError:
+        return False
+
+
 def _mayacam_sections(text: str, name: str) -> dict[str, list[str]]:
     """Section title -> its lines of numbers."""
     sections: dict[str, list[str]] = {}
+    if _is_mayacam_1(text):
+        raise InputError(
+            f"{name}: is MayaCam 1.0 (five lines of three numbers), which is not read; open the calibration in XMALab "
+            "and export it as MayaCam 2.0"
+        )
     title = ""
     for line in (raw.strip() for raw in text.splitlines()):
         if not line:

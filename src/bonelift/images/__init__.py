@@ -17,7 +17,7 @@ from bonelift.images.volume import (
     LabelMap,
     Volume,
 )
-from bonelift.images.volume_reading import read_labels, read_volume
+from bonelift.images.volume_reading import read_ct, read_labels, read_volume
 
 __all__ = [
     "BACKGROUND",
@@ -33,6 +33,7 @@ __all__ = [
     "Side",
     "View",
     "Volume",
+    "read_ct",
     "read_labels",
     "read_landmarks",
     "read_radiograph",

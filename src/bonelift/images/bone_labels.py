@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.images.nrrd_files import NrrdImage
 from bonelift.images.volume import LABEL_NAMES, LabelMap
-from bonelift.images.volume_reading import MAX_OVERLAP, read_voxel_file, slicer_segments
+from bonelift.images.volume_reading import MAX_OVERLAP, read_label_file, slicer_segments
 
 Mask = NDArray[np.bool_]
 
@@ -42,9 +42,7 @@ def read_bone_labels(path: str | os.PathLike[str], bones: BoneLabels | None = No
     there twice, values that nothing explains, segments that overlap by more than 1 %.
     """
     path, bones = Path(path), bones or BoneLabels()
-    image = read_voxel_file(path)
-    if image.values.dtype.kind == "f" and not np.array_equal(image.values, np.rint(image.values)):
-        raise InputError(f"{path.name}: holds fractions; expected whole-number labels")
+    image = read_label_file(path)
     if any(key.startswith("Segment0_") for key in image.keys):
         masks = _from_segments(image, bones, path.name)
     elif image.values.ndim == 3:

@@ -7,30 +7,53 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
 
 from bonelift.errors import InputError
 from bonelift.images.recorded_image import MAX_FILE_BYTES, MAX_PIXELS
+from bonelift.storage.input_files import check_memory, file_size, opened
 
-_MAX_INFLATED_BYTES = MAX_FILE_BYTES
-_HEADERLESS_STARTS = (b"\x08\x00", b"\x02\x00")
+_MAX_INFLATED_BYTES = 512 << 20
+_CHUNK = 1 << 20
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+HEAD_BYTES = 132
+_EXPECTED = "one DICOM image"
 
 
-def is_dicom(path: Path, head: bytes) -> bool:
-    """Whether the file claims to be DICOM: by its preamble, or headerless by its first tag and its extension."""
-    return head[128:132] == b"DICM" or (
-        path.suffix.lower() in {"", ".dcm", ".dicom", ".ima"} and head[:2] in _HEADERLESS_STARTS
-    )
+def is_dicom(head: bytes) -> bool:
+    """Whether a file that starts with ``head`` (HEAD_BYTES) claims to be DICOM: by its preamble, or without one by
+    its first element, whatever its name: archives name such files by their UID."""
+    return has_preamble(head) or _starts_with_an_element(head)
+
+
+def has_preamble(head: bytes) -> bool:
+    """Whether the file says itself that it is DICOM."""
+    return head[_MAGIC_AT:HEAD_BYTES] == _MAGIC
+
+
+def _starts_with_an_element(head: bytes) -> bool:
+    """Group 0008 or 0002, a low element, and a value representation or a short length."""
+    if len(head) < 16 or head[:2] not in (b"\x08\x00", b"\x02\x00") or head[3] != 0 or head[2] > 0x90:
+        return False
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return explicit or (int.from_bytes(head[4:8], "little") <= 256 and head[4] % 2 == 0)
 
 
 @contextmanager
@@ -57,33 +80,46 @@ def guarded(name: str, what: str) -> Iterator[None]:
 
 def read_dataset(path: Path, stop_before_pixels: bool = False) -> Dataset:
     """Parse one DICOM file. Raises InputError."""
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path.name}: larger than {MAX_FILE_BYTES >> 20} MiB; expected one DICOM image")
-    with guarded(path.name, "is damaged or truncated, or not a DICOM file"):
+    size = file_size(path, _EXPECTED, MAX_FILE_BYTES)
+    check_memory(2 * size, path.name, "the file")
+    with opened(path, _EXPECTED) as stream, guarded(path.name, "is damaged or truncated, or not a DICOM file"):
         try:
-            _check_deflated(path)
-            return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=False)
+            _check_deflated(path, stream)
+            stream.seek(0)
+            return pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels, force=False)
         except InvalidDicomError:
-            dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+            stream.seek(0)
+            dataset = pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels, force=True)
             if "SOPClassUID" not in dataset or "Rows" not in dataset:
                 raise
-            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+            if not getattr(dataset, "file_meta", None):
+                dataset.file_meta = FileMetaDataset()
+            if "TransferSyntaxUID" not in dataset.file_meta:
+                implicit = dataset.original_encoding[0]
+                dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
             return dataset
 
 
-def _check_deflated(path: Path) -> None:
-    """Refuse a deflated file that would inflate beyond all measure."""
+def _check_deflated(path: Path, stream: BufferedReader) -> None:
+    """Refuse a deflated file that would inflate beyond all measure; nothing of it is kept."""
     meta = read_file_meta_info(path)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return
-    content = path.read_bytes()[144 + int(meta.FileMetaInformationGroupLength) :]
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    if len(inflater.decompress(content, _MAX_INFLATED_BYTES + 1)) > _MAX_INFLATED_BYTES:
-        raise InputError(f"{path.name}: inflates to more than {_MAX_INFLATED_BYTES >> 20} MiB; expected one image")
+    stream.seek(144 + int(meta.FileMetaInformationGroupLength))
+    inflater, count = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while packed := stream.read(_CHUNK):
+        while packed:
+            count += len(inflater.decompress(packed, _CHUNK))
+            packed = inflater.unconsumed_tail
+            if count > _MAX_INFLATED_BYTES:
+                raise InputError(
+                    f"{path.name}: inflates to more than {_MAX_INFLATED_BYTES >> 20} MiB; expected {_EXPECTED}"
+                )
 
 
 def decode_frame(dataset: Dataset, name: str, index: int) -> NDArray[np.number]:
-    """Stored values of frame ``index`` (from 0): (rows, columns), or (rows, columns, 3) RGB. Raises InputError."""
+    """Words of frame ``index`` (from 0) as they are, unused bits and all (images.dicom_pixels): (rows, columns), or
+    (rows, columns, 3) RGB. Raises InputError."""
     if "PixelData" not in dataset:
         raise InputError(f"{name}: has no pixel data (7FE0,0010); expected an image")
     rows, columns = (whole_number(dataset, keyword) or 0 for keyword in ("Rows", "Columns"))
@@ -93,7 +129,7 @@ def decode_frame(dataset: Dataset, name: str, index: int) -> NDArray[np.number]:
         raise InputError(f"{name}: {columns} x {rows} pixels; expected at most {MAX_PIXELS // 10**6} million")
     _check_decoder(dataset, name)
     with guarded(name, "its pixel data are damaged or truncated"):
-        return pixel_array(dataset, index=index)
+        return pixel_array(dataset, index=index, correct_unused_bits=False)
 
 
 def _check_decoder(dataset: Dataset, name: str) -> None:
@@ -104,8 +140,10 @@ def _check_decoder(dataset: Dataset, name: str) -> None:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
-        raise InputError(f"{name}: transfer syntax {syntax!s:.64} is not a known image encoding") from error
-    if not decoder.is_available:
+        raise InputError(f"{name}: transfer syntax {str(syntax)!a:.66} is not a known image encoding") from error
+    # Pillow decodes JPEG of 8 bits, and says of 12 that the file is damaged.
+    twelve_bit = syntax == JPEGExtended12Bit and (whole_number(dataset, "BitsStored") or 8) > 8
+    if not decoder.is_available or (twelve_bit and decoder.available_plugins == ("pillow",)):
         packages = "pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
         raise InputError(
             f"{name}: is compressed as {syntax.name}, for which no decoder is installed; pip install {packages}"

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 
-from bonelift.errors import InputError
-from bonelift.images.dicom_file import guarded, is_dicom, read_dataset
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
-_IDENTITY = (
-    "PatientName",
-    "PatientID",
-    "OtherPatientIDs",
-    "OtherPatientNames",
-    "PatientBirthName",
-    "PatientBirthDate",
-    "AccessionNumber",
-    "StudyID",
-)
+from bonelift.errors import InputError
+from bonelift.images.dicom_file import HEAD_BYTES, guarded, is_dicom, read_dataset
+from bonelift.storage.input_files import read_head
+
+_NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson")
+_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "StudyID", "PatientTelephoneNumbers")
+_BIRTH = "PatientBirthDate"
+_NOBODY = {"case", "wrist", "hand", "patient", "study", "left", "right", "radius", "ulna", "bone", "subject", "virtual"}
+"""Words of which every study's names are made, whoever may be called so."""
+_SPELLINGS = (("ue", "u"), ("oe", "o"), ("ae", "a"), ("aa", "a"), ("ss", "s"))
+_LETTERS = str.maketrans({"ß": "s", "ø": "o", "æ": "a", "œ": "o", "ł": "l", "đ": "d", "ı": "i"})
 
 
 def identifying_element(path: Path, text: str) -> str | None:
     """The DICOM element of ``path`` (a file, or a folder: its first DICOM file) that ``text`` repeats, else None.
 
-    Whole names count, and each of their parts of three letters or more; capitals and signs between do not. Files of
-    other formats hold no identity that is read.
+    A name counts in any order and spelling (Müller, mueller, muller), run together with other things or with an
+    initial; a number with or without letters and leading zeros; a date of birth in any order. Files of other formats
+    hold no identity that is read.
     """
     file = _first_dicom(path)
     if file is None:
@@ -32,28 +35,78 @@ def identifying_element(path: Path, text: str) -> str | None:
     try:
         dataset = read_dataset(file, stop_before_pixels=True)
         with guarded(file.name, "its header is damaged"):
-            header = {keyword: str(dataset.get(keyword) or "") for keyword in _IDENTITY}
+            others = dataset.get("OtherPatientIDsSequence") or []
+            numbers = [(keyword, _text(dataset, keyword)) for keyword in _NUMBERS]
+            numbers += [("OtherPatientIDsSequence", _text(item, "PatientID")) for item in others]
+            names = [(keyword, _text(dataset, keyword)) for keyword in _NAMES]
+            birth = re.sub(r"\D", "", _text(dataset, _BIRTH))
     except InputError:
         return None  # the reader of the image itself reports what is wrong with it
-    words = _words(text)
-    for keyword, value in header.items():
-        parts = _words(value)
-        if parts and ("".join(parts) == "".join(words) or {p for p in parts if len(p) > 2} & set(words)):
+    for keyword, value in names:
+        if _repeats_name(text, value):
             return keyword
-    return None
+    for keyword, value in numbers:
+        if _repeats_number(text, value) or _repeats_name(text, value):
+            return keyword
+    return _BIRTH if _repeats_date(text, birth) else None
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    value = dataset.get(keyword)
+    return " ".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
+    """Runs of letters, in one spelling."""
+    plain = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
+    words = re.findall(r"[^\W\d_]+", "".join(c for c in plain if not unicodedata.combining(c)).replace("'", ""))
+    for long, short in _SPELLINGS:
+        words = [word.replace(long, short) for word in words]
+    return words
+
+
+def _repeats_name(text: str, name: str) -> bool:
+    parts = [part for part in _words(name) if part not in _NOBODY]
+    words = [word for word in _words(text) if word not in _NOBODY]
+    if not parts or not words:
+        return False
+    together = "".join(words)
+    if any(len(part) >= 4 and part in together for part in parts):
+        return True
+    pairs = {a + b for a in parts for b in parts if a != b}
+    initials = {a + b[0] for a in parts for b in parts if a != b} | {b[0] + a for a in parts for b in parts if a != b}
+    known = {part for part in parts if len(part) > 1} | {p for p in pairs | initials if len(p) > 2}
+    return bool(known & {*words, together})
+
+
+def _repeats_number(text: str, number: str) -> bool:
+    runs = [run.lstrip("0") for run in re.findall(r"\d+", text)]
+    together = re.sub(r"\W|_", "", text.casefold())
+    whole = re.sub(r"\W|_", "", number.casefold())
+    if len(whole) >= 3 and whole == together:
+        return True
+    for own in (run.lstrip("0") for run in re.findall(r"\d+", number)):
+        if len(own) >= 4 and (own in runs or (len(own) >= 6 and any(own in run for run in runs))):
+            return True
+    return False
+
+
+def _repeats_date(text: str, date: str) -> bool:
+    if len(date) != 8:
+        return False
+    year, month, day = date[:4], date[4:6], date[6:]
+    digits = re.sub(r"\D", "", text)
+    orders = [a + b + c for a, b, c in ((year, month, day), (day, month, year), (month, day, year))]
+    short = {order.replace(year, year[2:], 1) for order in orders}
+    return any(order in digits for order in orders) or digits in short
 
 
 def _first_dicom(path: Path) -> Path | None:
     try:
         files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
         for file in files:
-            with file.open("rb") as stream:
-                if is_dicom(file, stream.read(132)):
-                    return file
-    except OSError:
+            if is_dicom(read_head(file, "a DICOM file", HEAD_BYTES)):
+                return file
+    except (OSError, InputError):
         return None
     return None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from bonelift.errors import InputError
-from bonelift.images.dicom_file import decode_frame, guarded, length_mm, read_dataset, whole_number, word
+from bonelift.images.dicom_file import guarded, length_mm, read_dataset, whole_number, word
+from bonelift.images.dicom_pixels import StoredPixels, stored_pixels
 from bonelift.images.pixel_spacing import dicom_spacing
 from bonelift.images.radiograph import Side, View
 from bonelift.images.raster import grey_from_colour
@@ -61,12 +64,12 @@ def read_dicom_radiograph(path: Path, frame: int | None = None) -> RecordedImage
 def _recorded(dataset: Dataset, path: Path, frame: int | None) -> RecordedImage:
     kind = _check_kind(dataset, path.name)
     index, frame_text = _frame_index(dataset, path.name, frame)
-    stored = decode_frame(dataset, path.name, index)
-    pixels, padding, display = _displayed(dataset, stored, path.name)
+    stored = stored_pixels(dataset, path.name, index)
+    pixels, display = _displayed(dataset, stored, path.name)
     spacing = dicom_spacing(dataset)
     side, side_origin = _side(dataset)
     view, view_origin = _view(dataset, path.name)
-    bones_bright, polarity_origin = _polarity(dataset, stored, pixels)
+    bones_bright, polarity_origin = _polarity(dataset, stored.values, pixels)
     provenance = {
         "file_format": f"DICOM {kind}",
         "display": display,
@@ -81,7 +84,7 @@ def _recorded(dataset: Dataset, path: Path, frame: int | None) -> RecordedImage:
     }
     return RecordedImage(
         pixels,
-        padding,
+        stored.padding,
         spacing.detector_mm,
         spacing.object_mm,
         spacing.magnification,
@@ -121,36 +124,73 @@ def _frame_index(dataset: Dataset, name: str, frame: int | None) -> tuple[int, s
     return (0, "") if frame is None else (frame - 1, f"{frame} of {frames}")
 
 
-def _displayed(
-    dataset: Dataset, stored: NDArray[np.number], name: str
-) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, str]:
-    """Grey levels as a viewer shows them (larger is brighter), pixels marked as padding, and the steps taken."""
-    if stored.ndim == 3:
-        if stored.dtype != np.uint8 or stored.shape[2] != 3:
-            raise InputError(f"{name}: has {stored.shape[2]} channels of {stored.dtype}; expected a grey image")
-        return grey_from_colour(stored.astype(np.uint8), name), None, "8 bit colour that is grey in truth"
+def _displayed(dataset: Dataset, stored: StoredPixels, name: str) -> tuple[NDArray[np.float32], str]:
+    """Grey levels as a viewer shows them (larger is brighter), and the steps taken."""
+    values = stored.values
+    if values.ndim == 3:
+        if values.dtype != np.uint8 or values.shape[2] != 3:
+            raise InputError(f"{name}: has {values.shape[2]} channels of {values.dtype}; expected a grey image")
+        return grey_from_colour(values.astype(np.uint8), name), "8 bit colour that is grey in truth"
     photometric = word(dataset, "PhotometricInterpretation")
     if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise InputError(
-            f"{name}: PhotometricInterpretation (0028,0004) is {photometric:.16}; expected MONOCHROME1 or MONOCHROME2"
+            f"{name}: PhotometricInterpretation (0028,0004) is {photometric!r:.18}; expected MONOCHROME1 or MONOCHROME2"
         )
-    padding = _padding(dataset, stored)
     steps = [photometric]
-    with guarded(name, "its modality or VOI lookup table is damaged"):
-        linear = apply_modality_lut(stored, dataset)
-        shown = apply_voi_lut(linear, dataset, index=0)
-    if shown is not linear:
-        if _clipped_away(np.asarray(shown, dtype=np.float64), padding):
-            shown = linear
-            steps.append("window ignored: it hides the image")
-        else:
-            steps.append("VOI lookup table" if dataset.get("VOILUTSequence") else "VOI window")
+    linear = _rescaled(dataset, values, name, steps)
+    shown = _windowed(dataset, linear, stored.padding, name, steps)
     grey = np.asarray(shown, dtype=np.float32)
     if not np.isfinite(grey).all():
         raise InputError(f"{name}: holds NaN or infinite pixels after its rescale or window")
     if photometric == "MONOCHROME1" or word(dataset, "PresentationLUTShape") == "INVERSE":
         grey = grey.max() - grey
-    return grey, padding, ", ".join(steps)
+    return grey, ", ".join(steps)
+
+
+def _rescaled(dataset: Dataset, values: NDArray[np.number], name: str, steps: list[str]) -> NDArray[np.number]:
+    """After the modality's lookup table, or slope and intercept; one that is empty or 0 is set aside."""
+    if dataset.get("ModalityLUTSequence"):
+        with guarded(name, "its modality lookup table is damaged"):
+            return apply_modality_lut(values, dataset)
+    if "RescaleSlope" not in dataset and "RescaleIntercept" not in dataset:
+        return values
+    slope, intercept = length_mm(dataset, "RescaleSlope"), length_mm(dataset, "RescaleIntercept")
+    if not slope or intercept is None:
+        steps.append("rescale (0028,1052 and 1053) set aside: empty or 0")
+        return values
+    return values.astype(np.float64) * slope + intercept
+
+
+def _windowed(
+    dataset: Dataset, linear: NDArray[np.number], padding: NDArray[np.bool_] | None, name: str, steps: list[str]
+) -> NDArray[np.number]:
+    """After the VOI lookup table or window; one that cannot be, or that hides the image, is set aside."""
+    table = bool(dataset.get("VOILUTSequence"))
+    if not table:
+        if "WindowWidth" not in dataset and "WindowCenter" not in dataset:
+            return linear
+        width = _first_number(dataset, "WindowWidth")
+        least = 1.0 if word(dataset, "VOILUTFunction") in {"", "LINEAR"} else 1e-6
+        if width is None or width < least or _first_number(dataset, "WindowCenter") is None:
+            steps.append("window (0028,1050 and 1051) set aside: empty, 0 or negative")
+            return linear
+    with guarded(name, "its VOI lookup table is damaged"):
+        shown = apply_voi_lut(linear, dataset, index=0)
+    if _clipped_away(np.asarray(shown, dtype=np.float64), padding):
+        steps.append("window ignored: it hides the image")
+        return linear
+    steps.append("VOI lookup table" if table else "VOI window")
+    return shown
+
+
+def _first_number(dataset: Dataset, keyword: str) -> float | None:
+    """The element's first value as a finite number, else None."""
+    value: Any = dataset.get(keyword)
+    try:
+        number = float(value[0] if isinstance(value, MultiValue) else value)
+    except (TypeError, ValueError, LookupError):
+        return None
+    return number if np.isfinite(number) else None
 
 
 def _clipped_away(shown: NDArray[np.float64], padding: NDArray[np.bool_] | None) -> bool:
@@ -159,18 +199,6 @@ def _clipped_away(shown: NDArray[np.float64], padding: NDArray[np.bool_] | None)
         return True
     low, high = levels.min(), levels.max()
     return float(((levels > low) & (levels < high)).mean()) < _WINDOW_KEEPS
-
-
-def _padding(dataset: Dataset, stored: NDArray[np.number]) -> NDArray[np.bool_] | None:
-    """Pixels at PixelPaddingValue (0028,0120), or between it and PixelPaddingRangeLimit (0028,0121)."""
-    value = whole_number(dataset, "PixelPaddingValue")
-    if value is None:
-        return None
-    limit = whole_number(dataset, "PixelPaddingRangeLimit")
-    low, high = sorted((value, value if limit is None else limit))
-    levels = stored.astype(np.int64)
-    padding = (levels >= low) & (levels <= high)
-    return padding if padding.any() and not padding.all() else None
 
 
 def _polarity(dataset: Dataset, stored: NDArray[np.number], displayed: NDArray[np.float32]) -> tuple[bool | None, str]:

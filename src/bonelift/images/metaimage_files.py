@@ -1,8 +1,7 @@
-"""MetaImage volumes (.mha, .mhd), raw or zlib, as ITK writes them: the world is LPS."""
+"""MetaImage volumes (.mha, .mhd), raw, zlib or text, as ITK writes them: the world is LPS."""
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,13 @@ from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.images.voxel_data import (
-    checked_length,
+    Encoding,
+    check_voxel_memory,
     checked_shape,
-    compact,
-    inflate,
+    numbers_of,
     read_file_bytes,
     sibling,
+    whole_sizes,
     world_from_voxel_matrix,
 )
 
@@ -28,6 +28,10 @@ _TYPES = {
     "MET_USHORT": "u2",
     "MET_INT": "i4",
     "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
@@ -53,18 +57,27 @@ def read_metaimage(path: Path) -> tuple[NDArray[np.number], Float]:
         raise InputError(
             f"{name}: ElementType is {fields.get('elementtype', 'absent')!r:.40}; expected MET_SHORT or so"
         )
-    big = _first(fields, ("binarydatabyteordermsb", "elementbyteordermsb"), "False").lower() == "true"
+    big = _is_true(_first(fields, ("binarydatabyteordermsb", "elementbyteordermsb"), "False"))
     dtype = np.dtype(kind).newbyteorder(">" if big else "<")
-    shape = checked_shape([int(n) for n in _numbers(fields.get("dimsize", ""), 3, "DimSize", name)], name)
+    sizes = _numbers(fields.get("dimsize", ""), 3, "DimSize", name)
+    shape = checked_shape(whole_sizes(sizes, name), name)
     world_from_voxel = _geometry(fields, name)
-    if fields.get("headersize", "0") != "0":
-        raise InputError(f"{name}: HeaderSize is not supported; save it again without")
-    if fields[_DATA_KEY] != "LOCAL":
+    check_voxel_memory(shape, dtype, len(voxels), name, scaled=False)
+    if fields[_DATA_KEY].upper() != "LOCAL":
         voxels = read_file_bytes(sibling(path, fields[_DATA_KEY]), "the voxels of a MetaImage volume")
-    size = int(np.prod(shape)) * dtype.itemsize
-    if fields.get("compresseddata", "False").lower() == "true":
-        voxels = inflate(voxels, size, zlib.MAX_WBITS, name)
-    return compact(np.frombuffer(checked_length(voxels, size, name), dtype).reshape(shape, order="F")), world_from_voxel
+    text = fields.get("headersize", "0")
+    if not (text.removeprefix("-").isdecimal() and len(text) < 12 and int(text) >= -1):
+        raise InputError(f"{name}: HeaderSize is {text!r:.20}; expected a count of bytes, or -1")
+    encoding: Encoding = "raw"
+    if _is_true(fields.get("compresseddata", "False")):
+        encoding = "zlib"
+    elif not _is_true(fields.get("binarydata", "True")):
+        encoding = "text"
+    return numbers_of(voxels, encoding, shape, dtype, name, int(text)), world_from_voxel
+
+
+def _is_true(text: str) -> bool:
+    return text[:1].lower() in {"t", "y", "1"}
 
 
 def _split(content: bytes, name: str) -> tuple[dict[str, str], bytes]:
@@ -87,7 +100,7 @@ def _split(content: bytes, name: str) -> tuple[dict[str, str], bytes]:
 
 
 def _geometry(fields: dict[str, str], name: str) -> Float:
-    spacing_mm = _numbers(fields.get("elementspacing", ""), 3, "ElementSpacing", name)
+    spacing_mm = _numbers(_first(fields, ("elementspacing", "elementsize"), ""), 3, "ElementSpacing", name)
     offset_mm = _numbers(_first(fields, ("offset", "position", "origin"), "0 0 0"), 3, "Offset", name)
     directions = _numbers(
         _first(fields, ("transformmatrix", "rotation", "orientation"), "1 0 0 0 1 0 0 0 1"), 9, "TransformMatrix", name

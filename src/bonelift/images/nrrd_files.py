@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.images.volume import LabelMap, Volume
 from bonelift.images.voxel_data import (
-    checked_length,
+    Encoding,
+    check_voxel_memory,
     checked_shape,
     compact,
-    inflate,
     lps_from_named_axes,
+    numbers_of,
     read_file_bytes,
     sibling,
+    whole_sizes,
     world_from_voxel_matrix,
 )
 
@@ -35,9 +37,15 @@ _TYPES = {
     **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
     **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
     "float": "f4",
     "double": "f8",
 }
+_ENCODINGS: dict[str, Encoding] = {
+    "raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2", "ascii": "text", "text": "text",
+    "txt": "text",
+}  # fmt: skip
 _TYPE_NAMES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32", "f4": "float"}
 _SPACES = {
     **dict.fromkeys(("left-posterior-superior", "lps"), "LPS"),
@@ -59,7 +67,7 @@ class NrrdImage:
 
 
 def read_nrrd(path: Path) -> NrrdImage:
-    """Read NRRD, raw or gzip, attached or in a file beside the header, into LPS. Raises InputError."""
+    """Read NRRD, raw, gzip, bzip2 or ascii, attached or in a file beside the header, into LPS. Raises InputError."""
     content = read_file_bytes(path, _EXPECTED)
     name = path.name
     fields, keys, voxels = _split(content, name)
@@ -68,27 +76,38 @@ def read_nrrd(path: Path) -> NrrdImage:
             raise InputError(f"{name}: no NRRD field {field!r}; expected {_EXPECTED} with its orientation")
     kind = _TYPES.get(fields["type"].lower())
     if kind is None:
+        raise InputError(f"{name}: NRRD type {fields['type']!r:.40} is not supported; expected a number type")
+    encoding = _ENCODINGS.get(fields["encoding"].lower())
+    if encoding is None:
         raise InputError(
-            f"{name}: NRRD type {fields['type']!r:.40} is not supported; expected a number type up to 32 bit"
+            f"{name}: NRRD encoding {fields['encoding']!r:.20} is not supported; expected raw, gzip, bzip2 or ascii"
         )
-    dtype = np.dtype(kind).newbyteorder(">" if fields.get("endian", "little").lower() == "big" else "<")
-    shape = checked_shape([int(n) for n in _floats(fields["sizes"].split(), "sizes", name)], name)
+    endian = fields.get("endian", "").lower()
+    if endian not in ("little", "big") and np.dtype(kind).itemsize > 1 and encoding != "text":
+        raise InputError(
+            f"{name}: NRRD endian is {endian!r:.20}; expected little or big, so that its numbers are known"
+        )
+    dtype = np.dtype(kind).newbyteorder(">" if endian == "big" else "<")
+    shape = checked_shape(whole_sizes(_floats(fields["sizes"].split(), "sizes", name), name), name)
     world_from_voxel = _geometry(fields, len(shape), name)
+    check_voxel_memory(shape, dtype, len(voxels), name, scaled=False)
     data_file = fields.get("data file", fields.get("datafile"))
     if data_file is not None:
         voxels = read_file_bytes(sibling(path, data_file.removeprefix("./")), "the voxels of an NRRD volume")
-    if fields.get("line skip", "0") != "0" or fields.get("byte skip", "0") != "0":
-        raise InputError(f"{name}: NRRD line or byte skip is not supported; save it again without")
-    size = int(np.prod(shape)) * dtype.itemsize
-    encoding = fields["encoding"].lower()
-    if encoding in {"gzip", "gz"}:
-        voxels = inflate(voxels, size, zlib.MAX_WBITS | 16, name)
-    elif encoding == "raw":
-        checked_length(voxels, size, name)
-    else:
-        raise InputError(f"{name}: NRRD encoding {encoding!r:.20} is not supported; expected raw or gzip")
-    # The fastest axis comes first in NRRD: [i, j, k] in Fortran order.
-    return NrrdImage(compact(np.frombuffer(voxels, dtype).reshape(shape, order="F")), world_from_voxel, keys)
+    lines, skip = (_skip(fields, f"{what} skip", name) for what in ("line", "byte"))
+    for _ in range(lines):
+        voxels = voxels.partition(b"\n")[2]
+    if lines < 0 or skip < -1 or (skip == -1 and encoding != "raw"):
+        raise InputError(f"{name}: NRRD line skip {lines}, byte skip {skip}; expected 0 or more, or -1 of raw bytes")
+    return NrrdImage(numbers_of(voxels, encoding, shape, dtype, name, skip), world_from_voxel, keys)
+
+
+def _skip(fields: dict[str, str], field: str, name: str) -> int:
+    text = fields.get(field, fields.get(field.replace(" ", ""), "0"))
+    try:
+        return int(text) if len(text) < 12 else -2
+    except ValueError as error:
+        raise InputError(f"{name}: NRRD {field} is {text!r:.20}; expected a whole number") from error
 
 
 def _split(content: bytes, name: str) -> tuple[dict[str, str], dict[str, str], bytes]:

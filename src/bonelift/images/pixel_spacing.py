@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from bonelift.errors import InputError
+from bonelift.geometry.plausible import PIXEL, check_length
 
-MIN_SPACING_MM, MAX_SPACING_MM = 0.02, 2.0
-"""No wrist film has smaller or larger pixels; 0 and 1.0 placeholders in other units fall outside or are refused."""
+_CALIBRATED_FROM = 0.01
+"""Spacings that differ by more than this part are two statements, not one that was rounded."""
 _MAX_MAGNIFICATION = 3.0
 
 
@@ -36,8 +37,9 @@ def dicom_spacing(dataset: Dataset) -> DicomSpacing:
     """Weigh ImagerPixelSpacing, NominalScannedPixelSpacing, PixelSpacing and its calibration.
 
     ImagerPixelSpacing and NominalScannedPixelSpacing are distances on the detector (the film). PixelSpacing is the
-    same distance unless the image was calibrated (PixelSpacingCalibrationType GEOMETRY or FIDUCIAL): then it holds in
-    the plane of the object. A value that cannot be (zero, absurd) discredits all of them.
+    same distance unless the image was calibrated (PixelSpacingCalibrationType GEOMETRY or FIDUCIAL, or, where that
+    optional element is absent, a PixelSpacing of its own): then it holds in the plane of the object. A value that
+    cannot be (zero, absurd) discredits all of them.
     """
     try:
         imager = _pair(dataset, "ImagerPixelSpacing", "(0018,1164)")
@@ -56,24 +58,28 @@ def dicom_spacing(dataset: Dataset) -> DicomSpacing:
         detector, origin = scanned, "NominalScannedPixelSpacing (0018,2010), on the film"
     if pixel is None:
         return DicomSpacing(detector, None, factor, origin, factor_origin)
-    if calibration in {"GEOMETRY", "FIDUCIAL"}:
-        calibrated = f"PixelSpacing (0028,0030), calibrated by {calibration} (0028,0A02)"
+    calibrated = f"PixelSpacing (0028,0030), calibrated by {calibration} (0028,0A02)"
+    if calibration not in {"GEOMETRY", "FIDUCIAL"}:
         if detector is None:
-            return DicomSpacing(None, pixel, factor, f"{calibrated}, at the object", factor_origin)
-        ratio = math.sqrt(detector[0] * detector[1] / (pixel[0] * pixel[1]))
-        if 1.0 <= ratio <= _MAX_MAGNIFICATION:
-            return DicomSpacing(detector, pixel, ratio, origin, calibrated)
-        return DicomSpacing(detector, None, factor, origin, factor_origin)
+            return DicomSpacing(pixel, None, factor, "PixelSpacing (0028,0030), not calibrated: on the detector",
+                                factor_origin)  # fmt: skip
+        if all(abs(d / p - 1) <= _CALIBRATED_FROM for d, p in zip(detector, pixel, strict=True)):
+            return DicomSpacing(detector, None, factor, origin, factor_origin)
+        calibrated = "PixelSpacing (0028,0030), calibrated: it differs from the detector's"
     if detector is None:
-        detector, origin = pixel, "PixelSpacing (0028,0030), not calibrated: on the detector"
-    return DicomSpacing(detector, None, factor, origin, factor_origin)
+        return DicomSpacing(None, pixel, factor, f"{calibrated}, at the object", factor_origin)
+    ratio = math.sqrt(detector[0] * detector[1] / (pixel[0] * pixel[1]))
+    if 1.0 <= ratio <= _MAX_MAGNIFICATION:
+        return DicomSpacing(detector, pixel, ratio, origin, calibrated)
+    aside = (
+        f"PixelSpacing (0028,0030) of {pixel[0]:g} x {pixel[1]:g} mm set aside: no wrist is magnified {ratio:.2g} times"
+    )
+    return DicomSpacing(detector, None, factor, f"{origin}; {aside}", factor_origin)
 
 
 def check_spacing(spacing_mm: float, what: str) -> float:
     """``spacing_mm`` where it can be a radiograph's, else InputError; ``what`` starts the message."""
-    if not (math.isfinite(spacing_mm) and MIN_SPACING_MM <= spacing_mm <= MAX_SPACING_MM):
-        raise InputError(f"{what} is {spacing_mm:g} mm; expected {MIN_SPACING_MM:g} to {MAX_SPACING_MM:g} mm")
-    return spacing_mm
+    return check_length(spacing_mm, PIXEL, what)
 
 
 def _pair(dataset: Dataset, keyword: str, tag: str) -> tuple[float, float] | None:

@@ -10,23 +10,23 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera, default_film_camera
 from bonelift.geometry.camera import DEFAULT_SDD_MM
-from bonelift.images.dicom_file import is_dicom
+from bonelift.geometry.plausible import PIXEL, SOURCE_TO_DETECTOR, SOURCE_TO_OBJECT, check_length
+from bonelift.images.dicom_file import HEAD_BYTES, is_dicom
 from bonelift.images.dicom_radiograph import read_dicom_radiograph
 from bonelift.images.exposure import bones_look_bright, burnt_in_surround, exposed_box, fill_bright_surround
 from bonelift.images.pixel_spacing import check_spacing
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.images.raster import is_raster, read_raster
-from bonelift.images.recorded_image import MAX_FILE_BYTES, MIN_SIDE_PX, RecordedImage
+from bonelift.images.recorded_image import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE_PX, RecordedImage
 from bonelift.origin import Origin
+from bonelift.storage.input_files import file_size, read_head
 
 OBJECT_TO_DETECTOR_MM = 30.0
 """Assumed distance of the wrist's centre from the detector it lies on."""
-_SDD_RANGE_MM = (300.0, 5000.0)
 _SQUARE_TOLERANCE = 0.01
 Invert = Literal["auto", "yes", "no"]
 
@@ -70,12 +70,11 @@ class RadiographOptions:
                 raise InputError(f"{option} is {value!r}; expected {' or '.join(choices)}")
         if self.pixel_spacing_mm is not None:
             check_spacing(self.pixel_spacing_mm, "--pixel-spacing-mm")
-        low, high = _SDD_RANGE_MM
-        if self.sdd_mm is not None and not low <= self.sdd_mm <= high:
-            raise InputError(f"--sdd-mm is {self.sdd_mm:g}; expected {low:g} to {high:g} mm")
+        if self.sdd_mm is not None:
+            check_length(self.sdd_mm, SOURCE_TO_DETECTOR, "--sdd-mm")
         distance = self.source_to_object_mm
-        if distance is not None and not (math.isfinite(distance) and distance > 0):
-            raise InputError(f"--source-to-object-mm is {distance:g}; expected a positive length in mm")
+        if distance is not None:
+            check_length(distance, SOURCE_TO_OBJECT, "--source-to-object-mm")
         if self.camera is not None and (self.pixel_spacing_mm is not None or self.sdd_mm is not None):
             raise InputError("--camera already holds the geometry; pass it without --pixel-spacing-mm and --sdd-mm")
 
@@ -116,27 +115,17 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
         source_to_object_mm,
         facts,
     )
-    return radiograph if spacing_mm is None else _with_square_pixels(radiograph, spacing_mm)
+    check_length(radiograph.spacing_at_wrist_mm, PIXEL, f"{path.name}: what a pixel covers at the wrist")
+    return radiograph if spacing_mm is None else _with_square_pixels(radiograph, spacing_mm, path.name)
 
 
 def _read_recorded(path: Path, frame: int | None) -> RecordedImage:
-    if path.is_dir():
-        raise InputError(f"{path.name}: is a folder; expected one radiograph file (DICOM, PNG, JPEG or TIFF)")
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            head = stream.read(132)
-    except FileNotFoundError as error:
-        raise InputError(f"{path.name}: no such file; expected a radiograph (DICOM, PNG, JPEG or TIFF)") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name}: cannot be read ({getattr(error, 'strerror', 'bad name')})") from error
-    if size == 0:
-        raise InputError(f"{path.name}: is empty; expected a radiograph (DICOM, PNG, JPEG or TIFF)")
-    if size > MAX_FILE_BYTES:
-        raise InputError(f"{path.name}: larger than {MAX_FILE_BYTES >> 20} MiB; expected one radiograph")
+    expected = "one radiograph file (DICOM, PNG, JPEG or TIFF)"
+    file_size(path, expected, MAX_FILE_BYTES)
+    head = read_head(path, expected, HEAD_BYTES)
     if is_raster(head):
         return read_raster(path, frame)
-    if is_dicom(path, head):
+    if is_dicom(head):
         return read_dicom_radiograph(path, frame)
     raise InputError(f"{path.name}: is not an image this program reads; expected DICOM, PNG, JPEG or TIFF")
 
@@ -193,8 +182,7 @@ def _sdd(recorded: RecordedImage, options: RadiographOptions, facts: dict[str, O
     if options.sdd_mm is not None:
         facts["sdd"] = Origin("option", "option --sdd-mm", options.sdd_mm)
         return options.sdd_mm
-    low, high = _SDD_RANGE_MM
-    if recorded.sdd_mm is not None and low <= recorded.sdd_mm <= high:
+    if recorded.sdd_mm is not None and SOURCE_TO_DETECTOR.holds(recorded.sdd_mm):
         facts["sdd"] = Origin("recorded", recorded.provenance["sdd"], recorded.sdd_mm)
         return recorded.sdd_mm
     reason = "" if recorded.sdd_mm is None else f" ({recorded.provenance['sdd']} of {recorded.sdd_mm:g} mm ignored)"
@@ -308,20 +296,32 @@ def _checked_roi(name: str, roi: tuple[int, int, int, int], shape: tuple[int, ..
     return roi
 
 
-def _with_square_pixels(radiograph: Radiograph, spacing_mm: tuple[float, float]) -> Radiograph:
+def _stretched(pixels: NDArray[np.float32], count: int, scale: float) -> NDArray[np.float32]:
+    """``count`` rows, interpolated linearly, ``scale`` of them in the place of one."""
+    if count == len(pixels):
+        return pixels
+    # Pixel centres at integers: the first pixel's outer edge, at -0.5, stays where it is.
+    at = np.clip((np.arange(count) + 0.5) / scale - 0.5, 0, len(pixels) - 1)
+    below = np.minimum(at.astype(np.intp), max(len(pixels) - 2, 0))
+    share = (at - below).astype(np.float32)[:, None]
+    above = np.minimum(below + 1, len(pixels) - 1)
+    return (pixels[below] * (np.float32(1) - share) + pixels[above] * share).astype(np.float32, copy=False)
+
+
+def _with_square_pixels(radiograph: Radiograph, spacing_mm: tuple[float, float], name: str) -> Radiograph:
     """Resample an image whose pixels are oblong by more than 1 % to squares of the smaller side."""
     target_mm = min(spacing_mm)
     if max(spacing_mm) / target_mm <= 1 + _SQUARE_TOLERANCE:
         return radiograph
     rows, columns = radiograph.pixels.shape
+    if rows * columns * max(spacing_mm) / target_mm > MAX_PIXELS:
+        raise InputError(
+            f"{name}: its pixels of {spacing_mm[0]:g} x {spacing_mm[1]:g} mm would become over {MAX_PIXELS // 10**6} "
+            "million squares; check the pixel spacing"
+        )
     row_scale, column_scale = spacing_mm[0] / target_mm, spacing_mm[1] / target_mm
     height, width = (max(1, math.floor(n * s)) for n, s in ((rows, row_scale), (columns, column_scale)))
-    # Pixel centres at integers: the first pixel's outer edge, at -0.5, stays where it is.
-    v = (np.arange(height) + 0.5) / row_scale - 0.5
-    u = (np.arange(width) + 0.5) / column_scale - 0.5
-    pixels = ndimage.map_coordinates(
-        radiograph.pixels, np.meshgrid(v, u, indexing="ij"), order=1, mode="nearest"
-    ).astype(np.float32)
+    pixels = _stretched(_stretched(radiograph.pixels, height, row_scale).T, width, column_scale).T
     new_from_image = np.array(
         [[column_scale, 0, (column_scale - 1) / 2], [0, row_scale, (row_scale - 1) / 2], [0, 0, 1]]
     )

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.geometry.plausible import MAX_PIXELS as MAX_PIXELS
 from bonelift.images.radiograph import Side, View
 
-MAX_PIXELS = 100_000_000
-"""More than any detector has (43 cm at 0.1 mm: 18 million); keeps a decompression bomb out of memory."""
 MIN_SIDE_PX = 32
 MAX_FILE_BYTES = 1 << 30
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
-from bonelift.images.dicom_file import is_dicom
-from bonelift.images.dicom_series import read_ct_series
+from bonelift.images.dicom_file import is_dicom, read_dataset, word
+from bonelift.images.dicom_series import DENSEST_HU, read_ct_series
 from bonelift.images.metaimage_files import is_metaimage, read_metaimage
 from bonelift.images.nifti_files import is_nifti, read_nifti
 from bonelift.images.nrrd_files import NrrdImage, read_nrrd
 from bonelift.images.volume import LABEL_NAMES, RADIUS, ULNA, LabelMap, Volume
+from bonelift.storage.input_files import read_head
 
 Float = NDArray[np.float64]
 
@@ -30,15 +31,40 @@ def read_volume(path: str | os.PathLike[str], series: int | None = None) -> Volu
 
     Raises InputError, one line, for whatever is not one complete volume of finite numbers.
     """
-    path = Path(path)
+    return _scalar_volume(Path(path), series)[0]
+
+
+def read_ct(path: str | os.PathLike[str], series: int | None = None) -> Volume:
+    """``read_volume`` of HU. Raises InputError, too, for values that no scanner measures."""
+    return read_noted_ct(path, series)[0]
+
+
+def read_noted_ct(
+    path: str | os.PathLike[str], series: int | None = None
+) -> tuple[Volume, float, tuple[tuple[str, str], ...]]:
+    """``read_ct`` with what a DICOM folder says beside: the part of the voxels that is padding, and (file name, why) of
+    the files that were passed over."""
+    volume, padding_share, passed_over = _scalar_volume(Path(path), series)
+    densest = float(np.max(volume.values))
+    if densest > DENSEST_HU:
+        share = float((np.asarray(volume.values, dtype=np.float32) > DENSEST_HU).mean())
+        raise InputError(
+            f"{Path(path).name}: {100 * share:.2g} % of its voxels come to {densest:.0f} HU, which nothing has: "
+            "padding that was stored unsigned, or no HU; correct the file"
+        )
+    return volume, padding_share, passed_over
+
+
+def _scalar_volume(path: Path, series: int | None) -> tuple[Volume, float, tuple[tuple[str, str], ...]]:
     if path.is_dir():
-        return read_ct_series(path, series)
+        found = read_ct_series(path, series)
+        return found.volume, found.padding_share, found.passed_over
     image = read_voxel_file(path)
     if image.values.ndim != 3:
         raise InputError(f"{path.name}: holds several layers; expected one volume")
     if image.values.dtype.kind == "f" and not np.isfinite(image.values).all():
         raise InputError(f"{path.name}: holds NaN or infinite voxels")
-    return Volume(image.values, image.world_from_voxel)
+    return Volume(image.values, image.world_from_voxel), 0.0, ()
 
 
 def read_labels(path: str | os.PathLike[str]) -> LabelMap:
@@ -49,9 +75,7 @@ def read_labels(path: str | os.PathLike[str]) -> LabelMap:
     the labels that occur. Raises InputError.
     """
     path = Path(path)
-    image = read_voxel_file(path)
-    if image.values.dtype.kind == "f" and not np.array_equal(image.values, np.rint(image.values)):
-        raise InputError(f"{path.name}: holds fractions; expected whole-number labels")
+    image = read_label_file(path)
     if any(key.startswith("Segment0_") for key in image.keys):
         return _from_segments(image, path.name)
     if image.values.ndim != 3:
@@ -66,24 +90,40 @@ def read_labels(path: str | os.PathLike[str]) -> LabelMap:
 
 def read_voxel_file(path: Path) -> NrrdImage:
     """One NIfTI, NRRD or MetaImage file as it is, by content. Raises InputError."""
-    if path.is_dir():
-        raise InputError(f"{path.name}: is a folder; expected a NIfTI, NRRD or MetaImage file")
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(1024)
-    except FileNotFoundError as error:
-        raise InputError(f"{path.name}: no such file; expected {_EXPECTED}") from error
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror}); expected {_EXPECTED}") from error
+    head = read_head(path, _EXPECTED, 1024)
     if head.startswith(b"NRRD"):
         return read_nrrd(path)
     if is_nifti(head):
         return NrrdImage(*read_nifti(path), keys={})
     if is_metaimage(head):
         return NrrdImage(*read_metaimage(path), keys={})
-    if is_dicom(path, head):
-        raise InputError(f"{path.name}: is one DICOM file; pass the folder that holds the whole CT series")
+    if is_dicom(head):
+        raise InputError(f"{path.name}: is {_dicom_kind(path)}")
     raise InputError(f"{path.name}: is {'empty' if not head else 'no volume'}; expected {_EXPECTED}")
+
+
+def read_label_file(path: Path) -> NrrdImage:
+    """``read_voxel_file`` of whole numbers. Raises InputError."""
+    image = read_voxel_file(path)
+    with np.errstate(invalid="ignore"):
+        whole = image.values.dtype.kind != "f" or np.array_equal(image.values, np.rint(image.values))
+    if not whole or (image.values.dtype.kind == "f" and not np.isfinite(image.values).all()):
+        raise InputError(f"{path.name}: holds fractions, NaN or infinity; expected whole-number labels")
+    return image
+
+
+def _dicom_kind(path: Path) -> str:
+    """What one DICOM file is where a volume was expected, and what to do."""
+    try:
+        modality = word(read_dataset(path, stop_before_pixels=True), "Modality")
+    except InputError:
+        modality = ""
+    if modality in {"SEG", "RTSTRUCT"}:
+        return (
+            f"DICOM {modality}, which is not read; expected .seg.nrrd, NIfTI, NRRD or MetaImage: open it in 3D Slicer "
+            "and save the segmentation as .seg.nrrd"
+        )
+    return "one DICOM file; pass the folder that holds the whole CT series"
 
 
 def _from_segments(image: NrrdImage, name: str) -> LabelMap:
@@ -110,12 +150,25 @@ def _from_segments(image: NrrdImage, name: str) -> LabelMap:
 
 
 def slicer_segments(keys: dict[str, str], layers: int, name: str) -> list[tuple[str, int, int]]:
-    """(name, label value, layer) of each segment, in the file's order."""
+    """(name, label value, layer) of each segment, in the file's order.
+
+    Slicer 4.10 and before wrote neither value nor layer: segment n is layer n there, and 1 marks it.
+    """
     segments = []
-    while f"Segment{len(segments)}_Name" in keys:
-        prefix = f"Segment{len(segments)}_"
+    count = 0
+    while f"Segment{count}_Name" in keys:
+        count += 1
+    old = count > 1 and not any(f"Segment{n}_{key}" in keys for n in range(count) for key in ("LabelValue", "Layer"))
+    if old and layers != count:
+        raise InputError(
+            f"{name}: its {count} Slicer segments have no LabelValue and {layers} layers; open it in a newer 3D Slicer "
+            "and save it again"
+        )
+    for number in range(count):
+        prefix = f"Segment{number}_"
+        texts = keys.get(prefix + "LabelValue", "1"), keys.get(prefix + "Layer", str(number) if old else "0")
         try:
-            value, layer = int(keys.get(prefix + "LabelValue", "1")), int(keys.get(prefix + "Layer", "0"))
+            value, layer = (int(text) if len(text) < 12 else int("no number") for text in texts)
         except ValueError as error:
             raise InputError(f"{name}: {prefix}LabelValue or Layer is no whole number") from error
         if not 0 <= layer < layers:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from bonelift.anatomy.shape_basis import BoneBasis, basis_from_arrays
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
 from bonelift.images.volume import BONES
+from bonelift.storage.input_files import read_bytes, read_json
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -100,13 +100,9 @@ def load_model(folder: Path | str | None = None, device: str = "cpu") -> WristMo
 def read_config(place: Path) -> dict[str, Any]:
     """config.json of a model. Raises InputError for a missing folder or file, or a config that is not ours."""
     try:
-        config = json.loads((place / CONFIG_NAME).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{place}: no model there ({error.strerror}); expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{place / CONFIG_NAME}: not JSON ({error}); get the model again") from error
+        config = read_json(place / CONFIG_NAME, f"a model: a folder with {CONFIG_NAME} and {WEIGHTS_NAME}")
+    except InputError as error:
+        raise InputError(f"{place}: no model there, or a damaged one: {error}") from error
     version = config.get("schema_version") if isinstance(config, dict) else None
     if version != SCHEMA_VERSION:
         raise InputError(
@@ -121,7 +117,9 @@ def content_of_config(place: Path) -> Iterator[None]:
     """What reading a wrong configuration raises becomes an InputError that names the file."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise InputError(
             f"{place / CONFIG_NAME}: not a usable model configuration ({error}); get the model again"
         ) from error
@@ -143,12 +141,7 @@ def read_weights(place: Path, config: Mapping[str, Any], load: Callable[[bytes],
 
 def read_checked(path: Path, sha256: str, largest: int) -> bytes:
     """Content of a file of a model. Raises InputError for a missing or too large file, or another hash."""
-    try:
-        if path.stat().st_size > largest:
-            raise InputError(f"{path}: over {largest} bytes; not a file of a bonelift model")
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); get the model again") from error
+    content = read_bytes(path, "a file of a bonelift model; get the model again", largest)
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise InputError(

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from bonelift.errors import InputError
+
+_ADVICE = "make room and run the same command again, or pass another folder"
 Existing = Literal["refuse", "keep", "replace"]
 
 
@@ -44,30 +49,108 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
+def writing(
+    place: Path, advice: str = "make room and run the same command again, or pass another folder"
+) -> Iterator[None]:
+    """A disk that takes no more, or no file at all, becomes an InputError that says so.
+
+    For blocks that only write: whatever they read raises InputError by itself (storage.input_files).
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        # numpy reports a disk that is full without an error number, in words.
+        reason = error.strerror or str(error) or type(error).__name__
+        raise InputError(f"{place}: cannot be written ({reason:.80}); {advice}") from error
+
+
+@contextmanager
 def whole_folder(final: Path, existing: Existing = "refuse") -> Iterator[Path]:
     """Yields an empty hidden folder beside ``final``; it becomes ``final`` when the block ends without an exception,
-    and is removed when not. Raises OSError.
+    and is removed when not, as is what killed processes left of it. Raises InputError: see ``writing``.
 
     existing: what becomes of a ``final`` that is there when the block ends. "refuse": it is an error, unless empty;
-    "keep": it stays, for processes that may make the same one at the same time; "replace": it is removed first.
+    "keep": it stays, for processes that may make the same one at the same time; "replace": it is removed.
     """
-    own = f".{platform.node()}-{os.getpid()}" if existing == "keep" else ""
-    staging = final.with_name(f".{final.name}{own}.partial")
-    try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=existing != "refuse")
-        yield staging
-        sync_folder(staging)
-        if existing == "replace" and final.exists():
-            shutil.rmtree(final)
+    with writing(final):
+        if existing != "refuse":
+            final.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(final)
+        staging = staging_place(final)
         try:
-            os.replace(staging, final)
-        except OSError:
-            if existing != "keep" or not final.is_dir():
-                raise
-        sync(final.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            yield staging
+            sync_folder(staging)
+            if existing == "replace":
+                swap(staging, final)
+            else:
+                try:
+                    os.replace(staging, final)
+                except OSError:
+                    if existing != "keep" or not final.is_dir():
+                        raise
+            sync(final.parent)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def swap(staging: Path, final: Path) -> None:
+    """Put the folder ``staging`` at ``final``, and remove what was there; where that fails, it is put back. Raises
+    OSError."""
+    earlier = staging_place(final, "earlier")
+    had_earlier = final.exists()
+    if had_earlier:
+        final.rename(earlier)
+    try:
+        staging.rename(final)
+    except BaseException:
+        if had_earlier:
+            earlier.rename(final)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def staging_place(final: Path, kind: str = "partial") -> Path:
+    """A hidden place beside ``final`` whose name tells which process writes there."""
+    return final.with_name(f".{final.name}.{_node()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.{kind}")
+
+
+def remove_leftovers(final: Path) -> None:
+    """Remove what processes that were killed, on this machine, left beside ``final``; an earlier result that one of
+    them had moved away is put back. Raises OSError."""
+    if not final.parent.is_dir():
+        return
+    prefix = f".{final.name}."
+    shutil.rmtree(final.with_name(f"{prefix}partial"), ignore_errors=True)  # as versions before this one called it
+    for path in sorted(final.parent.iterdir()):
+        found = _STAGED.fullmatch(path.name.removeprefix(prefix)) if path.name.startswith(prefix) else None
+        if found is None or found["node"] != _node() or _is_alive(int(found["pid"])):
+            continue
+        if found["kind"] == "earlier" and not final.exists():
+            path.rename(final)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+_STAGED = re.compile(r"(?P<node>.*)-(?P<pid>[0-9]{1,18})-[0-9a-f]{12}\.(?P<kind>partial|earlier)")
+
+
+def _node() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "", platform.node())[:60]
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # signal 0 would end the process there
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

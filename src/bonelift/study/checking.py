@@ -17,16 +17,19 @@ import numpy as np
 
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
+from bonelift.images.dicom_series import AIR_HU
 from bonelift.images.reading import read_radiograph
 from bonelift.images.volume import LabelMap, Volume
-from bonelift.images.volume_reading import read_labels, read_volume
+from bonelift.images.volume_reading import read_ct, read_labels
+from bonelift.storage.input_files import read_json
+from bonelift.study.case_names import spelled_alike
 from bonelift.study.checking_bones import check_bones
 from bonelift.study.findings import Finding, Level
-from bonelift.study.folder import StudyCase, StudyRadiograph, radiograph_options, read_pose, read_study
+from bonelift.study.folder import CASE_FILE, StudyCase, StudyRadiograph, radiograph_options, read_pose, read_study
 
 FINEST_MM, COARSEST_MM, COARSE_MM = 0.15, 2.0, 1.3
 LARGEST_ANISOTROPY = 2.6
-AIR_BELOW_HU, BONE_ABOVE_HU = -300, 700
+AIR_BELOW_HU, BONE_ABOVE_HU, METAL_BELOW_HU = -300, 700, 8000
 _SHEAR_TOLERANCE = 1e-3
 
 
@@ -71,11 +74,11 @@ def check_case(folder: Path, case: StudyCase) -> tuple[CaseCheck, str | None]:
     """One case by itself, and the SHA-256 of its CT's voxels (None where it does not read)."""
     findings: list[Finding] = []
     facts: dict[str, Any] = {"radiographs": len(case.radiographs), "poses": 0}
-    ct = _tried(findings, "ct", lambda: read_volume(folder / case.ct))
+    ct = _tried(findings, "ct", lambda: read_ct(folder / case.ct))
     labels = _tried(findings, "labels", lambda: read_labels(folder / case.labels))
     if ct is not None:
         facts["voxels_mm"] = [round(float(edge), 4) for edge in ct.spacing_mm]
-        findings += check_ct(ct)
+        findings += check_ct(ct) + check_padding(folder, case)
     if labels is not None:
         findings += check_label_values(labels)
     if ct is not None and labels is not None:
@@ -118,7 +121,7 @@ def check_ct(ct: Volume) -> list[Finding]:
     if np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE:
         findings.append(Finding("error", "orientation", "voxel axes are not at right angles; resample the scan"))
     low, high = np.percentile(np.asarray(ct.values[::3, ::3, ::3], dtype=np.float32), [1, 99.9])
-    if low > AIR_BELOW_HU or high < BONE_ABOVE_HU:
+    if low > AIR_BELOW_HU or not BONE_ABOVE_HU <= high <= METAL_BELOW_HU:
         findings.append(
             Finding(
                 "warning",
@@ -127,6 +130,20 @@ def check_ct(ct: Volume) -> list[Finding]:
             )
         )
     return findings
+
+
+def check_padding(folder: Path, case: StudyCase) -> list[Finding]:
+    """What import noted of voxels outside of the scanner's field of view."""
+    try:
+        record = read_json(folder / case.case / CASE_FILE, "the record of an imported case")
+        share = record["ct"].get("padding_share", 0)
+        text = (
+            f"{100 * share:.0f} % of the CT lay outside of the field of view: there it is padding, set to {AIR_HU:.0f} "
+            "HU, not air to bone as it was scanned: look that the whole wrist is in view"
+        )
+    except (InputError, LookupError, TypeError, AttributeError, ValueError):
+        return []
+    return [Finding("warning", "HU", text)] if share else []
 
 
 def check_label_values(labels: LabelMap) -> list[Finding]:
@@ -215,6 +232,14 @@ def with_comparisons(checks: Sequence[CaseCheck], hashes: dict[str, str | None])
                 extra[check.case].append(
                     Finding("warning", "duplicate", f"the same CT is there {len(same)} times: {names}")
                 )
+    for one, other in spelled_alike(check.patient for check in checks):
+        text = (
+            f"patients {one!r} and {other!r} are spelled alike; if they are the same patient, folds would divide him: "
+            "write both alike in study.json"
+        )
+        extra[next(check.case for check in checks if check.patient == other)].append(
+            Finding("warning", "patient", text)
+        )
     voxels = {tuple(np.round(check.facts["voxels_mm"], 2)) for check in checks if "voxels_mm" in check.facts}
     if len(voxels) > 1 and checks:
         text = f"mixed voxel sizes: {len(voxels)} in the study; the paper has 0.625 mm throughout"

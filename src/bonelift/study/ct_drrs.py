@@ -191,7 +191,7 @@ def write_drr_set(
 ) -> dict[str, Any]:
     """Write images, ``camera.json`` and ``drr.json`` into an empty folder; returns the content of the last.
 
-    sources: names of the files (never paths) that it came from.
+    sources: what it came from: names in a study, SHA-256 of loose files.
     """
     files, scale = _write_images(folder, drrs, settings.file_format)
     write_camera_json(folder / "camera.json", replace(drrs.camera, camera_from_world=np.eye(4)))

@@ -19,10 +19,15 @@ from bonelift.geometry import CameraFile, is_rigid
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.radiograph import Radiograph, Side, View
 from bonelift.images.reading import Invert, RadiographOptions, read_radiograph
+from bonelift.storage.input_files import plain_text, read_json, understood
 from bonelift.storage.whole import write_whole
+from bonelift.study.case_names import check_name
 
 STUDY_FILE = "study.json"
+CASE_FILE = "import.json"
+"""Beside each imported case: what was read, from which facts, and what was done to it; no path and no header."""
 SCHEMA_VERSION = 1
+MAX_POSE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,18 @@ class StudyCase:
 
 @dataclass(frozen=True)
 class Study:
-    """origin: what made the folder: "bonelift simulate --patients 3 --seed 1", or a lab's own words."""
+    """origin: what made the folder: "bonelift simulate --patients 3 --seed 1", or a lab's own words.
+
+    Raises InputError where a case is listed twice, capitals or not: some disks keep one folder for both.
+    """
 
     cases: tuple[StudyCase, ...]
     origin: str
 
     def __post_init__(self) -> None:
-        names = [case.case for case in self.cases]
+        names = [case.case.casefold() for case in self.cases]
         if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = next(case.case for case in self.cases if names.count(case.case.casefold()) > 1)
             raise InputError(f"study: case {twice!r} is listed twice; expected each case once")
 
 
@@ -89,17 +97,11 @@ def read_study(folder: Path) -> Study:
     path = folder / STUDY_FILE
     if not path.is_file():
         raise InputError(f"{folder}: holds no {STUDY_FILE}; expected a study folder (bonelift simulate makes one)")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name}: cannot be read as JSON ({error}); make the study again") from error
+    content = read_json(path, "the list of a study's cases")
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{path.name}: is not a study of version {SCHEMA_VERSION}; make it again")
-    try:
-        cases = tuple(case_from_entry(entry) for entry in content["cases"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path.name}: a case is incomplete ({error}); make the study again") from error
-    return Study(cases, str(content.get("origin", "")))
+    with understood(path.name, "holds no list of cases; make the study again"):
+        return Study(tuple(map(case_from_entry, content["cases"])), _text(content.get("origin", ""), "origin"))
 
 
 def write_pose(path: Path, camera_from_world: NDArray[np.float64]) -> None:
@@ -110,11 +112,10 @@ def write_pose(path: Path, camera_from_world: NDArray[np.float64]) -> None:
 
 def read_pose(path: Path) -> NDArray[np.float64]:
     """Read camera_from_world (4, 4). Raises InputError for what is no rigid pose."""
-    try:
-        pose = np.array(json.loads(path.read_text(encoding="utf-8"))["camera_from_world"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path.name}: no pose could be read ({error}); register the case again") from error
-    if not is_rigid(pose, tolerance=1e-4):
+    content = read_json(path, "a pose file (camera_from_world)", MAX_POSE_BYTES)
+    with understood(path.name, "no pose could be read; expected camera_from_world, 4 x 4; register the case again"):
+        pose = np.array(content["camera_from_world"], dtype=np.float64)
+    if pose.shape != (4, 4) or not is_rigid(pose, tolerance=1e-4):
         raise InputError(f"{path.name}: camera_from_world is not rigid; register the case again")
     return pose
 
@@ -141,20 +142,55 @@ def radiograph_options(case: StudyCase, entry: StudyRadiograph, camera: CameraFi
 
 
 def case_from_entry(entry: dict[str, Any]) -> StudyCase:
-    """A case from its JSON. Raises InputError for a wrong side or view or a path out of the folder; KeyError, TypeError
-    or AttributeError where something is missing."""
-    radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
-    case = StudyCase(**{**entry, "radiographs": radiographs})
+    """A case from its JSON. Raises InputError: something is missing or of another kind, a wrong side or view, a name
+    that cannot be a folder's (case_names), a path that leads out of the study."""
+    with understood(STUDY_FILE, f"case {_name_of(entry)} is incomplete or holds what no case does; make it again"):
+        radiographs = tuple(StudyRadiograph(**radiograph) for radiograph in entry["radiographs"])
+        case = StudyCase(**{**entry, "radiographs": radiographs})
+        meshes = {_text(bone, "a bone's name"): name for bone, name in case.truth_meshes.items()}
+    try:
+        check_name("case", case.case)
+        check_name("patient", case.patient)
+    except InputError as error:
+        raise InputError(f"{STUDY_FILE}: {error}") from error
+    inverts = [entry.invert for entry in radiographs]
     if case.side not in get_args(Side) or any(r.view not in get_args(View) for r in radiographs):
         raise InputError(
-            f"{STUDY_FILE}: case {case.case!r} has side {case.side!r} and views {[r.view for r in radiographs]}; "
-            "expected left or right, and pa or lateral"
+            f"{STUDY_FILE}: case {case.case!r} has side {case.side!r:.40} and views "
+            f"{[r.view for r in radiographs]!s:.80}; expected left or right, and pa or lateral"
         )
-    named = [case.ct, case.labels, case.landmarks, case.truth_file, *case.truth_meshes.values()]
-    named += [name for r in radiographs for name in (r.file, r.camera_file, r.pose_file, r.mask_file)]
-    for name in named:
-        if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
-            raise InputError(
-                f"{STUDY_FILE}: case {case.case!r} names {name!r}; expected a path inside the study folder"
-            )
+    if any(invert not in get_args(Invert) for invert in inverts):
+        raise InputError(f"{STUDY_FILE}: case {case.case!r} has invert {inverts!r:.60}; expected auto, yes or no")
+    _check_path(case, case.ct)
+    _check_path(case, case.labels)
+    if case.landmarks != "":
+        _check_path(case, case.landmarks)
+    optional = [case.truth_file, *(name for r in radiographs for name in (r.camera_file, r.pose_file, r.mask_file))]
+    for name in (*(r.file for r in radiographs), *meshes.values(), *(name for name in optional if name is not None)):
+        _check_path(case, name)
     return case
+
+
+def _check_path(case: StudyCase, name: object) -> None:
+    """A file of a case lies in the study. Raises InputError."""
+    text = _text(name, f"{STUDY_FILE}: a file of case {case.case!r}", longest=1000)
+    path = PurePosixPath(text)
+    if not text or path.is_absolute() or ".." in path.parts or "\\" in text:
+        raise InputError(
+            f"{STUDY_FILE}: case {case.case!r} names {text!r:.120}; expected a path inside the study folder"
+        )
+
+
+def _text(value: object, what: str, longest: int = 200) -> str:
+    return plain_text(value, what, longest)
+
+
+def _name_of(entry: object) -> str:
+    return f"{entry.get('case') if isinstance(entry, dict) else entry!r}"[:60].encode("ascii", "replace").decode()
+
+
+def film_names(case: StudyCase) -> tuple[str, ...]:
+    """What the files that belong to each radiograph of a case are called: its own name without the end, with its number
+    in front where two films have the same."""
+    stems = [PurePosixPath(entry.file).stem for entry in case.radiographs]
+    return tuple(stem if stems.count(stem) == 1 else f"{number}-{stem}" for number, stem in enumerate(stems, start=1))

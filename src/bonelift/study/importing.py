@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.automatic_landmarks import find_frame
-from bonelift.anatomy.landmark_names import named_landmarks
+from bonelift.anatomy.landmark_names import named_landmarks, without_identity
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file, write_camera_json
 from bonelift.images import RADIUS, ULNA, LabelMap, Volume
@@ -38,9 +38,14 @@ from bonelift.images.resampling import (
     resample_volume,
     share_inside,
 )
-from bonelift.images.volume_reading import read_volume
-from bonelift.storage.whole import whole_folder
+from bonelift.images.volume_reading import read_noted_ct, read_volume
+from bonelift.storage.folder_lock import folder_lock
+from bonelift.storage.input_files import read_json, understood
+from bonelift.storage.whole import whole_folder, writing
+from bonelift.study.case_names import spelled_alike
+from bonelift.study.fingerprint import file_sha256
 from bonelift.study.folder import (
+    CASE_FILE,
     STUDY_FILE,
     Study,
     StudyCase,
@@ -55,8 +60,6 @@ from bonelift.study.importing_sources import CaseSource, RadiographSource
 from bonelift.surface.label_surface import label_surface
 
 PAPER_SPACING_MM = 0.625
-CASE_FILE = "import.json"
-"""Beside each imported case: what was read, from which facts, and what was done to it; no path and no header."""
 IMPORT_ORIGIN = "bonelift import"
 LOWEST_HU, HIGHEST_HU = -1024, 32767
 _INSIDE_SHARE = 0.99
@@ -82,12 +85,14 @@ class ImportSettings:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """study: as it is now. imported, kept: case names; kept ones were there already. failed: case -> reason."""
+    """study: as it is now. imported, kept: case names; kept ones were there already. failed: case -> reason. notes:
+    what an imported case was made without, in words."""
 
     study: Study
     imported: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def import_cases(
@@ -103,37 +108,55 @@ def import_cases(
     written: a case named twice or already in the study under another patient or side, a folder that holds something
     else, a study of other voxels. Where no case at all could be imported, a new folder is removed again.
     """
-    study = _study_to_extend(folder, sources, settings)
+    _study_to_extend(folder, sources, settings)
     existed = folder.exists()
-    _make(folder)
-    imported, kept, failed = [], [], {}
+    with writing(folder, "pass another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with folder_lock(folder, "wait for it to end, or pass another --out"):
+            # Again: another import may have ended in between.
+            study = _study_to_extend(folder, sources, settings)
+            return _import_all(folder, study, sources, settings, on_case)
+    finally:
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _import_all(
+    folder: Path, study: Study, sources: Sequence[CaseSource], settings: ImportSettings, on_case: Callable[[str], None]
+) -> ImportReport:
+    imported, kept, failed, notes = [], [], {}, []
     for source in sources:
         on_case(source.case)
         try:
-            case, new = _imported_case(folder, source, settings)
+            case, facts = _imported_case(folder, source, settings)
         except InputError as error:
             failed[source.case] = " ".join(str(error).split())
             continue
-        (imported if new else kept).append(source.case)
+        (kept if facts is None else imported).append(source.case)
+        notes += [f"{source.case}: {note}" for note in _notes(facts or {})]
         others = tuple(c for c in study.cases if c.case != source.case)
         study = Study((*others, case), study.origin or IMPORT_ORIGIN)
-        try:
+        with writing(folder):
             write_study(folder, study)
-        except OSError as error:
-            raise InputError(
-                f"{folder}: {STUDY_FILE} cannot be written ({error.strerror}); make room, run again"
-            ) from error
-    if not existed and not study.cases:
-        shutil.rmtree(folder, ignore_errors=True)
-    return ImportReport(study, tuple(imported), tuple(kept), failed)
+    return ImportReport(study, tuple(imported), tuple(kept), failed, tuple(notes))
+
+
+def _notes(facts: dict[str, Any]) -> list[str]:
+    ct = facts.get("ct", {})
+    notes = [f"{count} files of the CT's folder passed over: {why}" for why, count in ct.get("passed_over", {}).items()]
+    if "padding_share" in ct:
+        notes.append(f"{100 * ct['padding_share']:.0f} % of the CT is padding outside of the field of view, now air")
+    return notes
 
 
 def _study_to_extend(folder: Path, sources: Sequence[CaseSource], settings: ImportSettings) -> Study:
     """The study in ``folder``, or an empty one; every check that needs no image."""
-    names = [source.case for source in sources]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    names = [source.case.casefold() for source in sources]
+    twice = next((source.case for source in sources if names.count(source.case.casefold()) > 1), None)
     if twice is not None:
         raise InputError(f"case {twice}: is given twice; expected each case once, with all its radiographs")
+    _check_spelling([source.patient for source in sources])
     if not folder.exists():
         return Study((), "")
     if not (folder / STUDY_FILE).is_file():
@@ -142,9 +165,11 @@ def _study_to_extend(folder: Path, sources: Sequence[CaseSource], settings: Impo
             raise InputError(f"{folder}: is not empty and holds no {STUDY_FILE}; pass a new folder as --out")
         return Study((), "")
     study = read_study(folder)
-    known = {case.case: case for case in study.cases}
+    known = {case.case.casefold(): case for case in study.cases}
     for source in sources:
-        case = known.get(source.case)
+        case = known.get(source.case.casefold())
+        if case is not None and case.case != source.case:
+            raise InputError(f"case {source.case}: the study has {case.case}; expected names that differ by more")
         if case is not None and not (folder / source.case / CASE_FILE).is_file():
             raise InputError(f"case {source.case}: is in the study already, and not by import; choose another name")
         if case is not None and (case.patient, case.side) != (source.patient, source.side):
@@ -152,8 +177,18 @@ def _study_to_extend(folder: Path, sources: Sequence[CaseSource], settings: Impo
                 f"case {source.case}: is in the study as the {case.side} wrist of {case.patient}, and is given as the "
                 f"{source.side} one of {source.patient}; choose another name, or remove its folder first"
             )
+    _check_spelling([*(case.patient for case in study.cases), *(source.patient for source in sources)])
     _check_spacing(folder, study, settings)
     return study
+
+
+def _check_spelling(patients: Sequence[str]) -> None:
+    """Two spellings of one patient would let folds divide him."""
+    for one, other in spelled_alike(patients):
+        raise InputError(
+            f"patients {one!r} and {other!r} are spelled alike: if they are the same patient, write both alike; if "
+            "not, choose numbers that differ by more than capitals, signs and leading zeros"
+        )
 
 
 def _check_spacing(folder: Path, study: Study, settings: ImportSettings) -> None:
@@ -162,11 +197,14 @@ def _check_spacing(folder: Path, study: Study, settings: ImportSettings) -> None
         return
     first = study.cases[0]
     record = folder / first.case / CASE_FILE
-    spacing = (
-        np.array(json.loads(record.read_text(encoding="utf-8"))["ct"]["voxels_mm"])
-        if record.is_file()
-        else read_volume(folder / first.ct).spacing_mm
-    )
+    if record.is_file():
+        content = read_json(record, "the record of an imported case")
+        with understood(f"{first.case}/{CASE_FILE}", "is damaged; remove its folder to import the case again"):
+            spacing = np.array(content["ct"]["voxels_mm"], dtype=np.float64)
+            if spacing.shape != (3,):
+                raise ValueError(f"voxels_mm of shape {spacing.shape}")
+    else:
+        spacing = read_volume(folder / first.ct).spacing_mm
     if np.abs(spacing / settings.spacing_mm - 1).max() > 0.01:
         voxels = " x ".join(f"{edge:.3g}" for edge in spacing)
         raise InputError(
@@ -175,42 +213,35 @@ def _check_spacing(folder: Path, study: Study, settings: ImportSettings) -> None
         )
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); pass another --out") from error
-
-
-def _imported_case(folder: Path, source: CaseSource, settings: ImportSettings) -> tuple[StudyCase, bool]:
-    """The case as the study lists it, and whether it was written now. Errors name the case."""
+def _imported_case(
+    folder: Path, source: CaseSource, settings: ImportSettings
+) -> tuple[StudyCase, dict[str, Any] | None]:
+    """The case as the study lists it, and what was done to it where it was written now. Errors name the case."""
     final = folder / source.case
     try:
         digest = source_digest(source, settings)
         if final.exists():
-            return _kept_case(final, digest), False
+            return _kept_case(final, digest), None
         with whole_folder(final) as staging:
             case, facts = write_case(staging, source, settings)
             content = {"case": asdict(case), "inputs_sha256": digest, **facts}
             (staging / CASE_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        return case, True
+        return case, facts
     except InputError as error:
         raise InputError(f"case {source.case}: {error}") from error
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(
-            f"case {source.case}: cannot be written ({reason}); make room or pass another --out"
-        ) from error
 
 
 def _kept_case(final: Path, digest: str) -> StudyCase:
     try:
-        content = json.loads((final / CASE_FILE).read_text(encoding="utf-8"))
-        case, known = case_from_entry(content["case"]), content["inputs_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        content = read_json(final / CASE_FILE, "the record of an imported case")
+        with understood(CASE_FILE, "is damaged"):
+            case, known = case_from_entry(content["case"]), content["inputs_sha256"]
+    except InputError as error:
         raise InputError(
             f"{final.name} is there, and damaged or not imported; remove the folder to import it"
         ) from error
+    if case.case != final.name:
+        raise InputError(f"the folder {final.name} holds the case {case.case}; remove the folder to import it")
     if known != digest:
         raise InputError("was imported before from other files or options; remove its folder to import it again")
     return case
@@ -224,19 +255,11 @@ def source_digest(source: CaseSource, settings: ImportSettings) -> str:
     for path in paths:
         files = [path] if path is None or not path.is_dir() else sorted(p for p in path.iterdir() if p.is_file())
         for file in files:
-            digest.update(b"-" if file is None else _content_digest(file))
+            digest.update(b"-" if file is None else file_sha256(file))
     plain = replace(source, ct=Path(), labels=Path(), landmarks=None, radiographs=())
     films = [replace(film, file=Path(), camera=None, pose=None, mask=None) for film in source.radiographs]
     digest.update(repr((plain, films, settings)).encode())
     return digest.hexdigest()
-
-
-def _content_digest(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
-    except OSError as error:
-        raise InputError(f"{file.name}: cannot be read ({error.strerror}); check its path") from error
 
 
 def write_case(staging: Path, source: CaseSource, settings: ImportSettings) -> tuple[StudyCase, dict[str, Any]]:
@@ -273,7 +296,7 @@ def read_scan(source: CaseSource, settings: ImportSettings) -> tuple[Volume, Lab
 
     Raises InputError: labels that reach out of the CT, voxels that are no CT's.
     """
-    ct = read_volume(source.ct, source.ct_series)
+    ct, padding_share, passed_over = read_noted_ct(source.ct, source.ct_series)
     labels = read_bone_labels(source.labels, source.bones)
     if min(ct.values.shape) < _SHORTEST_CT_VOXELS:
         raise InputError(
@@ -286,6 +309,10 @@ def read_scan(source: CaseSource, settings: ImportSettings) -> tuple[Volume, Lab
             "of this scan, in its world"
         )
     facts: dict[str, Any] = {"ct": {"scanner_voxels_mm": [round(float(v), 4) for v in ct.spacing_mm]}}
+    if padding_share:
+        facts["ct"]["padding_share"] = round(padding_share, 4)
+    if passed_over:  # not by name: names may be a patient's
+        facts["ct"]["passed_over"] = dict(Counter(why for _, why in passed_over))
     i, j, k = ct.values.shape
     shape, grid = (i, j, k), ct.world_from_voxel
     if settings.spacing_mm is not None and not is_isotropic(grid, settings.spacing_mm):
@@ -304,7 +331,9 @@ def _given_landmarks(source: CaseSource, settings: ImportSettings) -> dict[str, 
     """Positions (3,) in the CT's world by name; None where they are to be found."""
     if source.landmarks is not None:
         landmarks = read_landmarks(source.landmarks)
-        return named_landmarks(landmarks, source.landmarks.name, source.styloid_label, source.notch_label)
+        return without_identity(
+            named_landmarks(landmarks, source.landmarks.name, source.styloid_label, source.notch_label)
+        )
     if not settings.find_landmarks:
         raise InputError(
             "no landmarks; pass --landmarks FILE.mrk.json with the radial styloid's tip and the volar edge of the "
@@ -341,7 +370,8 @@ def _write_radiograph(
     view: View = radiograph.view
     stem = f"radiograph-{number}-{view}"
     write_png(staging / f"{stem}.png", sixteen_bit(radiograph.pixels))
-    write_camera_json(staging / f"{stem}.json", radiograph.camera, radiograph.source_to_object_mm)
+    assumed = radiograph.provenance["source_to_object"].assumed
+    write_camera_json(staging / f"{stem}.json", radiograph.camera, radiograph.source_to_object_mm, assumed)
     pose_file = None
     if film.pose is not None:
         write_pose(staging / f"{stem}-pose.json", read_pose(film.pose))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,6 +14,8 @@ from bonelift.errors import InputError
 from bonelift.images import Side, View
 from bonelift.images.bone_labels import BoneLabels
 from bonelift.images.reading import Invert
+from bonelift.storage.input_files import read_bytes
+from bonelift.study.case_names import check_name
 
 COLUMNS: dict[str, str] = {
     "case": "name of the wrist's folder in the study",
@@ -36,7 +39,6 @@ COLUMNS: dict[str, str] = {
     "invert": "auto, yes (bones dark) or no",
 }
 _CASE_COLUMNS = ("patient", "side", "ct", "ct_series", "labels", "radius_label", "ulna_label", "landmarks")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_TABLE_BYTES = 10_000_000
 
 
@@ -76,11 +78,8 @@ class CaseSource:
     notch_label: str | None = None
 
     def __post_init__(self) -> None:
-        for what, name in (("case", self.case), ("patient", self.patient)):
-            if not _NAME.fullmatch(name):
-                raise InputError(
-                    f"{what} {name!r:.80}: expected letters, digits, '.', '_' or '-' (64 at most), such as wrist-012"
-                )
+        check_name("case", self.case)
+        check_name("patient", self.patient)
         if self.side not in get_args(Side):
             raise InputError(f"case {self.case}: side is {self.side!r:.20}; expected left or right")
 
@@ -117,30 +116,42 @@ def read_table(path: Path, bones: BoneLabels | None = None) -> tuple[CaseSource,
 
 def _rows(path: Path) -> Sequence[tuple[int, dict[str, str]]]:
     """(line number, cells by column without blanks) of each row that holds something."""
+    content = read_bytes(path, "a CSV table of cases", _MAX_TABLE_BYTES)
     try:
-        if path.stat().st_size > _MAX_TABLE_BYTES:
-            raise InputError(f"{path.name}: is too large for a table of cases")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{path.name}: no such table; expected a CSV file") from error
-    except (OSError, UnicodeDecodeError) as error:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
         raise InputError(f"{path.name}: cannot be read as UTF-8 text; save it as CSV UTF-8") from error
-    first = text.split("\n", 1)[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=";" if first.count(";") > first.count(",") else ",")
-    columns = [column.strip() for column in reader.fieldnames or []]
-    reader.fieldnames = columns
+    lines = text.splitlines()
+    told = re.fullmatch(r"sep=(.)", lines[0].strip()) if lines else None  # Excel's own first line
+    skipped = 0 if told is None else 1
+    first = lines[skipped] if len(lines) > skipped else ""
+    delimiter = told[1] if told else max(",;\t|", key=first.count)
+    try:
+        return _cells(csv.reader(lines[skipped:], delimiter=delimiter), path.name, skipped)
+    except csv.Error as error:
+        raise InputError(f"{path.name}: is no CSV table ({error!s:.80}); save it as CSV UTF-8") from error
+
+
+def _cells(reader: Any, name: str, skipped: int) -> Sequence[tuple[int, dict[str, str]]]:
+    """reader: csv.reader at the line of headings; skipped: lines before it."""
+    columns = [column.strip().lower() for column in next(reader, [])]
+    while columns and not columns[-1]:
+        columns.pop()
     unknown = [column for column in columns if column not in COLUMNS]
+    twice = [column for column in columns if columns.count(column) > 1]
     missing = [column for column in ("case", "patient", "side", "ct", "labels") if column not in columns]
-    if unknown or missing:
-        what = f"unknown column {unknown[0]!r:.40}" if unknown else f"no column {missing[0]!r}"
-        raise InputError(f"{path.name}: {what}; expected some of {', '.join(COLUMNS)}")
+    if unknown or missing or twice:
+        what = f"no column {missing[0]!r}" if missing else f"column {twice[0]!r} twice" if twice else ""
+        what = f"unknown column {unknown[0]!r:.40}" if unknown else what
+        raise InputError(f"{name}: {what}; expected some of {', '.join(COLUMNS)}")
     rows = []
     for row in reader:
-        if None in row:
-            raise InputError(f"{path.name} line {reader.line_num}: has more cells than the header has columns")
-        cells = {column: (cell or "").strip() for column, cell in row.items()}
-        if any(cells.values()):
-            rows.append((reader.line_num, cells))
+        cells = [cell.strip() for cell in row]
+        if any(cells[len(columns) :]):
+            raise InputError(f"{name} line {reader.line_num + skipped}: has more cells than the header has columns")
+        if any(cells):
+            cells += [""] * (len(columns) - len(cells))
+            rows.append((reader.line_num + skipped, dict(zip(columns, cells, strict=False))))
     return rows
 
 
@@ -149,7 +160,7 @@ def _case(name: str, row: Mapping[str, str], folder: Path, bones: BoneLabels, wh
         if not row.get(column):
             raise InputError(f"{where}: case {name} has no {column}; its first row must say it")
     labels = {
-        bone: int(cell) if cell.isdigit() else cell
+        bone: int(cell) if _is_whole(cell) else cell
         for bone in ("radius", "ulna")
         if (cell := row.get(f"{bone}_label", ""))
     }
@@ -194,6 +205,10 @@ def _radiograph(row: Mapping[str, str], folder: Path, where: str) -> RadiographS
     )
 
 
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
+
+
 def _path(row: Mapping[str, str], column: str, folder: Path) -> Path | None:
     return folder / row[column] if row.get(column) else None
 
@@ -201,13 +216,16 @@ def _path(row: Mapping[str, str], column: str, folder: Path) -> Path | None:
 def _number(row: Mapping[str, str], column: str, where: str) -> float | None:
     cell = row.get(column, "")
     try:
-        return float(cell.replace(",", ".")) if cell else None
-    except ValueError as error:
-        raise InputError(f"{where}: {column} is {cell!r:.40}; expected a number in mm") from error
+        number = float(cell.replace(",", ".")) if cell else None
+    except ValueError:
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise InputError(f"{where}: {column} is {cell!r:.40}; expected a number in mm")
+    return number
 
 
 def _whole(row: Mapping[str, str], column: str, where: str) -> int | None:
     cell = row.get(column, "")
-    if cell and not (cell.isascii() and cell.isdigit()):
+    if cell and not _is_whole(cell):
         raise InputError(f"{where}: {column} is {cell!r:.40}; expected a whole number")
     return int(cell) if cell else None

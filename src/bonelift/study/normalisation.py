@@ -23,12 +23,12 @@ from bonelift.images import LAPTOP_GRID, PAPER_GRID, RADIUS, ULNA, LabelGrid, La
 from bonelift.images.markups import read_landmarks, write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.resampling import resample_volume
-from bonelift.images.volume_reading import read_labels, read_volume
+from bonelift.images.volume_reading import read_ct, read_labels
 from bonelift.report.palette import png_bytes
-from bonelift.storage.output_folder import claim_folder
-from bonelift.storage.whole import whole_folder
+from bonelift.storage.input_files import read_json
 from bonelift.study.folder import StudyCase, read_study
 from bonelift.study.normalisation_picture import frame_picture
+from bonelift.study.results import MadeFrom, check_same_study, is_made, made_from_case, made_result, study_results
 from bonelift.surface.files import write_stl
 from bonelift.surface.label_surface import label_surface
 
@@ -64,7 +64,7 @@ def normalise_study(
     chosen: str | None = None,
     on_case: Callable[[str], None] = lambda _: None,
 ) -> NormaliseReport:
-    """Write ``out/CASE`` for every case (or the ``chosen`` one); folders that are there are kept.
+    """Write ``out/CASE`` for every case (or the ``chosen`` one); those that are there are kept (study.results).
 
     A case that fails is reported with its reason, the others are written. Raises InputError: no such case, ``out``
     holds something else or was made with other settings.
@@ -72,32 +72,39 @@ def normalise_study(
     cases = [case for case in read_study(folder).cases if chosen in (None, case.case)]
     if not cases:
         raise InputError(f"{folder}: has no case {chosen!r}; expected one of its study.json")
-    claim_folder(out, SETTINGS_FILE, asdict(settings), "a normalised study")
     report = NormaliseReport()
-    for case in cases:
-        on_case(case.case)
-        try:
-            report.frames[case.case] = normalised_folder(folder, out, case, settings)
-        except InputError as error:
-            report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
+    with study_results(folder, out, SETTINGS_FILE, asdict(settings), "a normalised study"):
+        made = [
+            (case, made_from_case("normalize", folder, case, asdict(settings), landmarks=settings.landmarks == "study"))
+            for case in cases
+        ]
+        check_same_study(out, [(case.case, made_from) for case, made_from in made])
+        for case, made_from in made:
+            on_case(case.case)
+            try:
+                report.frames[case.case] = normalised_folder(folder, out, case, settings, made_from)
+            except InputError as error:
+                report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
     return report
 
 
-def normalised_folder(folder: Path, out: Path, case: StudyCase, settings: NormaliseSettings) -> dict[str, Any]:
-    """Write one case's folder, whole or not at all; returns what its frame.json says."""
+def normalised_folder(
+    folder: Path, out: Path, case: StudyCase, settings: NormaliseSettings, made_from: MadeFrom
+) -> dict[str, Any]:
+    """Write one case's folder, whole or not at all, where it is not there; returns what its frame.json says."""
     final = out / case.case
-    if final.is_dir():
-        return json.loads((final / FRAME_FILE).read_text(encoding="utf-8"))
-    ct, labels = read_volume(folder / case.ct), read_labels(folder / case.labels)
+    if is_made(final, made_from):
+        facts = read_json(final / FRAME_FILE, "the frame of a normalised case")
+        if not isinstance(facts, dict) or not isinstance(facts.get("automatic"), dict):
+            raise InputError(f"{final.name}: is damaged; remove it and run again")
+        return facts
+    ct, labels = read_ct(folder / case.ct), read_labels(folder / case.labels)
     found = found_frame(labels, case)
     landmarks = chosen_landmarks(folder, case, settings.landmarks, found)
     normalised = normalise_case(ct, labels, landmarks, case.side)
     facts = frame_facts(case, settings, normalised, found)
-    try:
-        with whole_folder(final) as staging:
-            _write(staging, ct, normalised, landmarks, GRIDS[settings.grid], case, facts)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror}); make room or pass another --out") from error
+    with made_result(final, made_from) as staging:
+        _write(staging, ct, normalised, landmarks, GRIDS[settings.grid], case, facts)
     return facts
 
 

@@ -8,6 +8,8 @@ folder for each stage with its checkpoint and learning curve, ``basis``, and ``m
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,9 +23,12 @@ from bonelift.learning.presets import Preset
 from bonelift.learning.training import TrainingOutcome, train_targets
 from bonelift.learning.virtual_source import virtual_source
 from bonelift.networks.bundle import ModelBundle
+from bonelift.storage.folder_lock import folder_lock
+from bonelift.storage.input_files import read_json, understood
 from bonelift.storage.json_values import as_json_gives_it
-from bonelift.storage.whole import write_whole
+from bonelift.storage.whole import write_whole, writing
 from bonelift.study.folder import Study, StudyCase, read_study
+from bonelift.study.results import MADE_BY, made_from_case
 from bonelift.study.training_source import StudySource, has_pose
 
 VALIDATION_SHARE = 0.15
@@ -52,14 +57,35 @@ def train_on_study(target: Wanted, study_folder: Path, folder: Path, settings: T
     pose. Raises InputError for a study that holds too little, or a run folder of another study, preset or seed.
     """
     study = read_study(study_folder)
-    training, validation = split_by_patient(study, folder, settings.preset.name, settings.seed)
-    run = settings.run(folder)
-    if target in ("shape", "all"):
-        basis_choice(run).is_own(len(training))
-    source = StudySource(
-        study_folder, training, validation, settings.preset, folder / "samples", settings.seed, study.origin
-    )
-    return train_targets(target, run, source)
+    with _held(folder):
+        files = {
+            case.case: dict(
+                made_from_case("train", study_folder, case, {}, landmarks=True, films=True, poses=True).files
+            )
+            for case in study.cases
+        }
+        training, validation = split_by_patient(study, folder, settings.preset.name, settings.seed, files)
+        run = settings.run(folder)
+        if target in ("shape", "all"):
+            basis_choice(run).is_own(len(training))
+        source = StudySource(
+            study_folder, training, validation, settings.preset, folder / "samples", settings.seed, study.origin
+        )
+        return train_targets(target, run, source)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The run folder, made where it is not there, for this process alone. Raises InputError."""
+    made = not folder.exists()
+    with writing(folder, "make room, or pass another --run"):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with folder_lock(folder, "wait for it to end, or pass another --run"):
+            yield
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def train_on_virtual_patients(
@@ -72,21 +98,28 @@ def train_on_virtual_patients(
     run = settings.run(folder)
     if target in ("shape", "all"):
         basis_choice(run).is_own(patients)
-    source = virtual_source(folder / "samples", patients, settings.seed, settings.preset.grid, workers)
-    return train_targets(target, run, source)
+    with _held(folder):
+        source = virtual_source(folder / "samples", patients, settings.seed, settings.preset.grid, workers)
+        return train_targets(target, run, source)
 
 
-def split_by_patient(study: Study, run: Path, preset: str, seed: int) -> tuple[list[StudyCase], list[StudyCase]]:
+def split_by_patient(
+    study: Study, run: Path, preset: str, seed: int, files: Mapping[str, Mapping[str, str]] | None = None
+) -> tuple[list[StudyCase], list[StudyCase]]:
     """Training and validation cases; a patient is wholly in one. Drawn once, then kept in ``run/split.json``.
 
     One patient at least with a radiograph of known pose validates, where two have one. Raises InputError for fewer than
-    three patients, and for a run that was begun otherwise.
+    three patients, and for a run that was begun otherwise: with other cases, settings or files. files: what the samples
+    of each case are made from, SHA-256 by role.
     """
     patients = sorted({case.patient for case in study.cases})
     if len(patients) < 3:
         raise InputError(f"the study has {len(patients)} patients; training needs at least 3 (one of them validates)")
     path = run / "split.json"
-    begun = as_json_gives_it({"preset": preset, "seed": seed, "study": [asdict(case) for case in study.cases]})
+    begun = as_json_gives_it(
+        {"preset": preset, "seed": seed, "made_by": MADE_BY, "study": [asdict(case) for case in study.cases]}
+        | ({} if files is None else {"files": files})
+    )
     if not path.is_file():
         count = max(1, round(VALIDATION_SHARE * len(patients)))
         drawn = [str(patient) for patient in np.random.default_rng(seed).permutation(patients)]
@@ -95,16 +128,22 @@ def split_by_patient(study: Study, run: Path, preset: str, seed: int) -> tuple[l
             first = min(posed, key=drawn.index)
             drawn.remove(first)
             drawn.insert(0, first)
-        run.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({**begun, "validation": sorted(drawn[:count])}, indent=1) + "\n")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name, value in begun.items() if content[name] != value]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be used ({error}); pass another --run") from error
+        with writing(path, "make room, or pass another --run"):
+            run.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps({**begun, "validation": sorted(drawn[:count])}, indent=1) + "\n")
+    content = read_json(path, "the split of a training run; pass another --run")
+    with understood(str(path), "cannot be used; pass another --run"):
+        changed = [name for name, value in begun.items() if content.get(name) != value]
+        held_out = set(content["validation"])
+        known = content.get("files", {})
+        odd = [case for case, held in begun.get("files", {}).items() if held != known.get(case)]
+    if changed == ["files"] and odd:
+        raise InputError(
+            f"{run}: the study changed under the run: a file of case {odd[0]} is not what it was; put it back, or pass "
+            "another --run"
+        )
     if changed:
         raise InputError(f"{run}: was begun with another {changed[0]} ({path.name}); pass another --run")
-    held_out = set(content["validation"])
     return (
         [case for case in study.cases if case.patient not in held_out],
         [case for case in study.cases if case.patient in held_out],

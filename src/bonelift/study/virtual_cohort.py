@@ -35,8 +35,9 @@ from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient, wrist_of
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, WristGeometry, draw_geometry
-from bonelift.storage.output_folder import claim_folder
-from bonelift.storage.whole import whole_folder
+from bonelift.storage.input_files import read_json
+from bonelift.storage.output_folder import claimed_folder
+from bonelift.storage.whole import whole_folder, writing
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, case_from_entry, write_pose, write_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.files import write_stl
@@ -151,7 +152,11 @@ def simulate_cohort(
 
     on_case: called with each case's name when it is there. Raises InputError where ``folder`` holds something else.
     """
-    _claim(folder, settings)
+    with claimed_folder(folder, SETTINGS_FILE, _begun_with(settings), "a virtual cohort"):
+        return _simulate_all(folder, settings, workers, on_case)
+
+
+def _simulate_all(folder: Path, settings: CohortSettings, workers: int, on_case: Callable[[str], None]) -> Study:
     plan = plan_cohort(settings)
     for planned in plan:
         if (folder / planned.name).is_dir():
@@ -162,12 +167,13 @@ def simulate_cohort(
     cases = [read_case(folder / planned.name) for planned in plan]
     shape = "" if settings.is_plain else f" ({len(plan)} CTs, {settings.turned} patients in more than one rotation)"
     study = Study(tuple(cases), f"bonelift simulate --patients {settings.patients} --seed {settings.seed}{shape}")
-    write_study(folder, study)
+    with writing(folder):
+        write_study(folder, study)
     return study
 
 
-def _claim(folder: Path, settings: CohortSettings) -> None:
-    """The folder is new, empty, or holds a run of the same settings (more patients may be asked for)."""
+def _begun_with(settings: CohortSettings) -> dict[str, Any]:
+    """What has to be the same where a run goes on; more patients may be asked for."""
     content: dict[str, Any] = {"seed": settings.seed, "views": list(settings.views)}
     if not settings.is_plain:  # its plan hangs together, so it cannot grow
         shape = ("patients", "scans", "turned", "with_radiographs")
@@ -176,7 +182,7 @@ def _claim(folder: Path, settings: CohortSettings) -> None:
         content["landmark_error_mm"] = settings.landmark_error_mm
     if not settings.poses:
         content["poses"] = False
-    claim_folder(folder, SETTINGS_FILE, content, "a virtual cohort")
+    return content
 
 
 def _made(folder: Path, settings: CohortSettings, todo: Sequence[PlannedCase], workers: int):
@@ -264,8 +270,8 @@ def _write_case_files(staging: Path, settings: CohortSettings, planned: PlannedC
 def read_case(case_folder: Path) -> StudyCase:
     """What :func:`write_case` wrote of a case."""
     try:
-        return case_from_entry(json.loads((case_folder / CASE_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return case_from_entry(read_json(case_folder / CASE_FILE, "a virtual case"))
+    except InputError as error:
         raise InputError(f"{case_folder}: is damaged ({error}); remove it and run simulate again") from error
 
 

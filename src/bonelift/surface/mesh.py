@@ -71,6 +71,7 @@ class TriangleMesh:
         summed = np.stack(
             [np.bincount(corner, face_normals[:, axis], minlength=len(self.vertices)) for axis in range(3)], axis=1
         )
+        summed = summed.astype(np.float64)  # counts, where there is no face
         length = np.linalg.norm(summed, axis=1, keepdims=True)
         return np.divide(summed, length, out=np.zeros_like(summed), where=length > 0)
 

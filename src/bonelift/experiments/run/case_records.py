@@ -6,7 +6,6 @@ why the case cannot be used, if so. A case that failed may be mended as long as 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from bonelift.errors import InputError
 from bonelift.experiments.run.folder import RunPaths, write_json
 from bonelift.study.checking import CaseCheck, with_comparisons
+from bonelift.study.fingerprint import fingerprint
 from bonelift.study.folder import Study, StudyCase
 
 RECORD_FILE = "record.json"
@@ -62,24 +62,6 @@ def case_files(case: StudyCase) -> list[str]:
     for radiograph in case.radiographs:
         names += [n for n in (radiograph.file, radiograph.camera_file, radiograph.pose_file) if n is not None]
     return names
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Size, time of change and SHA-256 of a file or, for a DICOM series, of the files of its folder."""
-    try:
-        if path.is_dir():
-            parts = [fingerprint(part) for part in sorted(path.iterdir()) if part.is_file()]
-            return {
-                "bytes": sum(part["bytes"] for part in parts),
-                "changed_ns": max((part["changed_ns"] for part in parts), default=0),
-                "sha256": hashlib.sha256("".join(part["sha256"] for part in parts).encode()).hexdigest(),
-            }
-        status = path.stat()
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"bytes": status.st_size, "changed_ns": status.st_mtime_ns, "sha256": digest}
-    except OSError:
-        return {"bytes": -1, "changed_ns": 0, "sha256": "missing"}
 
 
 def changed_file(study_folder: Path, record: CaseRecord) -> str:

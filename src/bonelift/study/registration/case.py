@@ -17,7 +17,7 @@ from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera, invert_rigid
 from bonelift.images import LabelMap, Radiograph, Side, Volume
 from bonelift.images.masks import mask_of, read_mask
-from bonelift.images.volume_reading import read_labels, read_volume
+from bonelift.images.volume_reading import read_ct, read_labels
 from bonelift.registration.ct_bone import PART_LABELS, CtBone, Part, check_ct, ct_bone
 from bonelift.registration.ct_frame import rough_right_from_world
 from bonelift.registration.film_views import FilmView
@@ -81,19 +81,20 @@ class RegisteredFilm:
     reason: str = ""
 
 
-def read_film(folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmInput:
-    """Read a radiograph of a study with what belongs to it. Raises InputError."""
+def read_film(folder: Path, case: StudyCase, entry: StudyRadiograph, name: str | None = None) -> FilmInput:
+    """Read a radiograph of a study with what belongs to it. name: of what is written of it (study.folder.film_names);
+    None: the file's. Raises InputError."""
     mask = None if entry.mask_file is None else read_mask(folder / entry.mask_file)
     radiograph = read_case_radiograph(folder, case, entry, trim=mask is None)
     if mask is not None and radiograph.pixels.shape != mask.shape:
         raise InputError(f"the mask has {mask.shape} (rows, columns), the image {radiograph.pixels.shape}")
     pose = None if entry.pose_file is None else read_pose(folder / entry.pose_file)
-    return FilmInput(Path(entry.file).stem, radiograph, mask, pose)
+    return FilmInput(name or Path(entry.file).stem, radiograph, mask, pose)
 
 
-def read_ct(folder: Path, case: StudyCase) -> tuple[Volume, LabelMap]:
+def read_case_ct(folder: Path, case: StudyCase) -> tuple[Volume, LabelMap]:
     """CT and labels of a case, checked. Raises InputError."""
-    ct, labels = read_volume(folder / case.ct), read_labels(folder / case.labels)
+    ct, labels = read_ct(folder / case.ct), read_labels(folder / case.labels)
     check_ct(ct, labels)
     return ct, labels
 

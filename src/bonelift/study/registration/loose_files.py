@@ -17,12 +17,13 @@ from bonelift.study.registration.case import (
     FilmInput,
     LocatePoints,
     RegistrationOptions,
-    read_ct,
+    read_case_ct,
     read_film,
     register_case,
 )
 from bonelift.study.registration.film_files import RecordRow, write_films
 from bonelift.study.registration.whole_study import RECORD_FILE, write_table
+from bonelift.study.results import MadeFrom, made_from_files
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,26 @@ class LooseFiles:
 
 
 def register_files(
-    files: LooseFiles, out: Path, options: RegistrationOptions, locate_points: LocatePoints
+    files: LooseFiles,
+    out: Path,
+    options: RegistrationOptions,
+    locate_points: LocatePoints,
+    model_sha256: str = "",
 ) -> list[RecordRow]:
-    """Register and write ``out``, whole or not at all. Raises InputError where a file cannot be used."""
+    """Register and write ``out``, whole or not at all. Raises InputError where a file cannot be used.
+
+    The result is called by number and view, never like the films: their names may be a patient's.
+    """
     here = Path()
     entries = _entries(files)
     case = StudyCase("files", "", files.side or "right", str(files.ct), str(files.labels), "", tuple(entries))
-    ct, labels = read_ct(here, case)
-    films = [read_film(here, case, entry) for entry in entries]
+    ct, labels = read_case_ct(here, case)
+    names = [f"radiograph-{number}-{entry.view}" for number, entry in enumerate(entries, start=1)]
+    films = [read_film(here, case, entry, name) for entry, name in zip(entries, names, strict=True)]
     if files.start is not None:
         first = films[0]
         films[0] = FilmInput(first.name, first.radiograph, first.mask, read_pose(files.start))
-    with output_folder(out) as folder:
+    with output_folder(out, _made_from(files, options, model_sha256).as_json()) as folder:
         found = register_case(ct, labels, case.side, films, options, locate_points)
         for film in found:
             if not film.bones:
@@ -73,6 +82,14 @@ def register_files(
         (folder / RECORD_FILE).write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
         write_table(folder, rows)
     return rows
+
+
+def _made_from(files: LooseFiles, options: RegistrationOptions, model_sha256: str) -> MadeFrom:
+    named: dict[str, Path | None] = {"ct": files.ct, "labels": files.labels, "start": files.start}
+    for what, paths in (("radiograph", files.radiographs), ("camera", files.cameras), ("mask", files.masks)):
+        named |= {f"{what} {number}": path for number, path in enumerate(paths, start=1)}
+    settings = {**asdict(options), "model_sha256": model_sha256, "side": files.side, "views": files.views}
+    return made_from_files("register", settings | {"invert": files.invert}, named)
 
 
 def _entries(files: LooseFiles) -> Sequence[StudyRadiograph]:

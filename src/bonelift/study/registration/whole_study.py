@@ -9,27 +9,28 @@ import csv
 import io
 import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from bonelift.errors import InputError
+from bonelift.storage.folder_lock import folder_lock
+from bonelift.storage.input_files import plain_text, read_json, read_text, understood
 from bonelift.storage.json_values import without_nan
-from bonelift.storage.output_folder import claim_folder
-from bonelift.storage.whole import whole_folder, write_whole
-from bonelift.study.folder import Study, StudyCase, read_study, write_study
+from bonelift.storage.whole import write_whole, writing
+from bonelift.study.folder import MAX_POSE_BYTES, Study, StudyCase, film_names, read_study, write_study
 from bonelift.study.registration.case import (
     FilmInput,
     LocatePoints,
     RegisteredFilm,
     RegistrationOptions,
-    read_ct,
+    read_case_ct,
     read_film,
     register_case,
 )
 from bonelift.study.registration.film_files import NUMBERS, RecordRow, failed_row, write_films
+from bonelift.study.results import MadeFrom, check_same_study, is_made, made_from_case, made_result, study_results
 
 SETTINGS_FILE = "registration.json"
 RECORD_FILE = "record.json"
@@ -43,23 +44,33 @@ def register_study(
     locate_points: LocatePoints,
     cases: Sequence[str] = (),
     on_case: Callable[[str], None] = lambda _: None,
+    model_sha256: str = "",
 ) -> list[RecordRow]:
     """Register the named cases (all where none is named) into ``out``; returns the rows of its whole table.
 
-    on_case: called with each case's name when it is done.
-    Raises InputError for a study that cannot be read, a case that is not in it, or an ``out`` of other settings.
+    A case is kept where the same call would make the same of it (study.results); cases that failed are tried again.
+    on_case: called with each case's name when it is done. model_sha256: of the model that ``locate_points`` uses.
+    Raises InputError for a study that cannot be read, a case that is not in it, or an ``out`` of other settings or of
+    another study.
     """
     study = read_study(study_folder)
     chosen = chosen_cases(study, cases)
-    if out.resolve().is_relative_to(study_folder.resolve()):
-        raise InputError(f"{out}: lies inside the study; pass another --out, so that the study stays as it is")
-    claim_folder(out, SETTINGS_FILE, asdict(options), "registrations of a study")
-    for case in chosen:
-        if not _is_done(out / case.case):
-            register_one(study_folder, case, out, options, locate_points)
-        on_case(case.case)
-    rows = [row for case in study.cases for row in read_rows(out / case.case)]
-    write_table(out, rows)
+    settings = asdict(options) | {"model_sha256": model_sha256 if options.start in ("auto", "landmarks") else ""}
+    with study_results(study_folder, out, SETTINGS_FILE, settings, "registrations of a study"):
+        with_poses = options.start == "pose"
+        made = {
+            case.case: made_from_case("register", study_folder, case, settings, films=True, poses=with_poses)
+            for case in study.cases
+        }
+        check_same_study(out, list(made.items()))
+        for case in chosen:
+            if not (is_made(out / case.case, made[case.case]) and _is_done(out / case.case)):
+                register_one(study_folder, case, out, options, locate_points, made[case.case])
+            on_case(case.case)
+        current = [name for name, made_from in made.items() if is_made(out / name, made_from)]
+        rows = [row for name in current for row in read_rows(out / name)]
+        with writing(out):
+            write_table(out, rows)
     return rows
 
 
@@ -73,15 +84,20 @@ def chosen_cases(study: Study, names: Sequence[str]) -> list[StudyCase]:
 
 
 def register_one(
-    study_folder: Path, case: StudyCase, out: Path, options: RegistrationOptions, locate_points: LocatePoints
+    study_folder: Path,
+    case: StudyCase,
+    out: Path,
+    options: RegistrationOptions,
+    locate_points: LocatePoints,
+    made_from: MadeFrom,
 ) -> None:
     """Register one case; its folder appears whole. What cannot be read or found becomes a row with its reason."""
-    shutil.rmtree(out / case.case, ignore_errors=True)
-    with whole_folder(out / case.case) as staging:
+    with made_result(out / case.case, made_from) as staging:
         try:
             rows = _registered(study_folder, case, staging, options, locate_points)
         except InputError as error:
-            names = [(Path(r.file).stem, r.view) for r in case.radiographs] or [("", "")]
+            views = [entry.view for entry in case.radiographs]
+            names = list(zip(film_names(case), views, strict=True)) or [("", "")]
             rows = [failed_row(case.case, name, view, str(error)) for name, view in names]
         content = {"rows": [asdict(row) for row in rows]}
         (staging / RECORD_FILE).write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
@@ -92,14 +108,14 @@ def _registered(
 ) -> list[RecordRow]:
     if not case.radiographs:
         raise InputError("the case lists no radiograph; expected one or more")
-    ct, labels = read_ct(study_folder, case)
+    ct, labels = read_case_ct(study_folder, case)
     films: list[FilmInput] = []
     unread: list[RecordRow] = []
-    for entry in case.radiographs:
+    for entry, name in zip(case.radiographs, film_names(case), strict=True):
         try:
-            films.append(read_film(study_folder, case, entry))
+            films.append(read_film(study_folder, case, entry, name))
         except InputError as error:
-            unread.append(failed_row(case.case, Path(entry.file).stem, entry.view, str(error)))
+            unread.append(failed_row(case.case, name, entry.view, str(error)))
     found: list[RegisteredFilm] = []
     if films:
         found = register_case(ct, labels, case.side, films, options, locate_points)
@@ -115,15 +131,21 @@ def _is_done(folder: Path) -> bool:
 def read_rows(folder: Path) -> list[RecordRow]:
     """The rows of a case's record; none where it is not there or damaged."""
     try:
-        content = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        return [_row(entry) for entry in content["rows"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        content = read_json(folder / RECORD_FILE, "the record of a registration")
+        with understood(RECORD_FILE, "is damaged"):
+            return [_row(entry) for entry in content["rows"]]
+    except InputError:
         return []
 
 
 def _row(entry: dict[str, Any]) -> RecordRow:
     numbers = {name: _number(entry["numbers"][name]) for name in NUMBERS}
-    return RecordRow(**{**entry, "numbers": numbers, "drr_full_scale": _number(entry["drr_full_scale"])})
+    row = RecordRow(**{**entry, "numbers": numbers, "drr_full_scale": _number(entry["drr_full_scale"])})
+    for name in ("case", "radiograph", "view", "bones", "verdict", "reason", "start", "pose_file"):
+        plain_text(getattr(row, name), name, longest=2000)
+    if row.pose_file != PurePath(row.pose_file).name:
+        raise InputError(f"{row.pose_file!r:.80}: expected a file beside the record")
+    return row
 
 
 def _number(value: float | None) -> float:
@@ -145,20 +167,25 @@ def write_table(out: Path, rows: Sequence[RecordRow]) -> None:
 
 
 def adopt_poses(study_folder: Path, out: Path, rows: Sequence[RecordRow]) -> int:
-    """Copy the trusted poses into the study, for radiographs that list none, and list them. Returns how many."""
-    study = read_study(study_folder)
-    trusted = {(row.case, row.radiograph): row.pose_file for row in reversed(rows) if row.verdict == "ok"}
-    count, cases = 0, []
-    for case in study.cases:
-        entries = []
-        for entry in case.radiographs:
-            pose_file = trusted.get((case.case, Path(entry.file).stem))
-            if entry.pose_file is None and pose_file is not None:
-                target = str(Path(entry.file).with_name(f"{Path(entry.file).stem}-pose.json").as_posix())
-                shutil.copyfile(out / case.case / pose_file, study_folder / target)
-                entry, count = replace(entry, pose_file=target), count + 1
-            entries.append(entry)
-        cases.append(replace(case, radiographs=tuple(entries)))
-    if count:
-        write_study(study_folder, Study(tuple(cases), study.origin))
+    """Copy the trusted poses into the study, for radiographs that list none, and list them. Returns how many.
+
+    rows: of ``register_study``, which returns none that was made from other files than the study's. Raises InputError:
+    another process writes into the study, or its disk takes no more.
+    """
+    with folder_lock(study_folder), writing(study_folder):
+        study = read_study(study_folder)
+        trusted = {(row.case, row.radiograph): row.pose_file for row in reversed(rows) if row.verdict == "ok"}
+        count, cases = 0, []
+        for case in study.cases:
+            entries = []
+            for entry, name in zip(case.radiographs, film_names(case), strict=True):
+                pose_file = trusted.get((case.case, name))
+                if entry.pose_file is None and pose_file is not None:
+                    target = str(PurePosixPath(entry.file).with_name(f"{name}-pose.json"))
+                    write_whole(study_folder / target, read_text(out / case.case / pose_file, "a pose", MAX_POSE_BYTES))
+                    entry, count = replace(entry, pose_file=target), count + 1
+                entries.append(entry)
+            cases.append(replace(case, radiographs=tuple(entries)))
+        if count:
+            write_study(study_folder, Study(tuple(cases), study.origin))
     return count
