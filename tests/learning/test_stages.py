@@ -9,7 +9,6 @@ import torch
 
 from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID
-from bonelift.learning.augmentation import AffineRange
 from bonelift.learning.checkpoint import load_checkpoint
 from bonelift.learning.locator import build_locator, gaussian_heatmaps, train_locator
 from bonelift.learning.loop import CURVE_NAME
@@ -228,16 +227,7 @@ def test_films_without_a_shape_are_refused(tmp_path):
 def test_presets():
     for name in ("smoke", "laptop", "paper"):
         assert load_preset(name).tl.grid_shape == load_preset(name).grid.shape
-    paper = load_preset("paper")
-    assert [paper.autoencoder_training.loop.updates, paper.predictor_training.loop.updates] == [35_000, 35_000]
-    assert (paper.finetune_training.loop.updates, paper.finetune_training.loop.learning_rate) == (15_000, 1e-5)
-    assert paper.predictor_training.latent_warmup == 0
-    # The paper names affines of the pairs, and no other change of what a network reads.
-    for stage in (paper.predictor_training, paper.finetune_training):
-        assert (stage.variation, stage.affine) == (0.0, AffineRange())
-    assert paper.pix2pix_training.variation == 0.0
-    assert paper.pix2pix_training.affine != AffineRange()
     assert load_preset("laptop").grid == LAPTOP_GRID
-    assert with_minutes(paper.autoencoder_training.loop, 5).max_minutes == 5
+    assert with_minutes(load_preset("paper").autoencoder_training.loop, 5).max_minutes == 5
     with pytest.raises(InputError, match="no such preset"):
         load_preset("huge")

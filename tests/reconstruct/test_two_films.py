@@ -20,8 +20,9 @@ from bonelift.reconstruct.job import Reconstruction, reconstruct
 from bonelift.reconstruct.place import PlaceSettings, stand
 from bonelift.reconstruct.result_json import reconstruction_json
 
-SEED = 915_016
-"""Even, so a right wrist. No network saw it; settings of the fit were chosen with it in view."""
+SEED = 917_000
+"""No network saw it, no setting was chosen with it in view (915000 to 915023 and `simulate --seed 920000` were), and
+docs/results/two-films.md does not report it (916000 to 916019)."""
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,10 @@ def test_the_fit_comes_nearer_to_the_bones_than_the_networks_alone(patient, resu
     for name in BONES:
         truth = getattr(patient.shape, name)
         fitted, guessed = (score_surface(found[name], truth, "rigid")[0][1] for found in (result.bones.surfaces, guess))
-        # 0.20 and 0.19 mm were measured, the guess is off by 0.30 and 0.31.
-        assert fitted < 0.85 * guessed, name
-        assert fitted < 0.3, name
+        # In docs/results/two-films.md 18 of 20 come nearer, to 0.27 +- 0.06 (radius) and 0.23 +- 0.10 mm (ulna)
+        # from 0.33 and 0.31 mm; five SD above is a fit that was lost.
+        assert fitted < guessed, name
+        assert fitted < {"radius": 0.57, "ulna": 0.73}[name], name
 
 
 def test_the_wrist_lies_where_it_was_in_the_world_of_the_cameras(result):
