@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint format install dev clean lock
+.PHONY: demo test mutate lint format install dev clean lock
 
 demo: $(VENV)/.installed
 	$(BIN)/bonelift demo --out demo-result
@@ -16,6 +16,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# Small faults put into copies of the source, one after the other; goes on where it was stopped (mutants.csv).
+mutate: $(VENV)/.installed-dev
+	$(BIN)/python scripts/mutate.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit run --all-files
