@@ -36,11 +36,12 @@ class _Silent:
 
 
 @contextmanager
-def _nothing(total: int | None, label: str, initial: int) -> Iterator[Bar]:
+def silent(total: int | None, label: str, initial: int) -> Iterator[Bar]:
+    """The maker of bars that nobody sees."""
     yield _Silent()
 
 
-_MAKER: ContextVar[BarMaker] = ContextVar("who shows progress", default=_nothing)
+_MAKER: ContextVar[BarMaker] = ContextVar("who shows progress", default=silent)
 
 
 @contextmanager

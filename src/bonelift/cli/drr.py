@@ -12,9 +12,7 @@ from bonelift.cli.console import Console, console_for
 from bonelift.errors import InputError
 
 if TYPE_CHECKING:
-    from bonelift.geometry import XrayCamera
-    from bonelift.images import LabelMap, Volume
-    from bonelift.study.ct_drrs import DrrSettings, Viewpoint
+    from bonelift.study.ct_drrs import DrrSettings
 
 USAGE = "bonelift drr INPUT --out DIR [options]"
 EPILOG = """\
@@ -88,12 +86,14 @@ def _run_case(options: Namespace, settings: DrrSettings, console: Console) -> in
     from bonelift.storage.output_folder import output_folder
     from bonelift.study.ct_drrs import render, write_drr_set
     from bonelift.study.results import made_from_files
+    from bonelift.study.viewpoints import ViewpointFiles, viewpoint_of
 
     if options.labels is None and settings.content != "arm":
         raise InputError(f"{options.source.name}: a CT without labels; pass --labels, or --content arm for all of it")
     ct = read_ct(options.source)
     labels = None if options.labels is None else read_labels(options.labels)
-    viewpoint = _viewpoint(options, settings, ct, labels)
+    files = ViewpointFiles(options.camera, options.pose or (), options.landmarks, options.side)
+    viewpoint = viewpoint_of(ct, labels, files, settings.view)
     count = settings.poses or len(viewpoint.camera_from_world)
     made_from = made_from_files("drr", asdict(settings) | {"side": options.side}, _sources(options)).as_json()
     with output_folder(options.out, made_from) as folder, console.bar(count, "DRRs") as bar:
@@ -119,42 +119,12 @@ def _sources(options: Namespace) -> dict[str, Path | None]:
     return sources | {f"pose {number}": path for number, path in enumerate(options.pose or [], start=1)}
 
 
-def _viewpoint(options: Namespace, settings: DrrSettings, ct: Volume, labels: LabelMap | None) -> Viewpoint:
-    """What --pose, --landmarks or --camera say about where the wrist stands; exactly one of them has to."""
-    import numpy as np
-
-    from bonelift.images import read_landmarks
-    from bonelift.study.ct_drrs import Viewpoint, anatomical_viewpoint
-    from bonelift.study.folder import read_pose
-
-    camera = _camera(options)
-    if options.pose and options.landmarks:
-        raise InputError("drr: --pose and --landmarks both say where the wrist stands; pass one of them")
-    if options.pose:
-        poses = np.stack([read_pose(path) for path in options.pose])
-        return Viewpoint(camera, poses, None, "pose file" if len(poses) == 1 else f"{len(poses)} pose files")
-    if options.landmarks:
-        if options.side is None or labels is None:
-            raise InputError("drr: --landmarks needs --side and --labels, which with it make the radius frame")
-        landmarks = read_landmarks(options.landmarks)
-        return anatomical_viewpoint(ct, labels, landmarks, options.side, camera, settings.view)
-    if options.camera is None:
-        raise InputError("drr: nothing says where the wrist stands; pass --pose, --landmarks with --side, or --camera")
-    return Viewpoint(camera, camera.camera_from_world[None], None, "camera file")
-
-
-def _camera(options: Namespace) -> XrayCamera:
-    from bonelift.geometry import camera_from_file
-    from bonelift.study.ct_drrs import paper_camera
-
-    return paper_camera() if options.camera is None else camera_from_file(options.camera).camera
-
-
 def _run_study(options: Namespace, settings: DrrSettings, console: Console) -> int:
     import numpy as np
 
     from bonelift.study.ct_drrs_of_study import TABLE_FILE, drrs_of_study
     from bonelift.study.folder import read_study
+    from bonelift.study.viewpoints import camera_of
 
     given = {
         "--labels": options.labels,
@@ -165,7 +135,7 @@ def _run_study(options: Namespace, settings: DrrSettings, console: Console) -> i
     for name, value in given.items():
         if value:
             raise InputError(f"drr: {name} belongs to one CT; {options.source.name} is a study, which names its own")
-    camera = replace(_camera(options), camera_from_world=np.eye(4))
+    camera = replace(camera_of(options.camera), camera_from_world=np.eye(4))
     with console.bar(len(read_study(options.source).cases), "DRRs of the study") as bar:
 
         def on_case(name: str) -> None:

@@ -26,7 +26,7 @@ pix2pix and tl are there; with shape it is complete.
   bonelift train all study --preset laptop --run runs/first
   bonelift train all --virtual 200 --seed 3 --preset laptop --run runs/virtual
   bonelift train shape study --preset laptop --run runs/first --modes 20
-  torchrun --nproc-per-node 4 --no-python bonelift train tl study --preset paper --device cuda --run runs/paper"""
+  torchrun --nproc-per-node 4 --no-python -- bonelift train tl study --preset paper --device cuda --run runs/paper"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
+from bonelift import progress
 from bonelift.errors import InputError
 
 _PATIENCE = timedelta(hours=6)
@@ -25,7 +26,13 @@ _PATIENCE = timedelta(hours=6)
 
 @contextmanager
 def process_group(device: str) -> Iterator[int]:
-    """Joins the processes that torchrun started, gloo on CPU and nccl on CUDA; yields this one's rank, 0 if alone."""
+    """Joins the processes that torchrun started, gloo on CPU and nccl on CUDA; yields this one's rank, 0 if alone.
+
+    Inside a group it changes nothing. Only the first process shows progress.
+    """
+    if in_group():
+        yield rank()
+        return
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield 0
         return
@@ -37,7 +44,8 @@ def process_group(device: str) -> Iterator[int]:
     except (RuntimeError, ValueError) as error:
         raise InputError(f"torchrun: the processes cannot meet ({error}); start all of them with torchrun") from error
     try:
-        yield rank()
+        with nullcontext() if rank() == 0 else progress.shown_by(progress.silent):
+            yield rank()
     finally:
         distributed.destroy_process_group()
 

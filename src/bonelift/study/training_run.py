@@ -8,20 +8,21 @@ folder for each stage with its checkpoint and learning curve, ``basis``, and ``m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from bonelift.errors import InputError
 from bonelift.learning.bases import BasisChoice
+from bonelift.learning.distributed import barrier, process_group, rank
 from bonelift.learning.line import LearningRun, Target, basis_choice
 from bonelift.learning.presets import Preset
 from bonelift.learning.training import TrainingOutcome, train_targets
-from bonelift.learning.virtual_source import virtual_source
+from bonelift.learning.virtual_source import VirtualSource, virtual_source
 from bonelift.networks.bundle import ModelBundle
 from bonelift.storage.folder_lock import folder_lock
 from bonelift.storage.input_files import read_json, understood
@@ -57,7 +58,9 @@ def train_on_study(target: Wanted, study_folder: Path, folder: Path, settings: T
     pose. Raises InputError for a study that holds too little, or a run folder of another study, preset or seed.
     """
     study = read_study(study_folder)
-    with _held(folder):
+    run = settings.run(folder)
+
+    def begin() -> StudySource:
         files = {
             case.case: dict(
                 made_from_case("train", study_folder, case, {}, landmarks=True, films=True, poses=True).files
@@ -65,27 +68,14 @@ def train_on_study(target: Wanted, study_folder: Path, folder: Path, settings: T
             for case in study.cases
         }
         training, validation = split_by_patient(study, folder, settings.preset.name, settings.seed, files)
-        run = settings.run(folder)
         if target in ("shape", "all"):
             basis_choice(run).is_own(len(training))
-        source = StudySource(
+        return StudySource(
             study_folder, training, validation, settings.preset, folder / "samples", settings.seed, study.origin
         )
-        return train_targets(target, run, source)
 
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """The run folder, made where it is not there, for this process alone. Raises InputError."""
-    made = not folder.exists()
-    with writing(folder, "make room, or pass another --run"):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with folder_lock(folder, "wait for it to end, or pass another --run"):
-            yield
-    finally:
-        if made and not any(folder.iterdir()):
-            folder.rmdir()
+    with process_group(settings.preset.autoencoder_training.device), _held(folder):
+        return train_targets(target, run, _first_alone(begin))
 
 
 def train_on_virtual_patients(
@@ -98,9 +88,43 @@ def train_on_virtual_patients(
     run = settings.run(folder)
     if target in ("shape", "all"):
         basis_choice(run).is_own(patients)
-    with _held(folder):
-        source = virtual_source(folder / "samples", patients, settings.seed, settings.preset.grid, workers)
-        return train_targets(target, run, source)
+
+    def begin() -> VirtualSource:
+        return virtual_source(folder / "samples", patients, settings.seed, settings.preset.grid, workers)
+
+    with process_group(settings.preset.autoencoder_training.device), _held(folder):
+        return train_targets(target, run, _first_alone(begin))
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The run folder, made where it is not there, for this run alone; of several processes the first one holds it.
+    Raises InputError."""
+    if rank() > 0:
+        yield
+        return
+    made = not folder.exists()
+    with writing(folder, "make room, or pass another --run"):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with folder_lock(folder, "wait for it to end, or pass another --run"):
+            yield
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+Begun = TypeVar("Begun", StudySource, VirtualSource)
+
+
+def _first_alone(begin: Callable[[], Begun]) -> Begun:
+    """What ``begin`` gives in every process; the first one begins the run folder before the others look at it."""
+    if rank() > 0:
+        barrier()
+    begun = begin()
+    if rank() == 0:
+        barrier()
+    return begun
 
 
 def split_by_patient(
