@@ -108,3 +108,16 @@ def test_too_small_studies_and_foreign_folds_are_refused():
     folds = draw_folds(cohort(12, 12, 12), 4, seed=0)
     with pytest.raises(InputError, match="do not belong together"):
         check_folds(folds, cohort(13, 13, 13))
+
+
+@pytest.mark.parametrize(
+    ("patients", "registered", "folds", "expected"),
+    [
+        (6, 6, 4, r"6 patients.*4 folds need 8 and 4 at least; add patients, or pass --folds 3"),
+        (12, 5, 6, r"6 folds need 12 and 6 at least; run bonelift register, or pass --folds 5"),
+        (9, 3, 2, r"2 folds need 4 and 4 at least; run bonelift register$"),
+    ],
+)
+def test_a_study_too_small_for_the_folds_is_told_how_many_it_can_have(patients, registered, folds, expected):
+    with pytest.raises(InputError, match=expected):
+        draw_folds(cohort(patients, patients, registered), folds, seed=1)

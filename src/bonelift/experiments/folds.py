@@ -112,9 +112,12 @@ def draw_folds(study: Study, count: int, seed: int, pair_share: float = PAIR_SHA
     least = max(count, 4)  # Of two folds, each has to leave two pairs to the other: one trains, one validates.
     wanted = max(least, round(pair_share * len(with_film)))
     if len(registered) < least or len(patients) < 2 * count:
+        fewer = min(len(patients) // 2, len(registered))
+        can_do = f", or pass --folds {fewer}" if len(registered) >= 4 and 2 <= fewer < count else ""
+        what = "run bonelift register" if len(registered) < least else "add patients"
         raise InputError(
             f"folds: {len(patients)} patients, {len(registered)} with a registered radiograph; {count} folds need "
-            f"{2 * count} and {least} at least; run bonelift register, or pass fewer --folds"
+            f"{2 * count} and {least} at least; {what}{can_do}"
         )
     rng = np.random.default_rng(seed)
     pairs = [str(p) for p in rng.permutation(registered)[:wanted]]
