@@ -298,12 +298,12 @@ def main() -> int:
     for film in tqdm(wanted, desc="films"):
         row, bones[film.name] = score_film(film, model, width_px[film.name])
         rows.append(row)
-    ranks = identity(bones, sorted({film.patient for film in wanted} - {"specimen"}))
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.keep_before:
         for end in (".csv", "-identity.csv"):
             (arguments.out / f"adult-films{end}").replace(arguments.out / f"adult-films-before{end}")
     write_csv(arguments.out / "adult-films.csv", rows, [f.name for f in fields(FilmRow)])
+    ranks = identity(bones, sorted({film.patient for film in wanted} - {"specimen"}))
     write_csv(arguments.out / "adult-films-identity.csv", ranks, [f.name for f in fields(IdentityRow)])
     (arguments.out / "adult-films.md").write_text(page(arguments.out, made(arguments, model)), encoding="utf-8")
     return 0

@@ -22,8 +22,9 @@ Float = NDArray[np.float64]
 Alignment = Literal["rigid", "similarity"]
 ALIGNMENTS: tuple[Alignment, ...] = ("rigid", "similarity")
 
-_SAMPLE_MM = 1.5
-_STEPS = 60
+_SAMPLE_MM = 3.0
+"""Coarse, since every bone is laid on every other: against samples of 0.7 mm a distance changes by some 0.01 mm."""
+_STEPS, _SMALLEST_STEP = 40, 1e-4
 _TUKEY = 4.685 * 1.4826
 """Biweight cut-off in median absolute residuals, as in :mod:`bonelift.surface.align`."""
 
@@ -72,7 +73,7 @@ def lay_on(source: ComparedBone, target: ComparedBone, alignment: Alignment) -> 
         moved[:3, :3] = turned[:3, :3] @ pose[:3, :3]
         moved[:3, 3] = turned[:3, :3] @ (growth * (pose[:3, 3] - middle)) + turned[:3, 3] + middle
         scale, pose = scale * growth, moved
-        if np.abs(step).max() < 1e-5:
+        if np.abs(step).max() < _SMALLEST_STEP:
             break
     return scale, pose
 
