@@ -226,7 +226,22 @@ def main() -> None:
         contact_sheet([film for _, film in adults + virtual]).save(options.picture)
 
 
-OUT_HEAD = """# Do real wrist radiographs lie inside the virtual spread?"""
+OUT_HEAD = """# Do real wrist radiographs lie inside the virtual spread?
+
+Statistics of films cut along the radius as the networks read them, at 0.25 mm pixels, grey levels 0 and 1 at the 1st and 99.5th
+percentile (`normalise_film`). A cell holds the median and range of a group and how many of its films lie outside of the virtual 1 to
+99 %; **bold** where those are more than a tenth.
+
+- *clinic*: the adult films of one clinic, hung as standard films along outlines that were drawn by hand. They were looked at while the
+  ranges of virtual films were set; no number here was fitted. Their pixel is a guess (0.125 mm), so every mm and every
+  frequency of theirs is uncertain by some 10 %. A box around the scaphoid was inpainted.
+- *children*: films of GRAZPEDWRI-DX with landmarks placed by hand: growth plates and fewer carpals, which virtual patients do not have.
+- *specimen*: fluoroscopy of one adult forearm, with beads and pads on the skin.
+- *virtual*: two PA films and a lateral of each patient, settings drawn as in training, a seventh of them fluoroscopy.
+
+The cortex is measured where the walls of the radius stand free, 12 to 42 mm proximal of the joint: profiles across the outline are aligned
+to their steepest rise and averaged over runs of 4 mm; a value is the median over the runs of a film. `noise` is Immerkaer's estimate
+(1996, doi:10.1006/cviu.1996.0060), which holds fine texture, too."""
 
 
 if __name__ == "__main__":

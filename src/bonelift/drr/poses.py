@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
@@ -13,6 +15,9 @@ Float = NDArray[np.float64]
 
 ROTATION_DEG, TRANSLATION_MM, POSES_A_CT = 30.0, 30.0, 40
 """Range either way about and along each axis, and poses a CT. Source: Shiode et al. 2021, Methods."""
+DrrPoses = Literal["positioning", "paper"]
+"""Poses of the CT-DRRs that networks learn from. "paper": within ROTATION_DEG and TRANSLATION_MM; "positioning": what
+is left of it on a film that was turned upright (phantom.xray_geometry.FILM_SPREAD)."""
 
 
 def random_motions(

@@ -19,20 +19,18 @@ from numpy.typing import NDArray
 from bonelift.anatomy.correspondence import corresponding_points
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph, case_occupancy
-from bonelift.drr.poses import moved_poses, random_motions
 from bonelift.errors import InputError
 from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.run.case_records import CaseRecord, case_files, failure_of, write_record
 from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import written_once
-from bonelift.images import LabelGrid, Radiograph, View
+from bonelift.images import LabelGrid, View
 from bonelift.images.film import film_from_landmarks
 from bonelift.learning.study_samples import ct_drr_samples, film_sample
 from bonelift.learning.virtual_samples import FilmSample
 from bonelift.networks.inference import WRIST_FOUND, locate
 from bonelift.networks.model import load_model
 from bonelift.networks.views import view_codes
-from bonelift.phantom.xray_geometry import PoseSpread, draw_geometry
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.study.checking import check_case
 from bonelift.study.findings import Level
@@ -119,7 +117,7 @@ def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: 
     grid = preset.networks.grid
     views: list[View] = [radiograph.view for radiograph in case.radiographs] or ["pa"]
     chosen: list[View] = [views[number % len(views)] for number in range(preset.ct_drrs)]
-    drrs = _ct_drrs(normalised, chosen, preset, rng)
+    drrs = ct_drr_samples(normalised, chosen, rng, CUT_ERROR_MM, CUT_ERROR_DEG, preset.networks.drr_poses)
     films, numbers, registered = _films(study_folder, case, normalised, posed, preset, rng)
     laid, distances = _laid_bones(normalised, grid)
     shape = preset.networks.tl.film_shape
@@ -146,25 +144,6 @@ def _corresponding_points(case: NormalisedCase) -> list[Float]:
     """Of radius and ulna."""
     model = load_shape_model()
     return [corresponding_points(getattr(case, bone), getattr(model, bone)) for bone in BONES]
-
-
-def _ct_drrs(
-    case: NormalisedCase, views: Sequence[View], preset: StudyPreset, rng: np.random.Generator
-) -> list[FilmSample]:
-    if preset.pose_spread == "positioning":
-        return ct_drr_samples(case, views, rng, CUT_ERROR_MM, CUT_ERROR_DEG)
-    return [film_sample(case, _paper_pose(case, view, rng), rng, CUT_ERROR_MM, CUT_ERROR_DEG) for view in views]
-
-
-def _paper_pose(case: NormalisedCase, view: View, rng: np.random.Generator) -> PosedRadiograph:
-    """The nominal pose, turned and moved as in the paper, before an empty image."""
-    nowhere = PoseSpread(0.0, 0.0, 0.0, 0.0, 0.0)
-    geometry = draw_geometry(rng, view, spread=nowhere, ulnar_head_mm=case.ulnar_head_mm)
-    pose = moved_poses(geometry.camera_from_radius, np.zeros(3), random_motions(rng, 1))[0]
-    blank = Radiograph(
-        np.zeros(geometry.camera.shape_px, np.float32), geometry.camera, "right", view, geometry.source_to_object_mm
-    )
-    return PosedRadiograph(blank, pose @ case.right_from_world)
 
 
 def _films(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.presets import Preset, load_preset
-
-DrrPoses = Literal["positioning", "paper"]
 
 
 @dataclass(frozen=True)
@@ -18,25 +15,22 @@ class StudyPreset:
     ct_drrs: random CT-DRRs of each CT that the TL net trains on. test_drrs: of them, how many are reconstructed where
         the CT's patient is tested. films_per_pair: films cut from each registered radiograph with other landmark
         errors, for pix2pix; on top of them every batch draws new affines.
-    pose_spread: of the CT-DRRs; "paper": rotation within 30 degrees and translation within 30 mm about and along each
-        axis; "positioning": what is left of it on a film that was turned upright (phantom.xray_geometry.FILM_SPREAD).
     """
 
     networks: Preset
     ct_drrs: int
     test_drrs: int
     films_per_pair: int
-    pose_spread: DrrPoses
 
 
 def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:
     """The preset of that name. Raises InputError for another one."""
     networks = load_preset(name, device)
     if name == "smoke":
-        return StudyPreset(_one_minute(networks), ct_drrs=3, test_drrs=1, films_per_pair=2, pose_spread="positioning")
+        return StudyPreset(_one_minute(networks), ct_drrs=3, test_drrs=1, films_per_pair=2)
     if name == "laptop":
-        return StudyPreset(_some_hours(networks), ct_drrs=16, test_drrs=2, films_per_pair=8, pose_spread="positioning")
-    return StudyPreset(networks, ct_drrs=40, test_drrs=40, films_per_pair=1, pose_spread="paper")
+        return StudyPreset(_some_hours(networks), ct_drrs=16, test_drrs=2, films_per_pair=8)
+    return StudyPreset(networks, ct_drrs=40, test_drrs=40, films_per_pair=1)
 
 
 def _one_minute(preset: Preset) -> Preset:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from bonelift.drr.poses import DrrPoses
 from bonelift.errors import InputError
 from bonelift.images import PAPER_GRID, LabelGrid
 from bonelift.images.volume import LAPTOP_GRID
@@ -28,8 +29,8 @@ class Preset:
     """Every choice of one training, from grid to learning rates.
 
     shape: of S; its outputs, and whether it reads films, follow from what it is trained on. shape_modes: of each bone's
-    basis, where there are patients enough. ct_drrs: random CT-DRRs of each CT for P and S. films_per_radiograph: films
-    cut from each posed radiograph with different landmark errors.
+    basis, where there are patients enough. ct_drrs: random CT-DRRs of each CT for P and S; drr_poses: theirs.
+    films_per_radiograph: films cut from each posed radiograph with different landmark errors.
     """
 
     name: PresetName
@@ -49,6 +50,7 @@ class Preset:
     )
     ct_drrs: int = 40
     films_per_radiograph: int = 4
+    drr_poses: DrrPoses = "positioning"
 
 
 def load_preset(name: str, device: str = "cpu") -> Preset:
@@ -150,6 +152,7 @@ def _paper() -> Preset:
         ShapeConfig(1, (32, 64, 128, 256), (2, 2, 2), 512, gain_free=True, tells_error=True),
         ShapeTraining(LoopConfig(35_000, 1e-3, "cosine", 100), film_share=0.25),
         shape_modes=60,
+        drr_poses="paper",
     )
 
 

@@ -14,30 +14,43 @@ from numpy.typing import NDArray
 from bonelift.anatomy.side import mirror_transform
 from bonelift.drr.joseph import project
 from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph
+from bonelift.drr.poses import DrrPoses, moved_poses, random_motions
 from bonelift.geometry import apply_transform
 from bonelift.images import Radiograph, View
 from bonelift.images.film import FILM_SHAPE, film_from_landmarks
 from bonelift.learning.virtual_samples import FilmSample, LocatorSample
 from bonelift.networks.locator_input import LOCATOR_SHAPE, locator_input
-from bonelift.phantom.xray_geometry import PROXIMAL_POINT_MM, draw_geometry
+from bonelift.phantom.xray_geometry import FILM_SPREAD, PROXIMAL_POINT_MM, PoseSpread, draw_geometry
 
 Float = NDArray[np.float64]
 
+STRAIGHT = PoseSpread(0.0, 0.0, 0.0, 0.0, 0.0)
+"""The wrist straight in the beam, on the central ray."""
+
 
 def ct_drr_samples(
-    case: NormalisedCase, views: Sequence[View], rng: np.random.Generator, error_mm: float = 1.5, error_deg: float = 2.5
+    case: NormalisedCase,
+    views: Sequence[View],
+    rng: np.random.Generator,
+    error_mm: float = 1.5,
+    error_deg: float = 2.5,
+    poses: DrrPoses = "positioning",
 ) -> list[FilmSample]:
     """One random CT-DRR for each of ``views``, on a film cut with the given errors; its radiograph is blank."""
-    samples = []
-    for view in views:
-        geometry = draw_geometry(rng, view, ulnar_head_mm=case.ulnar_head_mm)
-        blank = Radiograph(
-            np.zeros(geometry.camera.shape_px, np.float32), geometry.camera, "right", view, geometry.source_to_object_mm
-        )
-        sample = film_sample(case, PosedRadiograph(blank, geometry.camera_from_radius @ case.right_from_world), rng,
-                             error_mm, error_deg)  # fmt: skip
-        samples.append(sample)
-    return samples
+    return [film_sample(case, random_view(case, view, rng, poses), rng, error_mm, error_deg) for view in views]
+
+
+def random_view(case: NormalisedCase, view: View, rng: np.random.Generator, poses: DrrPoses) -> PosedRadiograph:
+    """A blank radiograph at a random pose. "paper": a wrist straight in the beam, turned and moved as in the paper."""
+    spread = FILM_SPREAD if poses == "positioning" else STRAIGHT
+    geometry = draw_geometry(rng, view, spread=spread, ulnar_head_mm=case.ulnar_head_mm)
+    pose = geometry.camera_from_radius
+    if poses == "paper":
+        pose = moved_poses(pose, np.zeros(3), random_motions(rng, 1))[0]
+    blank = Radiograph(
+        np.zeros(geometry.camera.shape_px, np.float32), geometry.camera, "right", view, geometry.source_to_object_mm
+    )
+    return PosedRadiograph(blank, pose @ case.right_from_world)
 
 
 def film_sample(

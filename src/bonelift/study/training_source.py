@@ -102,6 +102,7 @@ class StudySource:
             "CTs": {part: len(getattr(self, part)) for part in PARTS},
             "radiographs of known pose": sum(bool(entry.pose_file) for case in cases for entry in case.radiographs),
             "CT-DRRs of each CT": self.preset.ct_drrs,
+            "poses of the CT-DRRs": self.preset.drr_poses,
             "films cut from each radiograph": self.preset.films_per_radiograph,
             "targets of S": "the shape model's template laid on the surface of each CT's labels",
         }
@@ -141,7 +142,8 @@ class CaseSamples:
         """Random CT-DRRs in the views that the case has; a case without a radiograph is seen from palmar."""
         views: list[View] = [posed.radiograph.view for posed in self.posed] or ["pa"]
         chosen: list[View] = [views[number % len(views)] for number in range(self.preset.ct_drrs)]
-        return ct_drr_samples(self.case, chosen, np.random.default_rng([*self.seed, 2]), CUT_ERROR_MM, CUT_ERROR_DEG)
+        rng = np.random.default_rng([*self.seed, 2])
+        return ct_drr_samples(self.case, chosen, rng, CUT_ERROR_MM, CUT_ERROR_DEG, self.preset.drr_poses)
 
     @cached_property
     def points(self) -> SurfaceSamples:
