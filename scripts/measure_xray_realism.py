@@ -175,7 +175,7 @@ def made_by(patients: int, films: int, seconds: float) -> str:
     return (
         f"`python scripts/measure_xray_realism.py --patients {patients} --films {films}`, "
         f"{time.strftime('%Y-%m-%d')}, commit {commit.stdout.strip() or 'unknown'}, virtual patients from seed "
-        f"{FIRST_PATIENT}, one thread of {platform.machine()}, {seconds / 60:.0f} min."
+        f"{FIRST_PATIENT}, one thread of {platform.machine()}, {seconds:.0f} s of processor time."
     )
 
 
@@ -191,9 +191,9 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=40)
     parser.add_argument("--films", type=int, default=3, help="films a patient; every third is a lateral")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--remark", type=Path, help="Markdown, put behind the tables")
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    started = time.monotonic()
     folder = Path(os.environ["BONELIFT_DATA"])
     with (folder / "adult_films" / "metadata.csv").open(newline="") as file:
         adults = [adult_film(folder, row["file"]) for row in csv.DictReader(file)]
@@ -214,13 +214,10 @@ def main() -> None:
         table, far = view_table(title, rows, groups)
         text.append(table)
         outside += far
-    page = (
-        OUT_HEAD,
-        *text,
-        "## Where the clinic lies outside\n",
-        "\n".join(f"- {line}" for line in outside) or "Nowhere.",
-    )
-    made = made_by(options.patients, options.films, time.monotonic() - started)
+    remark = options.remark.read_text(encoding="utf-8").strip() if options.remark else ""
+    listed = "\n".join(f"- {line}" for line in outside) or "Nowhere."
+    page = (OUT_HEAD, *text, "## Where the clinic lies outside", listed, *([remark] if remark else []))
+    made = made_by(options.patients, options.films, time.process_time())
     options.out.write_text("\n\n".join(page) + f"\n\n{made}\n", encoding="utf-8")
     if options.picture:
         contact_sheet([film for _, film in adults + virtual]).save(options.picture)
@@ -228,20 +225,21 @@ def main() -> None:
 
 OUT_HEAD = """# Do real wrist radiographs lie inside the virtual spread?
 
-Statistics of films cut along the radius as the networks read them, at 0.25 mm pixels, grey levels 0 and 1 at the 1st and 99.5th
-percentile (`normalise_film`). A cell holds the median and range of a group and how many of its films lie outside of the virtual 1 to
-99 %; **bold** where those are more than a tenth.
+Statistics of films cut along the radius as the networks read them, at 0.25 mm pixels, grey levels 0 and 1 at the 1st
+and 99.5th percentile (`normalise_film`). A cell holds the median and range of a group and how many of its films lie
+outside of the virtual 1 to 99 %; **bold** where those are more than a tenth.
 
-- *clinic*: the adult films of one clinic, hung as standard films along outlines that were drawn by hand. They were looked at while the
-  ranges of virtual films were set; no number here was fitted. Their pixel is a guess (0.125 mm), so every mm and every
-  frequency of theirs is uncertain by some 10 %. A box around the scaphoid was inpainted.
-- *children*: films of GRAZPEDWRI-DX with landmarks placed by hand: growth plates and fewer carpals, which virtual patients do not have.
+- *clinic*: the adult films of one clinic, hung as standard films along outlines that were drawn by hand. They were
+  looked at while the ranges of virtual films were set; no number here was fitted. Their pixel is a guess (0.125 mm),
+  so every mm and every frequency of theirs is uncertain by some 10 %. A box around the scaphoid was inpainted.
+- *children*: films of GRAZPEDWRI-DX with landmarks placed by hand: growth plates and fewer carpals, which virtual
+  patients do not have.
 - *specimen*: fluoroscopy of one adult forearm, with beads and pads on the skin.
 - *virtual*: two PA films and a lateral of each patient, settings drawn as in training, a seventh of them fluoroscopy.
 
-The cortex is measured where the walls of the radius stand free, 12 to 42 mm proximal of the joint: profiles across the outline are aligned
-to their steepest rise and averaged over runs of 4 mm; a value is the median over the runs of a film. `noise` is Immerkaer's estimate
-(1996, doi:10.1006/cviu.1996.0060), which holds fine texture, too."""
+The cortex is measured where the walls of the radius stand free, 12 to 42 mm proximal of the joint: profiles across
+the outline are aligned to their steepest rise and averaged over runs of 4 mm; a value is the median over the runs of
+a film. `noise` is Immerkaer's estimate (1996, doi:10.1006/cviu.1996.0060), which holds fine texture, too."""
 
 
 if __name__ == "__main__":
