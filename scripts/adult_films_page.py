@@ -39,7 +39,8 @@ the shaft); published for adults is 27.1 +- 1.2 mm, so the true spacing may well
 {totals}
 
 To be reached: PA unflagged and hanging right in 16 of 18, outline 1.0 mm; laterals 13 of 18, 1.5 mm (median of means).
-Here all 19 films of a view are counted.
+Here all 19 films of a view are counted. In laterals the bar on the visible outline says little by itself: a model 6 mm
+too far distal passes it (virtual-3 does). Judge laterals by *joint off*, *whole* and the ulna as well.
 
 ## Identity
 
