@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bonelift.errors import InputError
+from bonelift.storage.input_files import read_json, understood
 from bonelift.storage.whole import write_whole
 from bonelift.study.folder import Study
 
@@ -151,8 +152,8 @@ def write_folds(path: Path, folds: Folds) -> None:
 
 def read_folds(path: Path) -> Folds:
     """Read and check: a fold that mixes a patient is refused. Raises InputError, one line."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, "the folds of a study; draw them again")
+    with understood(path.name, "cannot be read as folds; draw them again"):
         if content["schema_version"] != SCHEMA_VERSION:
             raise InputError(f"{path.name}: is not a folds file of version {SCHEMA_VERSION}; draw the folds again")
         folds = tuple(
@@ -160,10 +161,6 @@ def read_folds(path: Path) -> Folds:
             for f in content["folds"]
         )
         return Folds(int(content["seed"]), _names(content["pairs"]), folds, _read_split(content["all_pairs"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path.name}: cannot be read as folds ({error}); draw them again") from error
 
 
 def check_folds(folds: Folds, study: Study) -> None:

@@ -35,6 +35,7 @@ from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.views import view_of
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, Bones, Method, bone_surface, predict
+from bonelift.storage.input_files import read_json, understood
 from bonelift.study.folder import StudyCase
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import distance_to_surface
@@ -147,11 +148,9 @@ def score_case(
 
 def read_scores(folder: Path) -> tuple[list[CaseRow], list[TranslationRow]]:
     """Rows of one case. Raises InputError where they cannot be read."""
-    try:
-        content = json.loads((folder / SCORES_FILE).read_text(encoding="utf-8"))
+    content = read_json(folder / SCORES_FILE, f"the scores of {folder}; delete the folder and run again", nan=True)
+    with understood(str(folder), "scores cannot be read; delete the folder and run again"):
         return [CaseRow(**row) for row in content["rows"]], [TranslationRow(**row) for row in content["translation"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: scores cannot be read ({error}); delete the folder and run again") from error
 
 
 def _scores(

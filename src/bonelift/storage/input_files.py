@@ -144,15 +144,19 @@ def read_text(path: Path, what: str, limit_bytes: int) -> str:
         raise InputError(f"{shown_name(path)}: is no text in UTF-8; expected {what}") from error
 
 
-def read_json(path: Path, what: str, limit_bytes: int = MAX_JSON_BYTES) -> Any:
+def read_json(path: Path, what: str, limit_bytes: int = MAX_JSON_BYTES, nan: bool = False) -> Any:
     """The content of a JSON file. Raises InputError, as ``read_text`` and ``parse_json``."""
-    return parse_json(read_text(path, what, limit_bytes), shown_name(path), what)
+    return parse_json(read_text(path, what, limit_bytes), shown_name(path), what, nan)
 
 
-def parse_json(text: str, name: str, what: str) -> Any:
-    """JSON of at most 64 levels and numbers of at most 40 digits, without NaN and infinity. Raises InputError."""
+def parse_json(text: str, name: str, what: str, nan: bool = False) -> Any:
+    """JSON of at most 64 levels and numbers of at most 40 digits. Raises InputError.
+
+    nan: take NaN and infinity, which JSON does not have and some of our own records do.
+    """
     try:
-        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_no_constant)
+        constant = float if nan else _no_constant
+        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=constant)
         _check_depth(value)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)

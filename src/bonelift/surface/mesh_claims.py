@@ -73,7 +73,10 @@ def _check_ply(content: bytes, name: str) -> None:
                 lines += count
                 triangles += count if words[1] == "face" else count / 4
             elif words[:1] == ["property"]:
-                size += _PLY_BYTES[words[2]] if words[1] == "list" else _PLY_BYTES[words[1]]
+                if words[1] == "list":  # corners of a face: three at least
+                    size += _PLY_BYTES[words[2]] + (3 * _PLY_BYTES[words[3]] if "vertex" in words[-1] else 0)
+                else:
+                    size += _PLY_BYTES[words[1]]
         least += count * size
     start = len(head) + len(separator)
     there = len(content) - start

@@ -6,7 +6,6 @@ why the case cannot be used, if so. A case that failed may be mended as long as 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from bonelift.errors import InputError
 from bonelift.experiments.run.folder import RunPaths, write_json
+from bonelift.storage.input_files import plain_text, read_json, understood
 from bonelift.study.checking import CaseCheck, with_comparisons
 from bonelift.study.fingerprint import fingerprint
 from bonelift.study.folder import Study, StudyCase
@@ -45,10 +45,18 @@ def write_record(folder: Path, record: CaseRecord) -> None:
 
 def read_record(folder: Path) -> CaseRecord:
     """Of a case's images. Raises InputError where it cannot be read."""
-    try:
-        return CaseRecord(**json.loads((folder / RECORD_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{folder}: images cannot be read ({error}); delete the folder and run again") from error
+    content = read_json(folder / RECORD_FILE, f"the record of {folder}; delete the folder and run again", nan=True)
+    with understood(str(folder), "images cannot be read; delete the folder and run again"):
+        record = CaseRecord(**content)
+        for text in (record.case, record.patient, record.side, record.failure, *record.warnings, *record.files):
+            plain_text(text, f"{RECORD_FILE} of {folder}", longest=5000)
+        for held in record.files.values():
+            plain_text(held["sha256"], f"{RECORD_FILE} of {folder}")
+            if not all(isinstance(held[name], int) for name in ("bytes", "changed_ns")):
+                raise TypeError("bytes or changed_ns")
+        if not isinstance(record.facts, dict) or not isinstance(record.ct_sha256, str | None):
+            raise TypeError("facts or ct_sha256")
+        return record
 
 
 def failure_of(folder: Path) -> str:

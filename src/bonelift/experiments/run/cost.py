@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonelift.errors import InputError
 from bonelift.experiments.run.folder import RunPaths
 from bonelift.learning.loop import CURVE_NAME
+from bonelift.storage.input_files import MAX_JSON_BYTES, parse_json, read_json, read_text, understood
 
 COST_FILE = "cost.json"
 
@@ -58,13 +58,13 @@ def _sum(step: str, entries: list[Mapping[str, float]]) -> Cost:
 
 def _noted(paths: Iterator[Path]) -> Iterator[Mapping[str, float]]:
     for path in sorted(paths):
-        try:
-            yield json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); delete its folder and run again") from error
+        noted = read_json(path, f"what a step cost ({path}); delete its folder and run again")
+        with understood(str(path), "does not say what a step cost; delete its folder and run again"):
+            yield {"seconds": float(noted.get("seconds", 0.0)), "peak_mib": float(noted["peak_mib"])}
 
 
 def _minutes(curve: Path) -> float:
     """Of training, from the last line of a learning curve."""
-    lines = curve.read_text(encoding="utf-8").splitlines()
-    return float(json.loads(lines[-1])["minutes"]) if lines else 0.0
+    lines = read_text(curve, "a learning curve", MAX_JSON_BYTES).splitlines() if curve.stat().st_size else []
+    with understood(str(curve), "is no learning curve; delete its folder and run again"):
+        return float(parse_json(lines[-1], curve.name, "a learning curve", nan=True)["minutes"]) if lines else 0.0

@@ -6,7 +6,6 @@ patient but the lab's own identifier is in it.
 
 from __future__ import annotations
 
-import errno
 import json
 import platform
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from bonelift import __version__
 from bonelift.errors import InputError
 from bonelift.experiments.folds import FOLDS_FILE
 from bonelift.experiments.presets import StudyPreset
+from bonelift.storage import whole
+from bonelift.storage.input_files import read_json, understood
 from bonelift.storage.json_values import as_json_gives_it
 from bonelift.storage.whole import whole_folder, write_whole
 from bonelift.study.folder import Study
@@ -89,12 +90,12 @@ def claim_run(paths: RunPaths, study: Study, preset: StudyPreset, seed: int, fol
 
 def read_run(paths: RunPaths) -> dict[str, Any]:
     """Content of run.json. Raises InputError where it is missing, broken or of another version."""
-    try:
-        content = json.loads(paths.settings.read_text(encoding="utf-8"))
+    content = read_json(paths.settings, f"the settings of a run ({paths.settings}); pass another --run", nan=True)
+    with understood(str(paths.settings), "is no run of this version; pass another --run"):
         if content["schema_version"] != SCHEMA_VERSION or not {"preset", "seed", "folds", "cases"} <= content.keys():
             raise KeyError("schema_version")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{paths.settings}: is no run of this version ({error}); pass another --run") from error
+        if not isinstance(content["cases"], dict):
+            raise TypeError("cases")
     return content
 
 
@@ -105,20 +106,11 @@ def _without_device(value: Any) -> Any:
     return value
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-
-
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """A disk that takes no more becomes an InputError that says so."""
-    try:
+    with whole.writing(folder, "make room and run the same command again, nothing is lost"):
         yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); make room and run the same command again, nothing is lost"
-        ) from error
 
 
 @contextmanager
