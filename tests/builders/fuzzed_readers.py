@@ -47,8 +47,17 @@ CASE = StudyCase(
     (StudyRadiograph("w01/pa.png", "pa", "w01/pa.json", "w01/pose.json", "no"),),
 )  # fmt: skip
 OPTIONS = RadiographOptions("left", "pa", 0.2)
+SETTINGS = {"poses": 3, "view": "pa"}
 SPACING = (Study((CASE,), ""), ImportSettings(0.6))
 AFFINE = np.diag([0.7, 0.6, 0.9, 1.0])
+
+
+NAMES = (
+    "radiograph pictures", "radiograph DICOM", "masks", "DICOM identity", "CT series", "volumes", "labels",
+    "bone labels", "camera text", "table", "mesh .stl", "mesh .ply", "mesh .obj", "mesh .glb", "camera JSON", "landmarks", "pose",
+    "study.json", "imported case", "voxels of a study", "settings", "manifest", "register rows", "folds", "run.json",
+    "case record", "model config",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,21 @@ def _picture(kind: str, **how: Any) -> bytes:
     stream = io.BytesIO()
     Image.fromarray((film_pixels(48, 40) // 16).astype(np.uint8)).save(stream, kind, **how)
     return stream.getvalue()
+
+
+def _drawings() -> tuple[bytes, ...]:
+    """A mask in grey, with alpha, of a palette and of 1 bit."""
+    bone = np.zeros((48, 40), np.uint8)
+    bone[10:, 10:20] = 255
+    indexed = Image.fromarray(bone // 255, mode="P")
+    indexed.putpalette([0, 0, 0, 200, 0, 0])
+    found = []
+    for image in (Image.fromarray(bone), Image.fromarray(np.dstack([bone, bone])), indexed, Image.fromarray(bone > 0)):
+        for kind in ("PNG", "TIFF"):
+            stream = io.BytesIO()
+            image.save(stream, kind)
+            found.append(stream.getvalue())
+    return tuple(found)
 
 
 def _pictures() -> tuple[bytes, ...]:
@@ -186,12 +210,12 @@ def readers(folder: Path) -> dict[str, FuzzedReader]:
     pose = _saved(folder, "pose.json", lambda p: write_pose(p, np.eye(4)))
     as_bytes = {name: json.dumps(value, default=str).replace("NaN", "null").encode() for name, value in
                 (("record", asdict(record)), ("run", run), ("imported", imported), ("rows", rows),
-                 ("manifest", manifest), ("settings", {"poses": 3, "view": "pa"}))}  # fmt: skip
+                 ("manifest", manifest), ("settings", SETTINGS))}  # fmt: skip
     by_path = lambda read: lambda _, path: read(path)  # noqa: E731
     found = [
         FuzzedReader("radiograph pictures", "a", _pictures(), lambda _, p: read_radiograph(p, OPTIONS)),
         FuzzedReader("radiograph DICOM", "a", _films(folder), lambda _, p: read_radiograph(p)),
-        FuzzedReader("masks", "a.png", (_picture("PNG"), _picture("TIFF")), by_path(read_mask)),
+        FuzzedReader("masks", "a.png", _drawings(), by_path(read_mask)),
         FuzzedReader("DICOM identity", "a", _films(folder), lambda _, p: identifying_element(p, "mueller-1950")),
         FuzzedReader("CT series", "ct/3.dcm", (slices[3],), lambda f, _: read_volume(_with_slices(f, slices))),
         FuzzedReader("volumes", "a", _volumes(folder), by_path(read_volume)),
@@ -210,7 +234,7 @@ def readers(folder: Path) -> dict[str, FuzzedReader]:
         ("study.json", "study.json", (study,), lambda f, _: read_study(f)),
         ("imported case", "w01/import.json", (as_bytes["imported"],), lambda f, _: _kept_case(f / "w01", "a")),
         ("voxels of a study", "w01/import.json", (as_bytes["imported"],), lambda f, _: _check_spacing(f, *SPACING)),
-        ("settings", "s.json", (as_bytes["settings"],), lambda f, _: claim_folder(f, "s.json", {"poses": 3}, "DRRs")),
+        ("settings", "s.json", (as_bytes["settings"],), lambda f, _: claim_folder(f, "s.json", SETTINGS, "DRRs")),
         ("manifest", MANIFEST_NAME, (as_bytes["manifest"],), lambda f, _: read_made_from(f)),
         ("register rows", RECORD_FILE, (as_bytes["rows"],), lambda f, _: read_rows(f)),
         ("folds", "folds.json", (folds,), by_path(read_folds)),
