@@ -54,9 +54,9 @@ AFFINE = np.diag([0.7, 0.6, 0.9, 1.0])
 
 NAMES = (
     "radiograph pictures", "radiograph DICOM", "masks", "DICOM identity", "CT series", "volumes", "labels",
-    "bone labels", "camera text", "table", "mesh .stl", "mesh .ply", "mesh .obj", "mesh .glb", "camera JSON", "landmarks", "pose",
-    "study.json", "imported case", "voxels of a study", "settings", "manifest", "register rows", "folds", "run.json",
-    "case record", "model config",
+    "bone labels", "camera text", "table", "mesh .stl", "mesh .ply", "mesh .obj", "mesh .glb", "camera JSON",
+    "landmarks", "pose", "study.json", "imported case", "voxels of a study", "settings", "manifest",
+    "register rows", "folds", "run.json", "case record", "model config",
 )  # fmt: skip
 
 
