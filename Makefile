@@ -17,16 +17,14 @@ test: $(VENV)/.installed-dev
 	$(BIN)/pyright
 	$(BIN)/pytest -n 2 --dist loadfile
 
-<<<<<<< HEAD
 # Small faults put into copies of the source, one after the other; goes on where it was stopped (mutants.csv).
 mutate: $(VENV)/.installed-dev
 	$(BIN)/python scripts/mutate.py
-=======
+
 # Damaged files into every reader, for FUZZ_MINUTES; the same command goes on where it ended, finds lie in fuzz-work.
 FUZZ_MINUTES ?= 10
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python scripts/fuzz_readers.py --minutes $(FUZZ_MINUTES) --out fuzz-work
->>>>>>> be845bf (make fuzz: damaged files into every reader; the field's kinds as tests; records of evaluate and models read within limits)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit run --all-files
