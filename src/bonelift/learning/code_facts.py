@@ -11,11 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bonelift.anatomy.shape_basis import SEEN_ABOVE_MM, BoneBasis
+from bonelift.anatomy.shape_uncertainty import MEAN_OF_NORMAL, expected_distance
+from bonelift.images.volume import BONES
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples
 from bonelift.learning.shape_regression import Bases, encode_surfaces
 from bonelift.networks.shape_regressor import ShapeRegressor
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
 from bonelift.networks.views import VIEW_CODES
+from bonelift.surface.mesh import TriangleMesh
 
 _BATCH = 64
 
@@ -62,14 +66,13 @@ def code_spread(codes: NDArray[np.floating]) -> dict[str, Any]:
     return {"mean": mean.tolist(), "sd": sd.tolist(), "distance_99": float(np.percentile(distance, 99))}
 
 
-def shape_errors(
-    network: ShapeRegressor, films: FilmSamples, surfaces: SurfaceSamples, bases: Bases
-) -> dict[str, dict[str, list[float]]]:
+def shape_errors(network: ShapeRegressor, films: FilmSamples, surfaces: SurfaceSamples, bases: Bases) -> dict[str, Any]:
     """Metadata of S's errors on validation films, by view: "shape_error_sd", root mean square of each number's error;
-    "shape_sd_factor", by how much it is larger than S tells, where S tells it. Views without a film are left out."""
+    "shape_sd_factor", by how much it is larger than S tells, where S tells it, and then "expected_error", too
+    (:func:`expected_error_facts`). Views without a film are left out."""
     codes, told = read_codes(network, films)
     errors = codes - encode_surfaces(surfaces, bases)[films.patient]
-    facts: dict[str, dict[str, list[float]]] = {"shape_error_sd": {}}
+    facts: dict[str, Any] = {"shape_error_sd": {}}
     if network.to_log_sd is not None:
         facts["shape_sd_factor"] = {}
     for view, code in VIEW_CODES.items():
@@ -80,4 +83,40 @@ def shape_errors(
         if network.to_log_sd is not None:
             ratio = np.sqrt(((errors[rows] / told[rows]) ** 2).mean(axis=0))
             facts["shape_sd_factor"][view] = ratio.round(4).tolist()
+    if network.to_log_sd is not None:
+        factors = np.array([facts["shape_sd_factor"].get(view, np.ones(errors.shape[1])) for view in VIEW_CODES])
+        facts["expected_error"] = expected_error_facts(errors, told * factors[films.view], surfaces, bases)
     return facts
+
+
+def expected_error_facts(
+    errors: NDArray[np.floating], sds: NDArray[np.floating], surfaces: SurfaceSamples, bases: Bases
+) -> dict[str, dict[str, float]]:
+    """What turns the errors that S tells into mm, by bone ("expected_error" of a model's metadata).
+
+    "outside_mm": root mean square distance of validation bones from what their basis can write. "factor": by how much
+    the mean distance of what S read, after rigid alignment, is larger than what it was expected to be.
+    errors: (N, outputs) of S's codes on validation films; sds: (N, outputs) that it expects of them.
+    """
+    found, start = {}, 0
+    for bone, basis, points in zip(BONES, bases, (surfaces.radius, surfaces.ulna), strict=True):
+        outside_mm = outside_basis_mm(basis, points.astype(np.float64))
+        part = slice(start, start + basis.length)
+        rigid = basis.error_metrics()[1]
+        squares = np.einsum("ni,ij,nj->n", errors[:, part], rigid, errors[:, part]) + outside_mm**2
+        true_mm = MEAN_OF_NORMAL * np.sqrt(squares).mean()
+        told_mm = np.mean([expected_distance(basis, sd, outside_mm).rigid_mm for sd in sds[:, part]])
+        found[bone] = {"factor": round(float(true_mm / told_mm), 4), "outside_mm": round(outside_mm, 4)}
+        start += basis.length
+    return found
+
+
+def outside_basis_mm(basis: BoneBasis, points: NDArray[np.float64]) -> float:
+    """Root mean square distance along the normals of bones (P, V, 3) from what their codes write, above SEEN_ABOVE_MM."""
+    normals = TriangleMesh(basis.reference, basis.faces).vertex_normals
+    weights = np.where(basis.reference[:, 2] > SEEN_ABOVE_MM, basis.weights, 0.0)
+    squares = [
+        ((bone - basis.decode(basis.encode(bone)).vertices) * normals).sum(axis=1) ** 2 @ weights / weights.sum()
+        for bone in points
+    ]
+    return float(np.sqrt(np.mean(squares)))

@@ -75,7 +75,9 @@ def model_of_run(run: LearningRun, source: SampleSource, name: str) -> ModelBund
     bundle = trained_bundle(run)
     facts = trained_facts(run, source, bundle)
     # What is known of another S says nothing of this one.
-    kept = {k: v for k, v in bundle.metadata.items() if not (run.is_done("shape") and k.startswith("shape_"))}
+    kept = {
+        k: v for k, v in bundle.metadata.items() if not (run.is_done("shape") and k.startswith(("shape_", "expected_")))
+    }
     return replace(bundle, name=name, metadata={**kept, **facts, "preset": run.preset.name})
 
 
@@ -110,7 +112,8 @@ def trained_bundle(run: LearningRun) -> ModelBundle:
 
 def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -> dict[str, Any]:
     """Metadata that the use of P and S needs, of those that the run has trained: spread of their codes over training
-    images ("latent", "shape_code"), errors of S by view ("shape_error_sd", "shape_sd_factor"), origin of the bases."""
+    images ("latent", "shape_code"), errors of S ("shape_error_sd", "shape_sd_factor", "expected_error"), origin of the
+    bases."""
     facts: dict[str, Any] = {}
     if run.is_done("finetune"):
         codes, _ = read_codes(bundle.predictor, load_samples(source.folders("tl").training, FilmSamples))
