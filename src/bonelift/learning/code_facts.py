@@ -112,7 +112,7 @@ def expected_error_facts(
 
 
 def outside_basis_mm(basis: BoneBasis, points: NDArray[np.float64]) -> float:
-    """Root mean square distance along the normals of bones (P, V, 3) from what their codes write, above SEEN_ABOVE_MM."""
+    """Root mean square distance along the normals, mm, of bones (P, V, 3) from what their codes write."""
     normals = TriangleMesh(basis.reference, basis.faces).vertex_normals
     weights = np.where(basis.reference[:, 2] > SEEN_ABOVE_MM, basis.weights, 0.0)
     squares = [
