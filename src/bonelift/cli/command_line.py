@@ -146,4 +146,6 @@ def _top_parser() -> ArgumentParser:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """The message in one line; what a file put into it moves no cursor and sets no title of the terminal."""
+    text = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
