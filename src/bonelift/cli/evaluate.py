@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from bonelift.cli.arguments import positive_int, whole_number
@@ -25,6 +26,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="study folder")
     parser.add_argument("--run", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with")
     parser.add_argument("--preset", choices=["smoke", "laptop", "paper"], help="size of the networks and training")
+    parser.add_argument(
+        "--place-films",
+        choices=["landmarks", "locator"],
+        default="landmarks",
+        help="tested films of known pose are cut along projected landmarks (default) or where the locator finds them",
+    )
     parser.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of folds, images, weights (0)")
     parser.add_argument("--folds", metavar="K", type=positive_int, default=4, help="folds by patient (default: 4)")
     parser.add_argument("--fold", metavar="NAME", action="append", default=[], help="only this fold, e.g. fold-2")
@@ -44,7 +51,7 @@ def run(options: Namespace) -> int:
     if options.preset is None:
         raise InputError("evaluate: no --preset; expected smoke, laptop or paper")
     settings = ExperimentSettings(
-        load_study_preset(options.preset, options.device),
+        replace(load_study_preset(options.preset, options.device), tested_films=options.place_films),
         options.seed,
         options.folds,
         tuple(options.fold),

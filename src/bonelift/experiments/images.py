@@ -26,9 +26,9 @@ from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import written_once
 from bonelift.images import LabelGrid, View
 from bonelift.images.film import film_from_landmarks
-from bonelift.learning.study_samples import ct_drr_samples, film_sample
+from bonelift.learning.study_samples import ct_drr_samples, film_sample, located_sample
 from bonelift.learning.virtual_samples import FilmSample
-from bonelift.networks.inference import WRIST_FOUND, locate
+from bonelift.networks.inference import WRIST_FOUND, LocatedWrist, locate
 from bonelift.networks.model import load_model
 from bonelift.networks.views import view_codes
 from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
@@ -156,8 +156,8 @@ def _films(
 ) -> tuple[list[FilmSample], list[int], list[bool]]:
     """Films, the number of the radiograph each was cut from, and whether its registration-DRR is known.
 
-    A registered radiograph is cut along its projected landmarks with a person's error; one without a pose along the
-    landmarks that the packaged locator finds.
+    A registered radiograph is cut along its projected landmarks with a person's error, but for its first, tested film
+    where the preset has the locator place it; one without a pose along the landmarks that the packaged locator finds.
     """
     films, numbers, registered = [], [], []
     known = iter(posed)
@@ -168,21 +168,31 @@ def _films(
             registered.append(False)
             continue
         radiograph = next(known)
-        for _ in range(preset.films_per_pair):
-            films.append(film_sample(normalised, radiograph, rng, CUT_ERROR_MM, CUT_ERROR_DEG))
-            numbers.append(number)
-            registered.append(True)
+        cuts = []
+        if preset.tested_films == "locator":
+            found = _found_wrist(radiograph.radiograph, entry)
+            cuts.append(located_sample(normalised, radiograph, found.origin_px, found.shaft_px))
+        while len(cuts) < preset.films_per_pair:
+            cuts.append(film_sample(normalised, radiograph, rng, CUT_ERROR_MM, CUT_ERROR_DEG))
+        films += cuts
+        numbers += [number] * len(cuts)
+        registered += [True] * len(cuts)
     return films, numbers, registered
 
 
-def _located_film(study_folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmSample:
-    radiograph = read_case_radiograph(study_folder, case, entry)
+def _found_wrist(radiograph: Radiograph, entry: StudyRadiograph) -> LocatedWrist:
     found = locate(radiograph, load_model(), turns=(0,))
     if found.confidence < WRIST_FOUND:
         raise InputError(
             f"{entry.file}: no upright wrist was found (confidence {found.confidence:.2f}); register the radiograph "
             "or leave it out"
         )
+    return found
+
+
+def _located_film(study_folder: Path, case: StudyCase, entry: StudyRadiograph) -> FilmSample:
+    radiograph = read_case_radiograph(study_folder, case, entry)
+    found = _found_wrist(radiograph, entry)
     film = film_from_landmarks(radiograph, found.origin_px, found.shaft_px, found.from_ulnar)
     return FilmSample(film.pixels, np.zeros_like(film.pixels), entry.view)
 

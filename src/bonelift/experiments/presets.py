@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.presets import Preset, load_preset
+
+FilmPlacing = Literal["landmarks", "locator"]
 
 
 @dataclass(frozen=True)
@@ -15,12 +18,15 @@ class StudyPreset:
     ct_drrs: random CT-DRRs of each CT that the TL net trains on. test_drrs: of them, how many are reconstructed where
         the CT's patient is tested. films_per_pair: films cut from each registered radiograph with other landmark
         errors, for pix2pix; on top of them every batch draws new affines.
+    tested_films: by what the film of each registered radiograph is placed that networks are tested on: its projected
+        landmarks with a person's error, or the landmarks that the packaged locator finds.
     """
 
     networks: Preset
     ct_drrs: int
     test_drrs: int
     films_per_pair: int
+    tested_films: FilmPlacing = "landmarks"
 
 
 def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:

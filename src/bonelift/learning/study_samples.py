@@ -66,8 +66,13 @@ def film_sample(
     angle = np.deg2rad(rng.normal(0, error_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     origin = points[0] + rng.normal(0, error_mm / spacing_mm, 2)
-    shaft = origin + turn @ (points[1] - points[0])
-    film = film_from_landmarks(radiograph, origin, shaft, _from_ulnar(case, posed))
+    return located_sample(case, posed, origin, origin + turn @ (points[1] - points[0]))
+
+
+def located_sample(case: NormalisedCase, posed: PosedRadiograph, origin_px: Float, shaft_px: Float) -> FilmSample:
+    """The film of a posed radiograph, cut along two given points (2,), as (column, row) px of it, and its DRR."""
+    radiograph = posed.radiograph
+    film = film_from_landmarks(radiograph, origin_px, shaft_px, _from_ulnar(case, posed))
     mirror = mirror_transform() if film.mirrored else np.eye(4)
     canonical_from_right = mirror @ posed.camera_from_world @ np.linalg.inv(case.right_from_world)
     drr = project(
