@@ -151,6 +151,6 @@ def test_a_model_that_does_not_fit_itself_is_refused(run, tmp_path, capsys, chan
 
 def reconstruction(tmp_path: Path, model: Path) -> list[str]:
     image = tmp_path / "film.png"
-    write_png(image, np.full((64, 48), 900, dtype=np.uint16))
+    write_png(image, np.random.default_rng(0).integers(0, 60_000, (64, 48), dtype=np.uint16))
     call = ["reconstruct", str(image), "--side", "right", "--view", "pa", "--pixel-spacing-mm", "0.2"]
     return [*call, "--model", str(model), "--out", str(tmp_path / "result")]
