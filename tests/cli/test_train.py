@@ -38,7 +38,7 @@ def run(study, tmp_path_factory) -> Path:
 def refused(capsys, *arguments: str) -> str:
     """The one line of a refused call."""
     capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == 2
+    assert main([*(str(argument) for argument in arguments), "--quiet"]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     return lines[0]
