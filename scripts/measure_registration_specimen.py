@@ -145,7 +145,7 @@ def fits_from(result: Reconstruction, starts: int, seed: int) -> None:
     if result.bones is None:
         raise SystemExit("no bones were reconstructed")
     views = film_views(films)
-    wrist = result.placed[0].wrist.wrist.world_from_bone
+    wrist = result.placed[0].wrist.world_from_bone
     chart = pose_chart(views[0].camera, wrist, np.array([8.0, 0, -20]))
     guess = predict(result.drrs, [film.radiograph.view for film in films], model, None, [f.film.pixels for f in films])
     apart = []

@@ -94,7 +94,7 @@ def test_locate_answers_in_pixels_of_the_radiograph():
     found = locate(radiograph, bundle)
     assert found.origin_px.shape == found.shaft_px.shape == found.ulnar_head_px.shape == (2,)
     assert 0 <= found.confidence <= 1
-    assert found.quarter_turns in (0, 1, 2, 3)
+    assert found.turn_deg in (0, 90, 180, 270)
     assert np.isfinite([found.origin_px, found.shaft_px, found.ulnar_head_px]).all()
 
 

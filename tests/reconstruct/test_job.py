@@ -35,10 +35,11 @@ from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, draw_geometry
 from bonelift.reconstruct import bones as bones_module
-from bonelift.reconstruct import job, locate
+from bonelift.reconstruct import job, locate, reading
+from bonelift.reconstruct.agreement import film_agreement
 from bonelift.reconstruct.bones import BONES, measure_bones
 from bonelift.reconstruct.job import Reconstruction, reconstruct
-from bonelift.reconstruct.judge import distal_width_mm, film_agreement, latent_distance, support_overlap
+from bonelift.reconstruct.judge import distal_width_mm, latent_distance, support_overlap
 from bonelift.reconstruct.locate import LocateSettings
 from bonelift.reconstruct.place import PlaceSettings
 from bonelift.reconstruct.result_json import reconstruction_json
@@ -114,8 +115,14 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, scene: Scene, confidence: float = 
     film = film_from_landmarks(scene.radiograph, located.origin_px, located.shaft_px, scene.from_ulnar)
     canonical_from_right = (scene.mirror @ scene.camera_from_own) @ scene.mirror
     drr = scene.projection(film.camera, canonical_from_right).astype(np.float32)
-    monkeypatch.setattr(locate, "locate", lambda _radiograph, _bundle: located)
-    monkeypatch.setattr(job, "translate", lambda _film, _view, _bundle: drr)
+
+    def seen(radiograph: Radiograph, _bundle: ModelBundle, looks: list[tuple[float, bool]]) -> list[LocatedWrist]:
+        """Upright, hung as it is, and with the palm where it points; nothing otherwise."""
+        right = [look == (0.0, scene.from_ulnar) and not radiograph.hangs_mirrored for look in looks]
+        return [replace(located, confidence=confidence if yes else 0.001) for yes in right]
+
+    monkeypatch.setattr(locate, "look", seen)
+    monkeypatch.setattr(reading, "translate", lambda _film, _view, _bundle: drr)
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: FIELDS)
 
 
@@ -220,12 +227,14 @@ def test_an_image_without_a_wrist_gives_no_bone_and_says_so(monkeypatch, tmp_pat
 def test_of_two_images_one_without_a_wrist_is_left_out_and_flagged(monkeypatch, tmp_path, bundle):
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)
-    known = locate.locate
+    known = locate.look
     empty = Radiograph(scene.radiograph.pixels, scene.camera, "right", "lateral", SOURCE_TO_OBJECT_MM)
     monkeypatch.setattr(
         locate,
-        "locate",
-        lambda radiograph, model: replace(known(radiograph, model), confidence=0.1 if radiograph is empty else 0.99),
+        "look",
+        lambda radiograph, model, looks: [
+            replace(seen, confidence=0.1) if radiograph is empty else seen for seen in known(radiograph, model, looks)
+        ],
     )
     alone, both = reconstruct([scene.radiograph], bundle, QUICK), reconstruct([scene.radiograph, empty], bundle, QUICK)
     assert [film.radiograph.view for film in both.films] == ["pa"]
@@ -307,7 +316,7 @@ def test_an_assumed_distance_is_taken_from_where_the_rays_meet(monkeypatch, bund
     scene = Scene("right", "pa")
     stand_in(monkeypatch, scene)
     pair = [replace(film, source_to_object_mm=800.0) for film in calibrated_pair(scene, 40.0, distance)]
-    scaled = scale([locate.locate_wrist(film, bundle, LocateSettings()) for film in pair], ScaleSettings())
+    scaled = scale([locate.locate_wrist(film, bundle, LocateSettings())[0] for film in pair], ScaleSettings())
     assert scaled.together
     assert not scaled.cameras_apart
     for sighting in scaled.sightings:

@@ -35,6 +35,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--roi", metavar="X0,Y0,X1,Y1", type=pixel_box, help="look only here (px of the image)")
     parser.add_argument("--frame", metavar="N", type=positive_int, help="image of a multi-frame file, from 1")
     parser.add_argument("--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark")
+    parser.add_argument(
+        "--hanging",
+        choices=["as-recorded", "mirrored"],
+        help="mirrored: flipped left to right for display (else read from the picture)",
+    )
     parser.add_argument("--model", metavar="DIR", type=Path, help="trained model (else the packaged one)")
     parser.add_argument(
         "--method",

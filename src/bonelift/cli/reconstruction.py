@@ -17,6 +17,7 @@ from bonelift.cli.console import Console, console_for
 from bonelift.cli.warm_up import KernelWarmUp
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
+from bonelift.images.radiograph import Hanging
 from bonelift.images.reading import RadiographOptions
 from bonelift.reconstruct.inputs import ImageInput, read_radiographs
 from bonelift.reconstruct.stopwatch import Stopwatch
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from bonelift.reconstruct.result import Reconstruction
 
 T = TypeVar("T")
-STEP_COUNT = 12
+HANGINGS: dict[str | None, Hanging | None] = {None: None, "as-recorded": "as recorded", "mirrored": "mirrored"}
+"""``--hanging``, as it is written on the command line."""
+STEP_COUNT = 13
 """Steps that :func:`run_job` announces."""
 
 
@@ -96,6 +99,7 @@ def image_inputs(options: Namespace) -> list[ImageInput]:
                     roi=options.roi,
                     frame=options.frame,
                     invert=options.invert,
+                    hanging=HANGINGS[options.hanging],
                     **known,
                 ),
             )

@@ -181,7 +181,7 @@ def _films(
 
 
 def _found_wrist(radiograph: Radiograph, entry: StudyRadiograph) -> LocatedWrist:
-    found = locate(radiograph, load_model(), turns=(0,))
+    found = locate(radiograph, load_model(), turns_deg=(0,))
     if found.confidence < WRIST_FOUND:
         raise InputError(
             f"{entry.file}: no upright wrist was found (confidence {found.confidence:.2f}); register the radiograph "

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.images.radiograph import Radiograph, View
-from bonelift.images.sampling import sample
+from bonelift.images.sampling import sample, smoothed_for
 
 Float = NDArray[np.float64]
 
@@ -113,14 +113,16 @@ def film_from_landmarks(
         raise InputError("film: origin and proximal point coincide; expected two points along the radial shaft")
     down /= length
     mirrored = radiograph.side == "left"
-    right = np.array([down[1], -down[0]]) * (-1.0 if mirrored != from_ulnar else 1.0)
+    flipped = (mirrored != from_ulnar) != radiograph.hangs_mirrored
+    right = np.array([down[1], -down[0]]) * (-1.0 if flipped else 1.0)
     scale = radiograph.spacing_at_wrist_mm / FILM_SPACING_MM
     film_from_image = np.eye(3)
     film_from_image[:2, :2] = scale * np.stack([right, down])
     film_from_image[:2, 2] = np.asarray(FILM_ORIGIN_PX[radiograph.view]) - film_from_image[:2, :2] @ origin
 
     whole = np.asarray(radiograph.pixels, dtype=np.float64)
-    pixels, recorded = sample(whole, np.linalg.inv(film_from_image), FILM_SHAPE)
+    image_from_film = np.linalg.inv(film_from_image)
+    pixels, recorded = sample(smoothed_for(whole, image_from_film), image_from_film, FILM_SHAPE)
     mirror = _MIRROR if mirrored else np.eye(3)
     height, width = FILM_SHAPE
     camera = XrayCamera(

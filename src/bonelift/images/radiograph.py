@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,8 @@ from bonelift.origin import Origin
 
 Side = Literal["left", "right"]
 View = Literal["pa", "lateral"]
+Hanging = Literal["as recorded", "mirrored"]
+"""How the picture hangs: as the source saw the wrist, or flipped left to right for display, as many clinics do."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,9 @@ class Radiograph:
     pixels: (rows, columns) float32, finite, bone bright (MONOCHROME and inverted films are undone by the reader);
         scale is arbitrary but monotone in attenuation.
     camera: geometry of the image as recorded, in the X-ray's world frame (mm). For a plain film that is the camera
-        frame itself: origin at the source, z towards the detector.
+        frame itself: origin at the source, z towards the detector; of a mirrored picture x runs against the columns.
     side, view: which wrist, and which projection. PA as seen from the source: fingers up, the thumb of a right
-        hand is on the left.
+        hand is on the left, unless the picture hangs mirrored.
     source_to_object_mm: assumed or recorded distance from the source to the wrist (mm).
     provenance: fact name -> where it came from, e.g. ``{"sdd": Origin("assumed", "assumed 1000 mm", 1000.0)}``. Never
         holds a patient's identity.
@@ -38,6 +40,7 @@ class Radiograph:
     view: View
     source_to_object_mm: float
     provenance: Mapping[str, Origin] = field(default_factory=dict)
+    hanging: Hanging = "as recorded"
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.shape != self.camera.shape_px:
@@ -46,6 +49,17 @@ class Radiograph:
             )
         if not np.isfinite(self.pixels).all():
             raise InputError("radiograph holds NaN or infinite pixels")
+
+    @property
+    def hangs_mirrored(self) -> bool:
+        return self.hanging == "mirrored"
+
+    def hung(self, hanging: Hanging, origin: Origin) -> Radiograph:
+        """The same pixels, taken to hang so; ``origin`` says how that is known."""
+        camera = self.camera
+        if hanging != self.hanging:
+            camera = replace(camera, image_from_camera=camera.image_from_camera @ np.diag([-1.0, 1, 1]))
+        return replace(self, camera=camera, hanging=hanging, provenance={**self.provenance, "hanging": origin})
 
     @property
     def spacing_at_wrist_mm(self) -> float:

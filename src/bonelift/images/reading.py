@@ -19,7 +19,7 @@ from bonelift.images.dicom_file import HEAD_BYTES, is_dicom
 from bonelift.images.dicom_radiograph import read_dicom_radiograph
 from bonelift.images.exposure import bones_look_bright, burnt_in_surround, exposed_box, fill_bright_surround
 from bonelift.images.pixel_spacing import check_spacing
-from bonelift.images.radiograph import Radiograph, Side, View
+from bonelift.images.radiograph import Hanging, Radiograph, Side, View
 from bonelift.images.raster import is_raster, read_raster
 from bonelift.images.recorded_image import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE_PX, RecordedImage
 from bonelift.origin import Origin
@@ -45,6 +45,8 @@ class RadiographOptions:
     trim: without a roi, cut off what the collimator's blades cover; False keeps the image as recorded, as a mask that
         was drawn on it needs.
     frame: which image of a multi-frame file, counted from 1.
+    hanging: whether the picture hangs as the source saw the wrist, or mirrored for display; None: read from the picture
+        later on. A calibrated camera belongs to the picture as recorded.
     invert: "yes": bones are dark as displayed; "no": bones are bright; "auto": by the header, else by the pixels.
     """
 
@@ -59,12 +61,14 @@ class RadiographOptions:
     trim: bool = True
     frame: int | None = None
     invert: Invert = "auto"
+    hanging: Hanging | None = None
 
     def __post_init__(self) -> None:
         for option, value, choices in (
             ("--side", self.side, get_args(Side)),
             ("--view", self.view, get_args(View)),
             ("--invert", self.invert, get_args(Invert)),
+            ("--hanging", self.hanging, get_args(Hanging)),
         ):
             if value is not None and value not in choices:
                 raise InputError(f"{option} is {value!r}; expected {' or '.join(choices)}")
@@ -77,6 +81,8 @@ class RadiographOptions:
             check_length(distance, SOURCE_TO_OBJECT, "--source-to-object-mm")
         if self.camera is not None and (self.pixel_spacing_mm is not None or self.sdd_mm is not None):
             raise InputError("--camera already holds the geometry; pass it without --pixel-spacing-mm and --sdd-mm")
+        if self.camera is not None and self.hanging == "mirrored":
+            raise InputError("--camera is of the picture as recorded; pass it without --hanging mirrored")
 
 
 def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | None = None) -> Radiograph:
@@ -116,6 +122,8 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
         facts,
     )
     check_length(radiograph.spacing_at_wrist_mm, PIXEL, f"{path.name}: what a pixel covers at the wrist")
+    if options.hanging is not None:
+        radiograph = radiograph.hung(options.hanging, Origin("option", "option --hanging"))
     return radiograph if spacing_mm is None else _with_square_pixels(radiograph, spacing_mm, path.name)
 
 

@@ -102,7 +102,7 @@ def locator_samples(case: NormalisedCase, posed: PosedRadiograph, rng: np.random
     if rng.random() < 0.5:
         wrong = LocatorSample(np.ascontiguousarray(image[:, ::-1]), nowhere, "mirrored")
     else:
-        wrong = LocatorSample(locator_input(posed.radiograph, quarter_turns, from_ulnar)[0], nowhere, "turned")
+        wrong = LocatorSample(locator_input(posed.radiograph, 90.0 * quarter_turns, from_ulnar)[0], nowhere, "turned")
     return [right, wrong]
 
 

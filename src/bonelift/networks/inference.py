@@ -11,12 +11,14 @@ from scipy import special
 
 from bonelift.errors import InputError
 from bonelift.images import Radiograph, View
-from bonelift.networks.locator_input import locator_input
+from bonelift.networks.locator_input import locator_inputs
 from bonelift.networks.model import WristModel
 from bonelift.networks.views import VIEW_CODES
 
 WRIST_FOUND = 0.5
 """Confidence of the locator below which no wrist is reported, no landmark counts and no bone is written."""
+UPRIGHT_BONUS = 0.4
+"""Log odds by which a picture that need not be turned is ahead: films mostly are upright."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class LocatedWrist:
         give ``film_from_landmarks`` its arguments), centre of the ulnar head.
     confidence: 0 to 1, that an upright wrist was seen; under WRIST_FOUND the landmarks mean nothing.
     peak_share: (3,) 0 to 1, share of each heatmap within 20 mm of its peak; low where the answer is ambiguous.
-    quarter_turns: by how many times 90 degrees clockwise the radiograph had to be turned for the fingers to point up.
+    turn_deg: by how many degrees clockwise the radiograph was turned for this look; its fingers then point up.
     from_ulnar: a lateral whose palm points right (once a left wrist is mirrored): the source was on the ulnar side.
     """
 
@@ -36,34 +38,42 @@ class LocatedWrist:
     ulnar_head_px: NDArray[np.float64]
     confidence: float
     peak_share: NDArray[np.float64]
-    quarter_turns: int
+    turn_deg: float
     from_ulnar: bool = False
 
+    @property
+    def evidence(self) -> float:
+        """Log odds that this is an upright wrist, less what is unclear about where its landmarks are."""
+        odds = max(self.confidence, 1e-12) / max(1 - self.confidence, 1e-12)
+        return float(np.log(odds * self.peak_share.mean()))
 
-def locate(radiograph: Radiograph, model: WristModel, turns: Sequence[int] = (0, 1, 2, 3)) -> LocatedWrist:
-    """Find the wrist in a whole radiograph; every quarter turn of ``turns`` is tried and the most wrist-like one taken,
-    and of a lateral both ways in which the palm may point.
+
+def look(radiograph: Radiograph, model: WristModel, looks: Sequence[tuple[float, bool]]) -> list[LocatedWrist]:
+    """What the locator sees in a whole radiograph turned by so many degrees clockwise, one answer for each of
+    ``looks``: (turn_deg, from_ulnar)."""
+    pictures, matrices = locator_inputs(radiograph, looks)
+    points, share, presence = (array.astype(np.float64) for array in model.run("locate", pictures[:, None]))
+    confidence = special.expit(presence)
+    seen = []
+    for n, (matrix, (turn_deg, from_ulnar)) in enumerate(zip(matrices, looks, strict=True)):
+        origin, shaft, ulnar_head = points[n] @ matrix[:2, :2].T + matrix[:2, 2]
+        seen.append(LocatedWrist(origin, shaft, ulnar_head, float(confidence[n]), share[n], turn_deg, from_ulnar))
+    return seen
+
+
+def looks_of(radiograph: Radiograph, turns_deg: Sequence[float]) -> list[tuple[float, bool]]:
+    """Every turn; of a lateral with the palm pointing to either side."""
+    palms = (False, True) if radiograph.view == "lateral" else (False,)
+    return [(turn_deg, from_ulnar) for from_ulnar in palms for turn_deg in turns_deg]
+
+
+def locate(radiograph: Radiograph, model: WristModel, turns_deg: Sequence[float] = (0, 90, 180, 270)) -> LocatedWrist:
+    """Find the wrist in a whole radiograph; every turn is tried and the most wrist-like one taken.
 
     Upright is kept unless another turn is much more wrist-like: films mostly are upright.
     """
-    tried = [(turn, flip) for flip in ((False, True) if radiograph.view == "lateral" else (False,)) for turn in turns]
-    prepared = [locator_input(radiograph, turn, flip) for turn, flip in tried]
-    pictures = np.stack([picture for picture, _ in prepared])[:, None]
-    points, share, presence = (array.astype(np.float64) for array in model.run("locate", pictures))
-    confidence = special.expit(presence)
-    score = confidence * share.mean(axis=1) * np.where([turn % 4 == 0 for turn, _ in tried], 1.5, 1.0)
-    best = int(score.argmax())
-    matrix = prepared[best][1]
-    landmarks = points[best] @ matrix[:2, :2].T + matrix[:2, 2]
-    return LocatedWrist(
-        landmarks[0],
-        landmarks[1],
-        landmarks[2],
-        float(confidence[best]),
-        share[best],
-        int(tried[best][0]) % 4,
-        tried[best][1],
-    )
+    seen = look(radiograph, model, looks_of(radiograph, turns_deg))
+    return max(seen, key=lambda located: located.evidence + (UPRIGHT_BONUS if located.turn_deg == 0 else 0.0))
 
 
 def translate(film_pixels: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float32]:

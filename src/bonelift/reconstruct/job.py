@@ -1,28 +1,28 @@
-"""The main job: wrist radiographs in, radius and ulna out. Each step is a function of frozen data, and runs once.
+"""The main job: wrist radiographs in, radius and ulna out. Each step is a function of frozen data.
 
-Reading comes before it (:func:`bonelift.reconstruct.inputs.read_radiographs`), saving after it.
+Reading the files comes before it (:func:`bonelift.reconstruct.inputs.read_radiographs`), saving after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bonelift.images.radiograph import Radiograph, View
-from bonelift.networks.inference import translate
+from bonelift.images.radiograph import Radiograph
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.bones import measure_bones, predict
+from bonelift.reconstruct.bones import measure_bones
 from bonelift.reconstruct.cut import cut
 from bonelift.reconstruct.expected import expected_errors
 from bonelift.reconstruct.fit import fit
 from bonelift.reconstruct.judge import judge
 from bonelift.reconstruct.locate import locate_wrist
-from bonelift.reconstruct.place import place, stand
+from bonelift.reconstruct.place import place
+from bonelift.reconstruct.reading import read_wrist
+from bonelift.reconstruct.reconsider import reconsider
 from bonelift.reconstruct.result import Reconstruction
-from bonelift.reconstruct.scale import scale
 from bonelift.reconstruct.settings import JobSettings
 from bonelift.reconstruct.stopwatch import Stopwatch
 
-STEPS = ("locate", "scale", "cut", "translate", "predict", "stand", "fit", "place", "measure", "judge")
+STEPS = ("locate", "scale", "cut", "translate", "predict", "stand", "reconsider", "fit", "place", "measure", "judge")
 
 
 def reconstruct(
@@ -38,20 +38,11 @@ def reconstruct(
     """
     how, clock = settings or JobSettings(), clock or Stopwatch()
     with clock.step("locate"):
-        sightings = [locate_wrist(radiograph, model, how.locate) for radiograph in radiographs]
-        seen, missed = [s for s in sightings if s.found], [s for s in sightings if not s.found]
-    with clock.step("scale"):
-        scaled = scale(seen, how.scale)
-    with clock.step("cut"):
-        films = tuple(cut(sighting) for sighting in scaled.sightings)
-        pixels = [film.film.pixels for film in films]
-        views: list[View] = [film.radiograph.view for film in films]
-    with clock.step("translate"):
-        drrs = tuple(translate(film, view, model) for film, view in zip(pixels, views, strict=True))
-    with clock.step("predict"):
-        bones = predict(drrs, views, model, how.method, pixels) if films else None
-    with clock.step("stand"):
-        stances = stand(bones, films, drrs, scaled.together, how.place, how.seed) if bones else ()
+        hypotheses = [locate_wrist(radiograph, model, how.locate) for radiograph in radiographs]
+    reading = read_wrist([sightings[0] for sightings in hypotheses], model, how, clock)
+    with clock.step("reconsider"):
+        reading, tried = reconsider(reading, hypotheses, model, how)
+    bones, stances = reading.bones, reading.stances
     with clock.step("fit"):
         bones, stances = fit(bones, stances, model, how.fit, how.seed) if bones else (None, ())
     with clock.step("place"):
@@ -59,14 +50,15 @@ def reconstruct(
     with clock.step("measure"):
         measurements = measure_bones(bones.surfaces) if placed and bones else ()
     with clock.step("judge"):
-        quality = judge(films, drrs, bones, placed, missed, scaled.cameras_apart, model)
+        quality = judge(reading, bones, placed, model)
         expected = expected_errors(bones, model) if bones else None
-    shown = films or tuple(cut(sighting) for sighting in missed)
+    shown = reading.films or tuple(cut(sighting) for sighting in reading.missed)
     return Reconstruction(
         shown,
-        drrs,
+        reading.drrs,
         bones,
         placed,
+        tried,
         measurements,
         quality,
         expected,

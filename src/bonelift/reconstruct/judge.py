@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.images.radiograph import Radiograph, View
 from bonelift.networks.model import WristModel
+from bonelift.reconstruct.agreement import film_agreement
 from bonelift.reconstruct.bones import Bones
 from bonelift.reconstruct.cut import PreparedFilm
 from bonelift.reconstruct.expected import expected_errors
 from bonelift.reconstruct.locate import Sighting
 from bonelift.reconstruct.place import PlacedFilm
-from bonelift.registration.similarity import gradient_correlation, intensity_correlation, smooth
+from bonelift.reconstruct.reading import Reading
+from bonelift.registration.similarity import intensity_correlation
 from bonelift.report.content import Flag
 from bonelift.surface.mesh import TriangleMesh
 
@@ -84,32 +85,25 @@ class FilmEvidence:
     film: Float
 
 
-def judge(
-    films: Sequence[PreparedFilm],
-    drrs: Sequence[NDArray[np.floating]],
-    bones: Bones | None,
-    placed: Sequence[PlacedFilm],
-    missed: Sequence[Sighting],
-    cameras_apart: bool,
-    model: WristModel,
-) -> Quality:
+def judge(reading: Reading, bones: Bones | None, placed: Sequence[PlacedFilm], model: WristModel) -> Quality:
     """Checks of every film, of the bones, and of what was left out or assumed on the way.
 
-    films, drrs, placed: in parallel; nothing is placed where a bone came out empty. bones: None where no wrist was seen
-    in any image. missed: images in which none was seen. cameras_apart: whether calibrated cameras disagree on where the
-    wrist is.
+    bones: as they were placed, None where no wrist was seen in any image. placed: in parallel with the films; nothing
+    where a bone came out empty.
     """
     if bones is None:
-        return nothing_found(min(sighting.presence for sighting in missed))
-    evidence = [film_evidence(*parts) for parts in zip(films, drrs, placed, strict=bool(placed))]
+        return nothing_found(min(sighting.presence for sighting in reading.missed))
+    films = reading.films
+    evidence = [film_evidence(*parts) for parts in zip(films, reading.drrs, placed, strict=bool(placed))]
     checks = [check for film in evidence for check in _film_checks(film)]
     checks += [*_bone_checks(bones.surfaces), _code_check(bones, model), *_error_checks(expected_errors(bones, model))]
     score = float(np.prod([check.factor for check in checks]))
-    checks += [_left_out(sighting) for sighting in missed]
-    if cameras_apart:
+    checks += [_left_out(sighting) for sighting in reading.missed]
+    if reading.cameras_apart:
         checks.append(_CAMERAS_APART)
     flags = [check.flag for check in checks if check.flag is not None]
-    flags = [*_verdict(score), *flags, *_assumptions([film.radiograph for film in films])]
+    radiographs = [film.radiograph for film in films]
+    flags = [*_verdict(score), *flags, *_mirrored(radiographs), *_assumptions(radiographs)]
     return Quality(score, tuple(checks), tuple(flags))
 
 
@@ -246,6 +240,20 @@ def _bone_checks(bones: Mapping[str, TriangleMesh]) -> list[Check]:
     return checks
 
 
+def _mirrored(radiographs: Sequence[Radiograph]) -> list[Flag]:
+    """Of pictures that were found to hang mirrored: a wrong side looks the same."""
+    flags = []
+    for radiograph in radiographs:
+        if radiograph.hangs_mirrored and radiograph.provenance["hanging"].kind == "inferred":
+            other = "right" if radiograph.side == "left" else "left"
+            text = (
+                f"{view_name(radiograph.view)}: taken for a {radiograph.side} wrist whose picture hangs mirrored; a "
+                f"{other} wrist as recorded looks the same: if it is one, pass --side {other}"
+            )
+            flags.append(Flag("info", text))
+    return flags
+
+
 def _assumptions(radiographs: Sequence[Radiograph]) -> list[Flag]:
     """What no radiograph said and was assumed instead; of several images the last assumption is told."""
     names = {
@@ -269,18 +277,6 @@ def support_overlap(drr: Float, projected: Float, weights: Float) -> float:
     seen, predicted = (image > 0.1 * np.percentile(image, 99) for image in (drr, projected))
     total = (weights * seen).sum() + (weights * predicted).sum()
     return float(2 * (weights * (seen & predicted)).sum() / total) if total > 0 else 0.0
-
-
-def film_agreement(film: Float, projected: Float, weights: Float) -> float:
-    """Gradient correlation of the film and the projected bones, in and within 4 mm of their outline.
-
-    The bone-only image may show what a network expects to see: an adult's wrist on an infant's film. The film does not.
-    """
-    support = projected > 0.1 * np.percentile(projected, 99)
-    near = weights * ndimage.binary_dilation(support, iterations=8)
-    if not near.any():
-        return 0.0
-    return float(gradient_correlation(smooth(film, 1.0), smooth(projected, 1.0), near))
 
 
 def distal_width_mm(mesh: TriangleMesh) -> float:

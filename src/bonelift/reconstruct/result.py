@@ -14,6 +14,7 @@ from bonelift.reconstruct.bones import Bones, MeasuredValue
 from bonelift.reconstruct.cut import PreparedFilm
 from bonelift.reconstruct.judge import Quality
 from bonelift.reconstruct.place import PlacedFilm
+from bonelift.reconstruct.reconsider import Hypothesis
 from bonelift.reconstruct.settings import JobSettings
 
 
@@ -23,14 +24,17 @@ class Reconstruction:
 
     films, drrs and placed run in parallel; of two images, one in which no wrist was seen is left out of all three, and
     flagged. Where no wrist was seen at all there are no drrs, no bones and nothing placed, and films are the middles of
-    the images; where a bone came out empty nothing is placed. expected: error that each bone expects of itself; None
-    where the model or the method does not tell it.
+    the images; where a bone came out empty nothing is placed.
+    tried: for each image that was given, the hypotheses of where the wrist is that were carried through, best first;
+    none where there was no doubt. expected: error that each bone expects of itself; None where the model or the method
+    does not tell it.
     """
 
     films: tuple[PreparedFilm, ...]
     drrs: tuple[NDArray[np.float32], ...]
     bones: Bones | None
     placed: tuple[PlacedFilm, ...]
+    tried: tuple[tuple[Hypothesis, ...], ...]
     measurements: tuple[MeasuredValue, ...]
     quality: Quality
     expected: Mapping[str, ExpectedDistance] | None

@@ -14,6 +14,7 @@ from bonelift.reconstruct.bones import BONES, MeasuredValue
 from bonelift.reconstruct.cut import PreparedFilm
 from bonelift.reconstruct.judge import Quality
 from bonelift.reconstruct.place import PlacedFilm
+from bonelift.reconstruct.reconsider import Hypothesis
 from bonelift.reconstruct.result import Reconstruction
 from bonelift.registration import PoseResult
 
@@ -42,6 +43,7 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         },
         "settings": result.settings.as_json(),
         "images": [_image(film, there) for film, there in zip(result.films, placed, strict=True)],
+        "hypotheses": [[_hypothesis(one) for one in tried] for tried in result.tried],
         "world_from_radius": None if first is None else _matrix(first.world_from_radius),
         "bones": {name: _bone(result, name) for name in BONES},
         "measurements": [_measurement(value) for value in result.measurements],
@@ -56,6 +58,7 @@ def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:
     radiograph, located = film.radiograph, film.located
     return {
         "view": radiograph.view,
+        "hanging": radiograph.hanging,
         "size_px": [radiograph.camera.width_px, radiograph.camera.height_px],
         "detector_spacing_mm": radiograph.camera.detector_spacing_mm,
         "sdd_mm": radiograph.camera.sdd_mm,
@@ -68,11 +71,25 @@ def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:
             "origin_px": located.origin_px.tolist(),
             "shaft_px": located.shaft_px.tolist(),
             "ulnar_head_px": located.ulnar_head_px.tolist(),
-            "quarter_turns_clockwise": located.quarter_turns,
+            "turned_clockwise_deg": located.turn_deg,
             "source_on_ulnar_side": located.from_ulnar,
         },
         "film": {"film_from_image": _matrix(film.film.film_from_image), "coverage": film.film.coverage},
         "pose": None if placed is None else _poses(placed),
+    }
+
+
+def _hypothesis(tried: Hypothesis) -> dict[str, Any]:
+    located = tried.sighting.located
+    return {
+        "hanging": tried.sighting.radiograph.hanging,
+        "source_on_ulnar_side": located.from_ulnar,
+        "turned_clockwise_deg": located.turn_deg,
+        "origin_px": located.origin_px.tolist(),
+        "moved_mm": tried.moved_mm if math.isfinite(tried.moved_mm) else None,
+        "evidence": tried.sighting.evidence,
+        "film_agreement": tried.agreement,
+        "score": tried.score,
     }
 
 

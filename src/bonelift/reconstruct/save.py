@@ -26,6 +26,7 @@ JSON_NAME = "reconstruction.json"
 _FACTS = {
     "side": "Side",
     "view": "View",
+    "hanging": "The picture hangs",
     "pixel_spacing": "Pixel spacing on the detector",
     "sdd": "Source to detector",
     "source_to_object": "Source to wrist",
@@ -92,6 +93,7 @@ def report_films(result: Reconstruction) -> tuple[ReportFilm, ...]:
                 radiograph.source_to_object_mm,
                 bones_world,
                 drr,
+                bool(np.linalg.det(film.film.film_from_image[:2, :2]) < 0),
             )
         )
     return tuple(films)
@@ -140,6 +142,7 @@ def _facts(radiograph: Radiograph, several: bool) -> list[Fact]:
     values = {
         "side": radiograph.side,
         "view": radiograph.view,
+        "hanging": radiograph.hanging,
         "pixel_spacing": f"{radiograph.camera.detector_spacing_mm:.4g} mm",
         "sdd": f"{radiograph.camera.sdd_mm:.0f} mm",
         "source_to_object": f"{radiograph.source_to_object_mm:.0f} mm",

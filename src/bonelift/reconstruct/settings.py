@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bonelift.reconstruct.bones import Method
@@ -10,6 +10,26 @@ from bonelift.reconstruct.fit import FitSettings
 from bonelift.reconstruct.locate import LocateSettings
 from bonelift.reconstruct.place import PlaceSettings
 from bonelift.reconstruct.scale import ScaleSettings
+from bonelift.registration import PoseSettings
+
+_QUICK = replace(PlaceSettings().wrist, starts=1, generations=6, population=10, last_iterations=0)
+
+
+@dataclass(frozen=True)
+class ReconsiderSettings:
+    """agreed_above: agreement of the film with the bones from which on nothing else is considered.
+    agreement_weight: log odds that one unit of it is worth beside the locator's evidence. Of 12 virtual patients the
+    right hanging agrees better by 0.22 to 0.58.
+    along_shaft_mm: how far proximally of where the locator saw it the wrist is looked for; cost_of_moving: log odds
+    against a wrist that is not where the locator saw it.
+    search: both bones as one, for a hypothesis.
+    """
+
+    agreed_above: float = 0.6
+    agreement_weight: float = 10.0
+    along_shaft_mm: tuple[float, ...] = (0.0, -8.0, 8.0, 16.0)
+    cost_of_moving: float = 0.5
+    search: PoseSettings = _QUICK
 
 
 @dataclass(frozen=True)
@@ -20,8 +40,9 @@ class JobSettings:
     method: Method | None = None
     locate: LocateSettings = field(default_factory=LocateSettings)
     scale: ScaleSettings = field(default_factory=ScaleSettings)
-    fit: FitSettings = field(default_factory=FitSettings)
     place: PlaceSettings = field(default_factory=PlaceSettings)
+    reconsider: ReconsiderSettings = field(default_factory=ReconsiderSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
     seed: int = 0
 
     def as_json(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class ReportFilm:
     bones_world: name -> the reconstructed bone in the camera's world, of the patient's own side: exactly what the
         overlay shows. Empty where no pose was found.
     gan_drr: (rows, columns) line integrals (dimensionless) of the translated film, upright and as a right wrist; None
-        where there is none.
+        where there is none. flipped: whether the film had to be flipped left to right for that.
     """
 
     view: View
@@ -63,6 +63,7 @@ class ReportFilm:
     source_to_object_mm: float
     bones_world: Mapping[str, TriangleMesh]
     gan_drr: NDArray[np.floating] | None = None
+    flipped: bool = False
 
 
 @dataclass(frozen=True, eq=False)

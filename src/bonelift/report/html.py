@@ -57,6 +57,7 @@ def _film_pictures(film: ReportFilm) -> dict[str, Any]:
     placed = any(outlines.values())
     return {
         "name": _VIEW_NAMES[film.view],
+        "shown_flipped": film.flipped,
         "input": photo_uri(overlay_image(film, {})),
         "gan_drr": None if film.gan_drr is None else photo_uri(gan_drr_image(film.gan_drr)),
         "overlay": photo_uri(overlay_image(film, outlines)) if placed else None,
