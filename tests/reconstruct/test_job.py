@@ -174,10 +174,12 @@ def test_the_packaged_locator_sees_to_which_side_the_palm_points():
 
 def check_quality_is_good(result: Reconstruction) -> None:
     assert result.quality.score > 0.5, result.quality
-    assert [flag.severity for flag in result.quality.flags] == ["info", "info"]
-    unchecked, assumed = (flag.text for flag in result.quality.flags)
-    assert "unusual was not checked" in unchecked  # the toy model says nothing of its training
-    assert "source-to-detector" in assumed
+    assert {flag.severity for flag in result.quality.flags} == {"info"}
+    # The toy model says nothing of its training nor of its errors, and nobody says how far the detector was.
+    said = [flag.text for flag in result.quality.flags]
+    for part in ("unusual was not checked", "no error in mm", "source-to-detector"):
+        assert sum(part in text for text in said) == 1, said
+    assert len(said) == 3
 
 
 def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
