@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -33,12 +33,26 @@ Method = Literal["shape", "tl"]
 """shape: the shape regressor S. tl: the paper's TL-embedding network."""
 
 
+@dataclass(frozen=True)
+class FitRecord:
+    """What a fit to the bone-only image of one film came to. kept: whether the bones are the fitted ones. reason: why,
+    or why not. gain: share of the image's misfit that it took away. charge: mean square of the whole step in SD of the
+    errors expected. moved_mm: bone -> root mean square change of its shape."""
+
+    kept: bool
+    reason: str
+    gain: float = float("nan")
+    charge: float = float("nan")
+    moved_mm: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Bones:
     """fields: (2, I, J, K) soft labels in [0, 1] on ``grid``. surfaces: name -> mesh, radius frame (right wrist), mm;
     empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent.
     fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruct.fit`).
-    code_sd: standard deviation expected of the error of each number of S's code; None for the TL-embedding network."""
+    code_sd: standard deviation expected of the error of each number of S's code; None for the TL-embedding network.
+    fit: record of the fit to one film; None where there was none."""
 
     fields: NDArray[np.float32]
     grid: LabelGrid
@@ -47,6 +61,7 @@ class Bones:
     method: Method = "tl"
     fitted: bool = False
     code_sd: NDArray[np.floating] | None = None
+    fit: FitRecord | None = None
 
     @property
     def complete(self) -> bool:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.anatomy.shape_basis import BoneBasis
+from bonelift.anatomy.shape_basis import PLACEMENT, BoneBasis
 from bonelift.errors import InputError
 from bonelift.geometry import invert_rigid
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.bones import BONES, Bones, bones_of_code, code_by_bone
+from bonelift.reconstruct.bones import BONES, Bones, FitRecord, bones_of_code, code_by_bone
 from bonelift.reconstruct.cut import PreparedFilm
 from bonelift.reconstruct.place import PlaceSettings, Stance, film_view
 from bonelift.registration import PoseSettings, register
+from bonelift.registration.image_fit import ImageFitSettings, fit_to_image
 from bonelift.registration.shape_fit import ShapedWrist, ShapeFit, ShapeFitSettings, compared, fit_shape
 from bonelift.registration.similarity import Similarity
 from bonelift.registration.views import FixedView
@@ -69,6 +70,10 @@ class FitSettings:
     margin_mm: float = 2.5
     wrist: PoseSettings = _WRIST
     bone: PoseSettings = _BONE
+    one_film: bool = False
+    image: ImageFitSettings = field(default_factory=lambda: ImageFitSettings(share=0.5))
+    least_gain: float = 0.1
+    most_charge: float = 1.0
 
 
 def fit(
@@ -77,11 +82,17 @@ def fit(
     """The bones as they match the films best, and where the wrist then stands.
 
     Bones of the shape regressor are moved and deformed where they stand in several films that share a world: two such
-    films tell more than both predictions. All others stay as they are, and so do bones that lie outside of a film.
+    films tell more than both predictions. In one film alone, where the settings ask for it, they are fitted to its
+    bone-only image, and that is kept where the image says so (:func:`fit_one`). All others stay as they are, and so do
+    bones that lie outside of a film.
     """
-    if bones.method != "shape" or len(stances) != 1 or len(stances[0].films) < 2:
+    if bones.method != "shape" or len(stances) != 1:
         return bones, stances
     stance = stances[0]
+    if len(stance.films) == 1:
+        if not settings.one_film:
+            return bones, stances
+        return fit_one(bones, stance, model, settings), stances
     views = film_views(stance.films)
     try:
         found = search_and_fit(bones, views, stance.pose.world_from_bone, model, settings, seed)
@@ -92,6 +103,38 @@ def fit(
     fitted = replace(fitted, code_sd=bones.code_sd)  # What was expected before the fit: it is not worse after it.
     pose = register(fitted.wrist_solid, near, found.wrist.world_from_radius, settings.wrist, seed=seed)
     return fitted, (Stance(stance.films, near, pose, settings.bone),)
+
+
+def fit_one(bones: Bones, stance: Stance, model: WristModel, settings: FitSettings) -> Bones:
+    """The bones fitted to the bone-only image of one film, or as they were, with the record of why."""
+    if bones.code_sd is None:
+        return bones
+    codes, sds = code_by_bone(bones.code, model), code_by_bone(bones.code_sd, model)
+    start = ShapedWrist(stance.pose.world_from_bone, codes)
+    try:
+        found = fit_to_image(model.bases, stance.views[0], start, sds, settings.image)
+    except InputError as error:
+        return replace(bones, fit=FitRecord(False, str(error)))
+    # The radius' place in its own frame is not fitted; a share of the step was taken of the whole.
+    step = {name: (found.wrist.codes[name] - codes[name]) / sds[name] / settings.image.share for name in BONES}
+    charge = float(np.mean(np.square(np.concatenate([step["radius"][:-PLACEMENT], step["ulna"]]))))
+    gain = 1 - found.misfit / found.start_misfit if found.start_misfit > 0 else 0.0
+    moved = {name: _moved_mm(model.bases[name], codes[name], found.wrist.codes[name]) for name in BONES}
+    if gain < settings.least_gain:
+        reason = f"the image's misfit fell by {100 * gain:.0f} % only; expected {100 * settings.least_gain:.0f} %"
+        return replace(bones, fit=FitRecord(False, reason, gain, charge, moved))
+    if charge > settings.most_charge:
+        reason = f"the shape would move by {charge**0.5:.1f} of the errors expected of it; too far to be believed"
+        return replace(bones, fit=FitRecord(False, reason, gain, charge, moved))
+    fitted = bones_of_code(np.concatenate([found.wrist.codes[name] for name in BONES]), model, fitted=True)
+    reason = f"the image's misfit fell by {100 * gain:.0f} %"
+    return replace(fitted, code_sd=bones.code_sd, fit=FitRecord(True, reason, gain, charge, moved))
+
+
+def _moved_mm(basis: BoneBasis, code: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Root mean square distance of two codes' surfaces along their normals after rigid alignment, mm."""
+    change = np.asarray(other, dtype=np.float64) - code
+    return float(np.sqrt(max(change @ basis.error_metrics()[1] @ change, 0.0)))
 
 
 def film_views(films: Sequence[PreparedFilm]) -> list[FixedView]:

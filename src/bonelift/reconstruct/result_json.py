@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift import RESEARCH_NOTICE, __version__
-from bonelift.reconstruct.bones import BONES, MeasuredValue
+from bonelift.reconstruct.bones import BONES, FitRecord, MeasuredValue
 from bonelift.reconstruct.cut import PreparedFilm
 from bonelift.reconstruct.judge import Quality
 from bonelift.reconstruct.place import PlacedFilm
@@ -40,6 +40,7 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
             "weights_sha256": result.model_sha256,
             "method": result.bones.method if result.bones else None,
             "fitted_to_films": bool(result.bones and result.bones.fitted),
+            "fit": _fit(result.bones.fit) if result.bones else None,
         },
         "settings": result.settings.as_json(),
         "images": [_image(film, there) for film, there in zip(result.films, placed, strict=True)],
@@ -52,6 +53,23 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         "timings_s": {step: round(seconds, 3) for step, seconds in result.timings_s.items()},
         "files": files,
     }
+
+
+def _fit(fit: FitRecord | None) -> dict[str, Any] | None:
+    if fit is None:
+        return None
+    moved = {name: _number(fit.moved_mm.get(name, float("nan"))) for name in BONES}
+    return {
+        "kept": fit.kept,
+        "reason": fit.reason,
+        "misfit_gain": _number(fit.gain),
+        "mean_square_sd": _number(fit.charge),
+        "moved_mm": moved,
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:

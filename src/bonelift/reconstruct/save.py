@@ -159,5 +159,6 @@ def _facts(radiograph: Radiograph, several: bool) -> list[Fact]:
 def _made_by(result: Reconstruction) -> str:
     if result.bones is None:
         return result.model_name
-    fitted = ", fitted to both films" if result.bones.fitted else ""
+    films = "both films" if len(result.films) > 1 else "the film"
+    fitted = f", fitted to {films}" if result.bones.fitted else ""
     return f"{result.model_name}, method {result.bones.method}{fitted}"

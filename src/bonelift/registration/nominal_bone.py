@@ -52,7 +52,7 @@ def nominal_attenuation(
     # Sharpened back to the partial volume of the finer voxels.
     label = np.clip((fine - 0.5) * FINENESS + 0.5, 0, 1)
     depth_mm = _depth_voxels(fine > 0.5) * spacing_mm
-    wall_mm, inside = _wall_and_inside(first_mm[2] + spacing_mm * np.arange(fine.shape[2]))
+    wall_mm, inside = wall_and_inside(first_mm[2] + spacing_mm * np.arange(fine.shape[2]))
     cortex = np.clip((wall_mm - depth_mm) / spacing_mm + 0.5, 0, 1)
     return CORTEX_PER_MM * label * (inside + (1 - inside) * cortex), radius_from_voxel
 
@@ -91,7 +91,7 @@ def nominal_solid(mesh: TriangleMesh, proximal_mm: float, spacing_mm: float = 0.
     bone_from_voxel[:3, 3] = first
     distance = signed_distance_grid(mesh, (int(i), int(j), int(k)), bone_from_voxel, band_mm=band_mm)
 
-    wall_mm, inside = (part.astype(np.float32) for part in _wall_and_inside(first[2] + spacing_mm * np.arange(k)))
+    wall_mm, inside = (part.astype(np.float32) for part in wall_and_inside(first[2] + spacing_mm * np.arange(k)))
     label = occupancy(distance, spacing_mm)
     share = (wall_mm - np.maximum(-distance, 0)) / spacing_mm + 0.5
     filling = inside + (1 - inside) * np.clip(share, 0, 1)
@@ -104,7 +104,7 @@ def nominal_solid(mesh: TriangleMesh, proximal_mm: float, spacing_mm: float = 0.
     )
 
 
-def _wall_and_inside(height_mm: Float) -> tuple[Float, Float]:
+def wall_and_inside(height_mm: Float) -> tuple[Float, Float]:
     """Wall (mm), and density of the inside as a share of the cortex's, at heights (z of the radius frame, mm)."""
     return np.interp(-height_mm, *_WALL), np.interp(-height_mm, *_INSIDE)
 
