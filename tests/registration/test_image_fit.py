@@ -56,7 +56,8 @@ BASES = {"radius": basis(8.0, 6.0, 0.0), "ulna": basis(5.0, 5.0, 22.0)}
 
 def image_of(codes: dict[str, np.ndarray], pose: np.ndarray = POSE, camera: XrayCamera = CAMERA) -> np.ndarray:
     nominal = np.zeros((3, len(KNOTS_MM)))
-    return sum(bone_image(PosedBone(bone_elements(BASES[n]), codes[n], nominal, pose), camera, 1.2) for n in BASES)
+    images = [bone_image(PosedBone(bone_elements(BASES[n]), codes[n], nominal, pose), camera, 1.2) for n in BASES]
+    return images[0] + images[1]
 
 
 def zeros() -> dict[str, np.ndarray]:
@@ -80,16 +81,22 @@ def test_path_through_a_ball_is_its_chord() -> None:
 
 
 def test_change_is_the_difference_of_images() -> None:
-    """Against central differences, with the finest elements for both. Not in the derivative: normals turn with the
-    surface, and walls of 2 mm under a bone of 8 mm with them, so 0.1 to 0.2 of the inner surface's part is missing."""
+    """Against central differences, with the finest elements for both.
+
+    Modes on a bone without a wall, for the derivative leaves out that a wall of 2 mm turns with the surface above it:
+    then what is left are the sampling of the surface and the inside that goes with the height (0.1 of the norm). The
+    third mode lifts the lid, whose triangles are 12 mm long and cut into four: 0.3.
+    """
     code = np.array([0.3, -0.2, 0.1, 0.2, -0.1, 0.3, 0.2, 0.1, -0.2])
     inside = np.full((3, len(KNOTS_MM)), 0.05)
     elements = bone_elements(BASES["radius"])
     elements = replace(elements, coarse=elements.fine)
-    bone = PosedBone(elements, code, inside, POSE)
-    change = bone_change(bone, CAMERA, 1.2, np.array([0.0, -16, 960]))
+    centre, step = np.array([0.0, -16, 960]), 0.05
+    no_wall = inside.copy()
+    no_wall[2] = -8.0
+    bone = PosedBone(elements, code, no_wall, POSE)
+    change = bone_change(bone, CAMERA, 1.2, centre)
     assert change.shape[2] == 6 + 9 + INSIDE
-    step = 0.05
     for number in (0, 1, 2):  # modes
         more, less = code.copy(), code.copy()
         more[number] += step
@@ -98,7 +105,9 @@ def test_change_is_the_difference_of_images() -> None:
             bone_image(replace(bone, code=more), CAMERA, 1.2) - bone_image(replace(bone, code=less), CAMERA, 1.2)
         ) / (2 * step)
         off = np.linalg.norm((change[:, :, 6 + number] - wanted)[:85]) / np.linalg.norm(wanted[:85])
-        assert off < 0.2, number
+        assert off < (0.1, 0.1, 0.3)[number], number
+    bone = PosedBone(elements, code, inside, POSE)
+    change = bone_change(bone, CAMERA, 1.2, centre)
     for row in range(3):  # density, spongiosa and wall at one knot
         more, less = inside.copy(), inside.copy()
         more[row, 3] += step
