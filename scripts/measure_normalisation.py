@@ -129,7 +129,7 @@ def automatic(labels: LabelMap, side: Side, world_from_right: np.ndarray, truth:
     except InputError:
         row["wrong_side_refused"] = 1
     row |= {f"{n}_mm": round(float(np.linalg.norm(found.landmarks[n] - truth[n])), 3) for n in LANDMARKS}
-    return row | frame_difference(found.radius_from_world @ world_from_right)
+    return row | frame_difference(found.right_from_world @ world_from_right)
 
 
 INTRODUCTION = """\

@@ -38,11 +38,11 @@ def placed(seed: int, side: Side, cut_mm: float = -75.0) -> tuple[TriangleMesh, 
 def test_the_frame_is_found_in_any_pose(seed: int, side: Side, cut_mm: float) -> None:
     radius, ulna, world_from_right, truth = placed(seed, side, cut_mm)
     found = find_frame(radius, ulna, side)
-    step = found.radius_from_world @ world_from_right
+    step = found.right_from_world @ world_from_right
     # docs/results/normalisation.md: the largest errors of 36 wrists, rounded up.
     assert np.linalg.norm(step[:3, 3]) < 1.0
     assert np.rad2deg(rotation_angle(step)) < 4.0
-    assert np.linalg.det(found.radius_from_world[:3, :3]) == pytest.approx(1.0 if side == "right" else -1.0)
+    assert np.linalg.det(found.right_from_world[:3, :3]) == pytest.approx(1.0 if side == "right" else -1.0)
     for name in ("radial_styloid_tip", "sigmoid_notch_volar"):
         assert np.linalg.norm(found.landmarks[name] - truth[name]) < 2.5
     assert np.linalg.norm(found.landmarks["ulnar_head_centre"] - truth["ulnar_head_centre"]) < 3.0
@@ -88,8 +88,8 @@ def test_normalize_writes_the_radius_frame(tmp_path, capsys) -> None:
     assert main(["normalize", str(study), "--case", "case-0002", "--out", str(out), "--json"]) == 0
     frame = json.loads(capsys.readouterr().out)["frames"]["case-0002"]
     truth = json.loads((study / "case-0002" / "truth.json").read_text())
-    radius_from_world = np.array(frame["radius_from_world"])
-    step = radius_from_world @ np.array(truth["world_from_radius"]) @ mirror_transform()  # a left wrist
+    right_from_world = np.array(frame["right_from_world"])
+    step = right_from_world @ np.array(truth["world_from_radius"]) @ mirror_transform()  # a left wrist
     assert np.linalg.norm(step[:3, 3]) < 1.0  # as test_cli_simulate: voxels of 0.6 mm
     assert np.rad2deg(rotation_angle(step)) < 1.5
     assert frame["automatic"]["rotation_deg"] < 4.0

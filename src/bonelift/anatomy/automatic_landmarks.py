@@ -58,12 +58,12 @@ _FEW_POINTS, _FEW_ITERATIONS = 300, 20
 class FoundFrame:
     """What was found on a wrist.
 
-    radius_from_world: (4, 4) from the bones' world to the radius frame of a right wrist; determinant -1 for a left one.
+    right_from_world: (4, 4) from the bones' world to the radius frame of a right wrist; determinant -1 for a left one.
     landmarks: name -> (3,) mm in the bones' world, the names of landmarks.FAR_POINTS and ulnar_head_centre.
     residual_mm: mean distance of the distal radius from the bent mean bone.
     """
 
-    radius_from_world: Float
+    right_from_world: Float
     landmarks: dict[str, Float]
     residual_mm: float
 

@@ -138,11 +138,11 @@ def frame_facts(
         "side": case.side,
         "landmarks": settings.landmarks,
         "grid": settings.grid,
-        "radius_from_world": normalised.right_from_world.tolist(),
+        "right_from_world": normalised.right_from_world.tolist(),
     }
     if isinstance(found, str):
         return facts | {"automatic": {"failed": found}}
-    step = found.radius_from_world @ np.linalg.inv(normalised.right_from_world)
+    step = found.right_from_world @ np.linalg.inv(normalised.right_from_world)
     return facts | {"automatic": {"residual_mm": round(found.residual_mm, 3), **frame_difference(step)}}
 
 
