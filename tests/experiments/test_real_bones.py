@@ -94,10 +94,10 @@ def test_true_size_takes_a_pure_scale_out(model: ShapeModel) -> None:
 
 def test_truth_scores_nothing_and_an_unseen_end_does_not_count(model: ShapeModel) -> None:
     wrist = sample_wrist(model, np.random.default_rng(9))
-    made = real_wrist("a", [covered("a", "radius", wrist.radius, -20.0)], model, np.random.default_rng(0))
+    made = real_wrist("a", [covered("a", "radius", wrist.radius, -28.0)], model, np.random.default_rng(0))
     assert made is not None
     bent = made.shape.radius.vertices.copy()
-    bent[bent[:, 2] < -24.0] += [3.0, 0, 0]
+    bent[bent[:, 2] < -32.0] += [3.0, 0, 0]
     wrong_below = {"radius": TriangleMesh(bent, made.shape.radius.faces)}
     for row in score_wrist(made, wrong_below, "none", "truth"):
         assert row.bone == "radius"
