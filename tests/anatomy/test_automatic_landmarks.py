@@ -100,7 +100,8 @@ def test_normalize_writes_the_radius_frame(tmp_path, capsys) -> None:
     assert ct.values[labels.labels == 1].mean() > 300
     assert ct.values[labels.labels == 0].mean() < 0
     assert sorted(p.name for p in (out / "case-0002").iterdir()) == [
-        "ct.nrrd", "frame.json", "labels.seg.nrrd", "landmarks.mrk.json", "overlay.png", "radius-occupancy.nrrd",
+        "bonelift-files.json", "ct.nrrd", "frame.json", "labels.seg.nrrd", "landmarks.mrk.json", "overlay.png",
+        "radius-occupancy.nrrd",
         "radius.stl", "ulna-occupancy.nrrd", "ulna.stl",
     ]  # fmt: skip
     before = (out / "case-0002" / "ct.nrrd").stat().st_mtime_ns
