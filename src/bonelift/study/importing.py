@@ -386,8 +386,9 @@ def _write_radiograph(
         mask_file = f"{source.case}/{stem}-mask.png"
     place = f"{source.case}/{stem}"
     listed = StudyRadiograph(f"{place}.png", view, f"{place}.json", pose_file, "no", mask_file)
-    known_from = {fact: asdict(origin) for fact, origin in radiograph.provenance.items()}
-    return listed, {"view": view, "provenance": known_from}
+    words = {fact: origin.text for fact, origin in radiograph.provenance.items()}
+    kinds = {fact: {"kind": origin.kind, "value": origin.value} for fact, origin in radiograph.provenance.items()}
+    return listed, {"view": view, "provenance": words, "origins": kinds}
 
 
 def sixteen_bit(pixels: NDArray[np.floating]) -> NDArray[np.uint16]:
