@@ -112,3 +112,11 @@ def test_ctrl_c_is_status_130(balls, capsys, monkeypatch):
     monkeypatch.setattr("bonelift.cli.compare.surface_distances", interrupted)
     assert run("compare", balls / "small.stl", balls / "large.stl") == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_bone_in_centimetres_beside_one_in_millimetres_is_refused(tmp_path, capsys):
+    block = trimesh.creation.box(extents=(20, 30, 60))
+    block.export(tmp_path / "mm.stl")
+    block.apply_scale(0.1).export(tmp_path / "cm.stl")
+    assert main(["compare", str(tmp_path / "mm.stl"), str(tmp_path / "cm.stl")]) == 2
+    assert "mm.stl is 60 mm long, cm.stl 6 mm: not one bone, or not one unit" in capsys.readouterr().err
