@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_LONGEST = 650
+
 
 class InputError(ValueError):
     """The caller's file or option is wrong.
@@ -9,3 +11,7 @@ class InputError(ValueError):
     The message is one line and says what, got, expected, and what to do:
     ``wrist.dcm: no ImagerPixelSpacing (0018,1164), so millimetres are unknown; pass --pixel-spacing-mm``.
     """
+
+    def __init__(self, message: object = "") -> None:
+        text = " ".join(str(message).split())  # whatever a file put into it
+        super().__init__(text if len(text) <= _LONGEST else f"{text[:400]} ... {text[-200:]}")

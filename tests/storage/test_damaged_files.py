@@ -13,7 +13,10 @@ from bonelift.errors import InputError
 from builders.fuzzed_readers import NAMES, FuzzedReader, readers
 
 MUTANTS = 12
-FINDS: tuple[tuple[str, int], ...] = ()
+FINDS = (
+    ("radiograph pictures", 212), ("CT series", 354), ("table", 356), ("mesh .glb", 179), ("settings", 490),
+    ("folds", 128),
+)  # fmt: skip
 """(reader, mutant) of every fault that `make fuzz` has found, mended since."""
 
 

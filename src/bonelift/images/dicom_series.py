@@ -123,7 +123,8 @@ def _voxels(slices: list[_Slice], shape: tuple[int, int, int]) -> tuple[NDArray[
     values: NDArray[np.number] = np.empty(shape, dtype=np.int16)
     padded = 0
     for index, one in enumerate(slices):
-        hounsfield, count = _hounsfield(one)
+        with guarded(one.path.name, "its header or pixels are damaged"):
+            hounsfield, count = _hounsfield(one)
         padded += count
         fits = hounsfield.min() >= whole.min and hounsfield.max() <= whole.max
         if values.dtype == np.int16 and not (fits and np.array_equal(hounsfield, np.rint(hounsfield))):

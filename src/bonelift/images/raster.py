@@ -52,6 +52,8 @@ def _grey(pixels: RasterPixels, name: str) -> tuple[NDArray[np.float32], str]:
     if pixels.one_bit:
         raise InputError(f"{name}: is black and white (1 bit); expected 8 or 16 bit grey levels")
     values = pixels.values
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
+        raise InputError(f"{name}: has {values.shape} pixels; expected rows and columns of grey levels")
     if values.ndim == 3:
         return grey_from_colour(values.astype(np.uint8), name), "8 bit colour that is grey in truth"
     if values.dtype.kind == "f" and not np.isfinite(values).all():

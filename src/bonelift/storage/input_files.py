@@ -10,6 +10,7 @@ import json
 import math
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -206,7 +207,7 @@ def understood(name: str, problem: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, struct.error) as error:
         raise InputError(f"{name}: {problem}") from error
 
 

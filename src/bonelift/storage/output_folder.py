@@ -103,7 +103,7 @@ def _difference(begun: Any, now: Mapping[str, Any]) -> str:
     """The first setting that is not what it was, in words."""
     if not isinstance(begun, dict):
         return "unreadable ones"
-    name = next(name for name in {**now, **begun} if begun.get(name) != now.get(name))
+    name = next(name for name in {**now, **begun} if (name in begun, begun.get(name)) != (name in now, now.get(name)))
     return f"{name!s:.40} was {begun.get(name)!r:.60}, now {now.get(name)!r:.60}"
 
 
