@@ -118,7 +118,7 @@ def test_an_imported_study_is_sound_and_trains(study_folder, tmp_path, capsys):
     expected = {"locator": "origin_mm", "pix2pix": "drr_mae_in_bone", "tl": "drr_dice_radius"}
     for network, scalar in expected.items():
         assert main(["train", network, str(folder), "--preset", "smoke", "--run", str(run), "--json"]) == 0
-        assert scalar in json.loads(capsys.readouterr().out)
+        assert scalar in json.loads(capsys.readouterr().out)["validation"][network]
     assert load_bundle(run / "model").metadata["preset"] == "smoke"
 
 
