@@ -19,15 +19,15 @@ from bonelift.networks.onnx_model import OnnxModel
 from builders.toy_cohort import GRID, LOCATOR, PIX2PIX, TL
 
 
-def example(program, shape, latent, rng):
-    """Inputs of a program; two pictures to find a wrist in, one film of everything else."""
+def example(program, shape, latent, rng, pictures=1):
+    """Inputs of a program; two images to find a wrist in, one film of everything else, ``pictures`` of it to S."""
     view = np.array([1])
     return {
         "locate": (rng.random((2, 1, 160, 160), dtype=np.float32),),
         "translate": (rng.random((1, 1, *shape), dtype=np.float32), view),
         "read_latent": (0.3 * rng.random((1, 1, *shape), dtype=np.float32), view),
         "decode": (rng.standard_normal((1, latent)).astype(np.float32),),
-        "read_shape": (0.3 * rng.random((1, 2, *shape), dtype=np.float32), view),
+        "read_shape": (0.3 * rng.random((1, pictures, *shape), dtype=np.float32), view),
     }[program]
 
 
@@ -35,7 +35,8 @@ def example(program, shape, latent, rng):
 def test_the_packaged_graphs_give_what_torch_gives(program):
     packaged, in_torch = load_model(), load_bundle()
     assert isinstance(packaged, OnnxModel)
-    inputs = example(program, packaged.film_shape, in_torch.tl.latent, np.random.default_rng(0))
+    pictures = 2 if packaged.reads_film else 1
+    inputs = example(program, packaged.film_shape, in_torch.tl.latent, np.random.default_rng(0), pictures)
     for ours, theirs in zip(packaged.run(program, *inputs), in_torch.run(program, *inputs), strict=True):
         # float32 sums of some thousand terms in another order: 1e-5 of the largest value.
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * max(1.0, np.abs(theirs).max()))
