@@ -144,7 +144,8 @@ def test_the_jacobian_is_the_derivative_of_the_residuals(bases):
     near = tuple(compared(bases, views, wrist, 6.0))
     problem = _Problem(bases, near, chart, ShapeFitSettings(), MODES)
     _, jacobian = problem.linearised(wrist)
-    steps = np.concatenate([np.full(3, 0.003), [0.05, 0.05, 0.5], np.full(2 * MODES + PLACEMENT, 0.05)])
+    # A placement's step is small: over 0.05 SD, a degree of the ulna's turn, the residuals already bend.
+    steps = np.concatenate([np.full(3, 0.003), [0.05, 0.05, 0.5], np.full(2 * MODES, 0.05), np.full(PLACEMENT, 0.02)])
     for index, size in enumerate(steps):
         step = np.zeros(len(steps))
         step[index] = size
@@ -153,7 +154,7 @@ def test_the_jacobian_is_the_derivative_of_the_residuals(bases):
         # Surfaces move through voxels of 0.6 mm, and a mode acts through the nearest vertex: some per cent. Least like
         # its difference is the turn of the round ulna, which changes little but what the voxels change.
         match = numeric @ jacobian[:, index] / np.linalg.norm(numeric) / np.linalg.norm(jacobian[:, index])
-        assert match > 0.8, (index, match)
+        assert match > 0.85, (index, match)
         assert np.linalg.norm(jacobian[:, index]) == pytest.approx(np.linalg.norm(numeric), rel=0.25), index
 
 
