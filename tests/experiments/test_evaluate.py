@@ -274,7 +274,7 @@ def test_a_run_folder_that_holds_something_else_is_refused(study, tmp_path, caps
     (tmp_path / "mine.txt").write_text("mine")
     assert "is not empty and no run of evaluate" in refused(capsys, call(study, tmp_path))
     (tmp_path / "run.json").write_text("{")
-    assert "is no run of this version" in refused(capsys, call(study, tmp_path))
+    assert "run.json: cannot be read as JSON" in refused(capsys, call(study, tmp_path))
 
 
 @pytest.fixture

@@ -117,13 +117,13 @@ def test_a_case_that_failed_is_counted_with_its_reason(tmp_path):
     folder = paths.images(case.case)
     folder.mkdir(parents=True)
     write_record(folder, CaseRecord(case.case, case.patient, case.side, {}, {}, [], None, "labels: unknown values 7"))
-    # Four inputs, two bones, two alignments; and its translation.
-    assert score_case(paths, case, study.cases, folds, load_study_preset("smoke"), 0) == 17
+    # Four inputs read by two networks (TL and S), two bones, two alignments; and its translation.
+    assert score_case(paths, case, study.cases, folds, load_study_preset("smoke"), 0) == 33
     rows, translated = collect_scores(paths)
-    assert failures(rows, translated) == [(case.case, "labels: unknown values 7", 17)]
+    assert failures(rows, translated) == [(case.case, "labels: unknown values 7", 33)]
     with (tmp_path / "rows.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
-    assert len(written) == 16
+    assert len(written) == 32
     assert {entry["asd_paper_mm"] for entry in written} == {""}
 
 

@@ -210,8 +210,8 @@ def learn_shape(
     bases = shape_bases(run, bones.training)
     network = build_shape_regressor(shape_config(run.preset, bases, films is not None), run.seed, training.device)
     trained = run.start.shape if run.start else None
+    _note_start(run, "shape")
     if trained is not None:
-        _note_start(run, "shape")
         start_from(network, trained, bases)
         # What it knows is to be kept: slower, and more of what is new.
         training = replace(training, film_share=0.5, loop=replace(training.loop, learning_rate=3e-4))
