@@ -42,7 +42,9 @@ No skill: the mean of {means} training wrists, as *mean bone* (corresponding poi
 as *mean field* (half level of the mean labels). *Skill* is 1 - ASD / ASD of the better of the two, by the
 surface-to-surface ASD. *Shape regressor*: what `reconstruct` gives. *TL-embedding*: on the same images
 (`--method tl`). *Grid floor*: the true labels on the TL network's 1.25 mm grid. Surfaces are compared for
-z >= -40 mm; the paper's ASD is between points at most 0.625 mm apart. Mean +- SD over patients. The patients are drawn from the same
+z >= -40 mm; the paper's ASD is between points at most 0.625 mm apart. Mean +- SD over patients.
+
+The patients are drawn from the same
 virtual population as the training patients, and the shape regressor writes its answer in the modes of that population;
 the TL-embedding network has no such help. What holds for other populations, and for real bones, is in
 [real-bones.md](real-bones.md) and [adult-films.md](adult-films.md).
