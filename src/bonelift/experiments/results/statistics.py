@@ -125,9 +125,9 @@ def one_way_anova(groups: Mapping[str, ArrayLike]) -> Omnibus | None:
     if within <= 0:
         return None
     df_between, df_within = len(usable) - 1, len(total) - len(usable)
-    f = (between / df_between) / (within / df_within)
-    p = float(stats.f.sf(f, df_between, df_within))
-    return Omnibus("one-way ANOVA", float(f), df_between, df_within, p, float(between / (between + within)))
+    result = stats.f_oneway(*usable)
+    f, p = float(result.statistic), float(result.pvalue)
+    return Omnibus("one-way ANOVA", f, df_between, df_within, p, float(between / (between + within)))
 
 
 def repeated_measures_anova(groups: Mapping[str, ArrayLike]) -> Omnibus | None:
