@@ -50,8 +50,8 @@ def reconstruct(
     with clock.step("measure"):
         measurements = measure_bones(bones.surfaces) if placed and bones else ()
     with clock.step("judge"):
-        quality = judge(reading, bones, placed, model)
         expected = expected_errors(bones, model) if bones else None
+        quality = judge(reading, bones, placed, expected, model)
     shown = reading.films or tuple(cut(sighting) for sighting in reading.missed)
     return Reconstruction(
         shown,

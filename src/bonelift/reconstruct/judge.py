@@ -20,7 +20,6 @@ from bonelift.networks.model import WristModel
 from bonelift.reconstruct.agreement import film_agreement
 from bonelift.reconstruct.bones import Bones
 from bonelift.reconstruct.cut import PreparedFilm
-from bonelift.reconstruct.expected import expected_errors
 from bonelift.reconstruct.locate import Sighting
 from bonelift.reconstruct.place import PlacedFilm
 from bonelift.reconstruct.reading import Reading
@@ -85,18 +84,24 @@ class FilmEvidence:
     film: Float
 
 
-def judge(reading: Reading, bones: Bones | None, placed: Sequence[PlacedFilm], model: WristModel) -> Quality:
+def judge(
+    reading: Reading,
+    bones: Bones | None,
+    placed: Sequence[PlacedFilm],
+    expected: Mapping[str, ExpectedDistance] | None,
+    model: WristModel,
+) -> Quality:
     """Checks of every film, of the bones, and of what was left out or assumed on the way.
 
     bones: as they were placed, None where no wrist was seen in any image. placed: in parallel with the films; nothing
-    where a bone came out empty.
+    where a bone came out empty. expected: error that each bone expects of itself; None where none is told.
     """
     if bones is None:
         return nothing_found(min(sighting.presence for sighting in reading.missed))
     films = reading.films
     evidence = [film_evidence(*parts) for parts in zip(films, reading.drrs, placed, strict=bool(placed))]
     checks = [check for film in evidence for check in _film_checks(film)]
-    checks += [*_bone_checks(bones.surfaces), _code_check(bones, model), *_error_checks(expected_errors(bones, model))]
+    checks += [*_bone_checks(bones.surfaces), _code_check(bones, model), *_error_checks(expected)]
     score = float(np.prod([check.factor for check in checks]))
     checks += [_left_out(sighting) for sighting in reading.missed]
     if reading.cameras_apart:
