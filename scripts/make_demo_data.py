@@ -19,8 +19,8 @@ from bonelift.images.raster import write_png
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
-from bonelift.reconstruct.bones import BONES
-from bonelift.reconstruct.demo_case import CAMERA_NAME, FACTS_NAME, FOLDER, IMAGE_NAME, SHAPES_NAME
+from bonelift.reconstruction.bones import BONES
+from bonelift.reconstruction.demo_case import CAMERA_NAME, FACTS_NAME, FOLDER, IMAGE_NAME, SHAPES_NAME
 from bonelift.study.virtual_cohort import full_scale_16_bit
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh

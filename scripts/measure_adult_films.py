@@ -42,10 +42,10 @@ from bonelift.geometry import XrayCamera, camera_from_file
 from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
 from bonelift.networks.model import WristModel, load_model
-from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
-from bonelift.reconstruct.inputs import ImageInput, read_radiographs
-from bonelift.reconstruct.job import reconstruct
-from bonelift.reconstruct.result import Reconstruction
+from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM
+from bonelift.reconstruction.inputs import ImageInput, read_radiographs
+from bonelift.reconstruction.job import reconstruct
+from bonelift.reconstruction.result import Reconstruction
 from bonelift.report.overlay import silhouette_outlines
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh

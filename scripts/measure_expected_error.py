@@ -26,8 +26,8 @@ from bonelift.images.volume import BONES
 from bonelift.learning.bare_samples import bare_patient
 from bonelift.learning.virtual_samples import VirtualSampleConfig
 from bonelift.networks.model import WristModel, load_model
-from bonelift.reconstruct.bones import predict
-from bonelift.reconstruct.expected import expected_errors
+from bonelift.reconstruction.bones import predict
+from bonelift.reconstruction.expected import expected_errors
 
 FIRST_SEED = 970_000
 MEAN_SEEDS = tuple(range(200_000, 200_100))

@@ -31,10 +31,10 @@ from bonelift.images import Radiograph, View
 from bonelift.images.reading import RadiographOptions
 from bonelift.images.volume import BONES
 from bonelift.networks.model import load_model
-from bonelift.reconstruct.bones import SHOWN_ABOVE_MM, predict
-from bonelift.reconstruct.fit import FitSettings, film_views, search_and_fit
-from bonelift.reconstruct.inputs import ImageInput, read_radiographs
-from bonelift.reconstruct.job import Reconstruction, reconstruct
+from bonelift.reconstruction.bones import SHOWN_ABOVE_MM, predict
+from bonelift.reconstruction.fit import FitSettings, film_views, search_and_fit
+from bonelift.reconstruction.inputs import ImageInput, read_radiographs
+from bonelift.reconstruction.job import Reconstruction, reconstruct
 from bonelift.registration import moving_bone
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone, CutEnd, Part

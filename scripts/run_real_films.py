@@ -23,11 +23,11 @@ from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
 from bonelift.networks.model import WristModel, load_model
-from bonelift.reconstruct.bones import Method
-from bonelift.reconstruct.inputs import ImageInput, read_radiographs
-from bonelift.reconstruct.job import reconstruct
-from bonelift.reconstruct.save import save
-from bonelift.reconstruct.settings import JobSettings
+from bonelift.reconstruction.bones import Method
+from bonelift.reconstruction.inputs import ImageInput, read_radiographs
+from bonelift.reconstruction.job import reconstruct
+from bonelift.reconstruction.save import save
+from bonelift.reconstruction.settings import JobSettings
 from bonelift.storage.output_folder import output_folder
 
 SPECIMEN: tuple[tuple[str, View, float], ...] = (("cam02", "pa", 1063.0), ("cam01", "lateral", 1040.0))

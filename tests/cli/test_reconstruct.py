@@ -29,9 +29,9 @@ from bonelift.networks.bundle import new_bundle, save_bundle
 from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.tl_embedding import TlConfig
-from bonelift.reconstruct.against_truth import compare_with_truth
-from bonelift.reconstruct.bones import BONES
-from bonelift.reconstruct.demo_case import load_demo_case
+from bonelift.reconstruction.against_truth import compare_with_truth
+from bonelift.reconstruction.bones import BONES
+from bonelift.reconstruction.demo_case import load_demo_case
 
 KNOWN = ["--side", "right", "--view", "pa", "--pixel-spacing-mm", "0.2"]
 

@@ -13,7 +13,7 @@ from bonelift.cli import main
 from bonelift.images.raster import write_png
 from bonelift.networks.model import load_model
 from bonelift.networks.onnx_model import OnnxModel
-from bonelift.reconstruct.judge import NO_SPREAD_KNOWN
+from bonelift.reconstruction.judge import NO_SPREAD_KNOWN
 from bonelift.study.folder import read_study
 
 SMOKE = ["--preset", "smoke"]

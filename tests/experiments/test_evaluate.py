@@ -29,7 +29,7 @@ from bonelift.experiments.run.folder import RunPaths
 from bonelift.experiments.training import write_samples
 from bonelift.images import LabelMap, read_labels
 from bonelift.images.nrrd_files import write_labels_seg_nrrd
-from bonelift.reconstruct.bones import SHOWN_ABOVE_MM
+from bonelift.reconstruction.bones import SHOWN_ABOVE_MM
 from bonelift.study.folder import read_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import surface_distances

@@ -24,7 +24,7 @@ from bonelift.learning.training import train_targets
 from bonelift.networks.bundle import load_bundle
 from bonelift.networks.inference import read_shape
 from bonelift.networks.views import VIEW_CODES
-from bonelift.reconstruct.bones import predict
+from bonelift.reconstruction.bones import predict
 from builders.toy_line import PATIENTS, PRESET, ToySource, toy_run, train_all
 
 STAGE_NAMES = [stage for stages in STAGES.values() for stage in stages]

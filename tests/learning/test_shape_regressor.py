@@ -39,7 +39,7 @@ from bonelift.networks.shape_regressor import (
     new_shape_reader,
     surface_errors,
 )
-from bonelift.reconstruct.bones import BONES, bone_surface, predict
+from bonelift.reconstruction.bones import BONES, bone_surface, predict
 from bonelift.surface.distance import surface_distances
 from builders.toy_cohort import GRID, LOCATOR, PIX2PIX, TL
 

@@ -31,10 +31,10 @@ def run(options: Namespace) -> int:
 def _reconstruct_case(options: Namespace, kernels: KernelWarmUp) -> None:
     # Imported now for the reason given in bonelift.cli.reconstruct.
     from bonelift.cli.reconstruction import STEP_COUNT, run_job
-    from bonelift.reconstruct.against_truth import compare_with_truth
-    from bonelift.reconstruct.bones import measure_bones
-    from bonelift.reconstruct.demo_case import load_demo_case
-    from bonelift.reconstruct.save import save
+    from bonelift.reconstruction.against_truth import compare_with_truth
+    from bonelift.reconstruction.bones import measure_bones
+    from bonelift.reconstruction.demo_case import load_demo_case
+    from bonelift.reconstruction.save import save
     from bonelift.storage.output_folder import output_folder
 
     console = console_for(options)

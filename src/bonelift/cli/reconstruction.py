@@ -19,13 +19,13 @@ from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.radiograph import Hanging
 from bonelift.images.reading import RadiographOptions
-from bonelift.reconstruct.inputs import ImageInput, read_radiographs
-from bonelift.reconstruct.stopwatch import Stopwatch
+from bonelift.reconstruction.inputs import ImageInput, read_radiographs
+from bonelift.reconstruction.stopwatch import Stopwatch
 from bonelift.storage.output_folder import output_folder
 
 if TYPE_CHECKING:
-    from bonelift.reconstruct.bones import Method
-    from bonelift.reconstruct.result import Reconstruction
+    from bonelift.reconstruction.bones import Method
+    from bonelift.reconstruction.result import Reconstruction
 
 T = TypeVar("T")
 HANGINGS: dict[str | None, Hanging | None] = {None: None, "as-recorded": "as recorded", "mirrored": "mirrored"}
@@ -40,7 +40,7 @@ def reconstruct_files(options: Namespace, kernels: KernelWarmUp) -> bool:
     inputs = image_inputs(options)
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "reconstruct") as bar:
         result = run_job(inputs, options.model, options.device, kernels, bar, options.method)
-        from bonelift.reconstruct.save import save
+        from bonelift.reconstruction.save import save
 
         save(result, folder)
     show(console, result, options.out)
@@ -69,8 +69,8 @@ def run_job(
     kernels.start_rest()
     with clock.step("load model"):
         from bonelift.networks.model import load_model
-        from bonelift.reconstruct.job import reconstruct
-        from bonelift.reconstruct.settings import JobSettings
+        from bonelift.reconstruction.job import reconstruct
+        from bonelift.reconstruction.settings import JobSettings
 
         loaded = load_model(model, device)
     return reconstruct(radiographs, loaded, JobSettings(method=method), clock)

@@ -34,9 +34,9 @@ from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
-from bonelift.reconstruct import bones as reconstruction
-from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
-from bonelift.reconstruct.job import Reconstruction, reconstruct
+from bonelift.reconstruction import bones as reconstruction
+from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
+from bonelift.reconstruction.job import Reconstruction, reconstruct
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 

@@ -31,7 +31,7 @@ from bonelift.learning.virtual_samples import FilmSample
 from bonelift.networks.inference import WRIST_FOUND, LocatedWrist, locate
 from bonelift.networks.model import load_model
 from bonelift.networks.views import view_codes
-from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM
+from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.study.checking import check_case
 from bonelift.study.findings import Level
 from bonelift.study.fingerprint import fingerprint

@@ -26,8 +26,8 @@ from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import assemble_body, draw_anatomy
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient
-from bonelift.reconstruct.bones import predict
-from bonelift.reconstruct.job import reconstruct
+from bonelift.reconstruction.bones import predict
+from bonelift.reconstruction.job import reconstruct
 from bonelift.surface.mesh import TriangleMesh
 
 GAINS = (0.5, 0.7, 1.0, 1.3, 1.5)

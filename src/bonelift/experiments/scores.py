@@ -34,7 +34,7 @@ from bonelift.learning.samples import FilmSamples
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.views import view_of
-from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, Bones, Method, bone_surface, predict
+from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, Bones, Method, bone_surface, predict
 from bonelift.storage.input_files import read_json, understood
 from bonelift.study.folder import StudyCase
 from bonelift.surface.clip import clip_below

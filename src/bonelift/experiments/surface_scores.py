@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bonelift.anatomy.frame import SHOWN_ABOVE_MM
-from bonelift.reconstruct.against_truth import ALIGNMENTS, Alignment, distances_from_truth
+from bonelift.reconstruction.against_truth import ALIGNMENTS, Alignment, distances_from_truth
 from bonelift.surface.mesh import TriangleMesh
 
 __all__ = ["ALIGNMENTS", "Alignment", "score_surface"]

@@ -16,7 +16,7 @@ from bonelift.experiments.results.tables import Tests, chosen, four_inputs, pati
 from bonelift.experiments.run.folder import RunPaths
 from bonelift.experiments.scores import SOURCES, CaseRow, TranslationRow
 from bonelift.experiments.surface_scores import ALIGNMENTS
-from bonelift.reconstruct.bones import BONES
+from bonelift.reconstruction.bones import BONES
 from bonelift.report.bone_views import render_error_maps
 from bonelift.report.palette import INK, PAPER, lettering
 from bonelift.surface.mesh import TriangleMesh

@@ -33,7 +33,7 @@ from bonelift.experiments.scores import (
     read_scores,
 )
 from bonelift.experiments.surface_scores import ALIGNMENTS
-from bonelift.reconstruct.bones import BONES
+from bonelift.reconstruction.bones import BONES
 
 ROWS_FILE, TRANSLATION_FILE = "rows.csv", "translation.csv"
 METRICS = ("asd_paper_mm", "asd_surface_mm", "hd95_mm", "dice", "skill_paper", "skill_surface")

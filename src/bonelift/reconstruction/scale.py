@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bonelift.geometry import apply_transform, nearest_to_rays
 from bonelift.images import Radiograph
 from bonelift.origin import Origin
-from bonelift.reconstruct.locate import Sighting
+from bonelift.reconstruction.locate import Sighting
 
 
 @dataclass(frozen=True)

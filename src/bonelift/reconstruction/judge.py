@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.images.radiograph import Radiograph, View
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.agreement import film_agreement
-from bonelift.reconstruct.bones import Bones
-from bonelift.reconstruct.cut import PreparedFilm
-from bonelift.reconstruct.locate import Sighting
-from bonelift.reconstruct.place import PlacedFilm
-from bonelift.reconstruct.reading import Reading
+from bonelift.reconstruction.agreement import film_agreement
+from bonelift.reconstruction.bones import Bones
+from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.locate import Sighting
+from bonelift.reconstruction.place import PlacedFilm
+from bonelift.reconstruction.reading import Reading
 from bonelift.registration.similarity import intensity_correlation
 from bonelift.report.content import Flag
 from bonelift.surface.mesh import TriangleMesh

@@ -14,11 +14,11 @@ from bonelift.geometry import apply_transform, translation
 from bonelift.images.volume import BONES
 from bonelift.networks.model import load_model
 from bonelift.phantom.patient import make_patient
-from bonelift.reconstruct.bones import predict
-from bonelift.reconstruct.fit import FitSettings, fit
-from bonelift.reconstruct.job import Reconstruction, reconstruct
-from bonelift.reconstruct.place import PlaceSettings, stand
-from bonelift.reconstruct.result_json import reconstruction_json
+from bonelift.reconstruction.bones import predict
+from bonelift.reconstruction.fit import FitSettings, fit
+from bonelift.reconstruction.job import Reconstruction, reconstruct
+from bonelift.reconstruction.place import PlaceSettings, stand
+from bonelift.reconstruction.result_json import reconstruction_json
 
 SEED = 917_000
 """No network saw it, no setting was chosen with it in view (915000 to 915023 and `simulate --seed 920000` were), and

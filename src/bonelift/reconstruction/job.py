@@ -1,6 +1,6 @@
 """The main job: wrist radiographs in, radius and ulna out. Each step is a function of frozen data.
 
-Reading the files comes before it (:func:`bonelift.reconstruct.inputs.read_radiographs`), saving after it.
+Reading the files comes before it (:func:`bonelift.reconstruction.inputs.read_radiographs`), saving after it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 
 from bonelift.images.radiograph import Radiograph
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.bones import measure_bones
-from bonelift.reconstruct.cut import cut
-from bonelift.reconstruct.expected import expected_errors
-from bonelift.reconstruct.fit import fit
-from bonelift.reconstruct.judge import judge
-from bonelift.reconstruct.locate import locate_wrist
-from bonelift.reconstruct.place import place
-from bonelift.reconstruct.reading import read_wrist
-from bonelift.reconstruct.reconsider import reconsider
-from bonelift.reconstruct.result import Reconstruction
-from bonelift.reconstruct.settings import JobSettings
-from bonelift.reconstruct.stopwatch import Stopwatch
+from bonelift.reconstruction.bones import measure_bones
+from bonelift.reconstruction.cut import cut
+from bonelift.reconstruction.expected import expected_errors
+from bonelift.reconstruction.fit import fit
+from bonelift.reconstruction.judge import judge
+from bonelift.reconstruction.locate import locate_wrist
+from bonelift.reconstruction.place import place
+from bonelift.reconstruction.reading import read_wrist
+from bonelift.reconstruction.reconsider import reconsider
+from bonelift.reconstruction.result import Reconstruction
+from bonelift.reconstruction.settings import JobSettings
+from bonelift.reconstruction.stopwatch import Stopwatch
 
 STEPS = ("locate", "scale", "cut", "translate", "predict", "stand", "reconsider", "fit", "place", "measure", "judge")
 

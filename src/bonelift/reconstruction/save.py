@@ -13,9 +13,9 @@ import numpy as np
 from bonelift.anatomy.side import mirror_mesh, mirror_transform
 from bonelift.images import LABEL_NAMES, LabelMap, Radiograph
 from bonelift.images.nrrd_files import write_labels_seg_nrrd
-from bonelift.reconstruct.bones import SURFACE_LEVEL, Bones, MeasuredValue
-from bonelift.reconstruct.result import Reconstruction
-from bonelift.reconstruct.result_json import reconstruction_json
+from bonelift.reconstruction.bones import SURFACE_LEVEL, Bones, MeasuredValue
+from bonelift.reconstruction.result import Reconstruction
+from bonelift.reconstruction.result_json import reconstruction_json
 from bonelift.report.content import Fact, Measurement, ReportContent, ReportFilm, TruthComparison
 from bonelift.report.html import write_report
 from bonelift.report.overlay import gan_drr_image, overlay_image

@@ -13,9 +13,9 @@ from bonelift.images import Radiograph, RadiographOptions
 from bonelift.images.film import film_from_landmarks
 from bonelift.networks.inference import LocatedWrist
 from bonelift.origin import Origin
-from bonelift.reconstruct import locate, reconsider
-from bonelift.reconstruct.locate import LocateSettings, Sighting, locate_wrist
-from bonelift.reconstruct.settings import JobSettings
+from bonelift.reconstruction import locate, reconsider
+from bonelift.reconstruction.locate import LocateSettings, Sighting, locate_wrist
+from bonelift.reconstruction.settings import JobSettings
 
 INFERRED = Origin("inferred", "by a test")
 ORIGIN_PX, SHAFT_PX = np.array([130.0, 150.0]), np.array([140.0, 310.0])

@@ -12,9 +12,9 @@ from bonelift.anatomy.shape_basis import PLACEMENT, BoneBasis
 from bonelift.errors import InputError
 from bonelift.geometry import invert_rigid
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.bones import BONES, Bones, FitRecord, bones_of_code, code_by_bone
-from bonelift.reconstruct.cut import PreparedFilm
-from bonelift.reconstruct.place import PlaceSettings, Stance, film_view
+from bonelift.reconstruction.bones import BONES, Bones, FitRecord, bones_of_code, code_by_bone
+from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.place import PlaceSettings, Stance, film_view
 from bonelift.registration import PoseSettings, register
 from bonelift.registration.image_fit import ImageFitSettings, fit_to_image
 from bonelift.registration.shape_fit import ShapedWrist, ShapeFit, ShapeFitSettings, compared, fit_shape

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from bonelift.images.radiograph import View
 from bonelift.networks.inference import translate
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.agreement import film_agreement
-from bonelift.reconstruct.bones import Bones, predict
-from bonelift.reconstruct.cut import PreparedFilm, cut
-from bonelift.reconstruct.locate import Sighting
-from bonelift.reconstruct.place import Stance, film_weights, projection, stand
-from bonelift.reconstruct.scale import scale
-from bonelift.reconstruct.settings import JobSettings
-from bonelift.reconstruct.stopwatch import Stopwatch
+from bonelift.reconstruction.agreement import film_agreement
+from bonelift.reconstruction.bones import Bones, predict
+from bonelift.reconstruction.cut import PreparedFilm, cut
+from bonelift.reconstruction.locate import Sighting
+from bonelift.reconstruction.place import Stance, film_weights, projection, stand
+from bonelift.reconstruction.scale import scale
+from bonelift.reconstruction.settings import JobSettings
+from bonelift.reconstruction.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, eq=False)

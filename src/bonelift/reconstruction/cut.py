@@ -9,7 +9,7 @@ import numpy as np
 from bonelift.images import Radiograph
 from bonelift.images.film import Film, film_from_landmarks
 from bonelift.networks.inference import LocatedWrist
-from bonelift.reconstruct.locate import Sighting
+from bonelift.reconstruction.locate import Sighting
 
 
 @dataclass(frozen=True, eq=False)

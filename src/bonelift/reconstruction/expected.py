@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance, expected_distance, vertex_sd_mm
 from bonelift.images.volume import BONES
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.bones import Bones, code_by_bone
+from bonelift.reconstruction.bones import Bones, code_by_bone
 
 OUTSIDE_MM = 0.15
 """Root mean square distance of a bone from what the modes can write, where the model's metadata do not say it."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.side import mirror_transform
 from bonelift.images.film import Film
-from bonelift.reconstruct.bones import BONES, SHOWN_ABOVE_MM, Bones
-from bonelift.reconstruct.cut import PreparedFilm
+from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, Bones
+from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.registration import (
     FixedView,
     MovingBone,

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.images.radiograph import Side
-from bonelift.reconstruct.bones import Bones, MeasuredValue
-from bonelift.reconstruct.cut import PreparedFilm
-from bonelift.reconstruct.judge import Quality
-from bonelift.reconstruct.place import PlacedFilm
-from bonelift.reconstruct.reconsider import Hypothesis
-from bonelift.reconstruct.settings import JobSettings
+from bonelift.reconstruction.bones import Bones, MeasuredValue
+from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.judge import Quality
+from bonelift.reconstruction.place import PlacedFilm
+from bonelift.reconstruction.reconsider import Hypothesis
+from bonelift.reconstruction.settings import JobSettings
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift import RESEARCH_NOTICE, __version__
-from bonelift.reconstruct.bones import BONES, FitRecord, MeasuredValue
-from bonelift.reconstruct.cut import PreparedFilm
-from bonelift.reconstruct.judge import Quality
-from bonelift.reconstruct.place import PlacedFilm
-from bonelift.reconstruct.reconsider import Hypothesis
-from bonelift.reconstruct.result import Reconstruction
+from bonelift.reconstruction.bones import BONES, FitRecord, MeasuredValue
+from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.judge import Quality
+from bonelift.reconstruction.place import PlacedFilm
+from bonelift.reconstruction.reconsider import Hypothesis
+from bonelift.reconstruction.result import Reconstruction
 from bonelift.registration import PoseResult
 
 SCHEMA_VERSION = 2

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from bonelift.geometry import apply_transform
 from bonelift.networks.model import WristModel
-from bonelift.reconstruct.locate import Sighting
-from bonelift.reconstruct.reading import Reading, read_wrist
-from bonelift.reconstruct.settings import JobSettings
-from bonelift.reconstruct.stopwatch import Stopwatch
+from bonelift.reconstruction.locate import Sighting
+from bonelift.reconstruction.reading import Reading, read_wrist
+from bonelift.reconstruction.settings import JobSettings
+from bonelift.reconstruction.stopwatch import Stopwatch
 
 Float = NDArray[np.float64]
 SHAFT_POINT_MM = (0.0, 0.0, -40.0)

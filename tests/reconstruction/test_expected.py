@@ -9,9 +9,9 @@ import pytest
 from bonelift.anatomy.shape_uncertainty import expected_distance
 from bonelift.images import LAPTOP_GRID
 from bonelift.networks.model import load_model
-from bonelift.reconstruct.bones import Bones
-from bonelift.reconstruct.expected import OUTSIDE_MM, expected_errors, surface_sd_mm
-from bonelift.reconstruct.judge import EXPECTED_ERROR_MM, NO_ERROR_TOLD, _error_checks
+from bonelift.reconstruction.bones import Bones
+from bonelift.reconstruction.expected import OUTSIDE_MM, expected_errors, surface_sd_mm
+from bonelift.reconstruction.judge import EXPECTED_ERROR_MM, NO_ERROR_TOLD, _error_checks
 
 
 @pytest.fixture(scope="module")

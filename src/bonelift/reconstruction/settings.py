@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bonelift.reconstruct.bones import Method
-from bonelift.reconstruct.fit import FitSettings
-from bonelift.reconstruct.locate import LocateSettings
-from bonelift.reconstruct.place import PlaceSettings
-from bonelift.reconstruct.scale import ScaleSettings
+from bonelift.reconstruction.bones import Method
+from bonelift.reconstruction.fit import FitSettings
+from bonelift.reconstruction.locate import LocateSettings
+from bonelift.reconstruction.place import PlaceSettings
+from bonelift.reconstruction.scale import ScaleSettings
 from bonelift.registration import PoseSettings
 
 _QUICK = replace(PlaceSettings().wrist, starts=1, generations=6, population=10, last_iterations=0)

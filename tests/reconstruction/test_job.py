@@ -34,19 +34,19 @@ from bonelift.origin import Origin
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, draw_geometry
-from bonelift.reconstruct import bones as bones_module
-from bonelift.reconstruct import job, locate, reading
-from bonelift.reconstruct.agreement import film_agreement
-from bonelift.reconstruct.bones import BONES, measure_bones
-from bonelift.reconstruct.job import Reconstruction, reconstruct
-from bonelift.reconstruct.judge import distal_width_mm, latent_distance, support_overlap
-from bonelift.reconstruct.locate import LocateSettings
-from bonelift.reconstruct.place import PlaceSettings
-from bonelift.reconstruct.result_json import reconstruction_json
-from bonelift.reconstruct.save import save
-from bonelift.reconstruct.scale import ScaleSettings, scale
-from bonelift.reconstruct.settings import JobSettings
-from bonelift.reconstruct.stopwatch import Stopwatch
+from bonelift.reconstruction import bones as bones_module
+from bonelift.reconstruction import job, locate, reading
+from bonelift.reconstruction.agreement import film_agreement
+from bonelift.reconstruction.bones import BONES, measure_bones
+from bonelift.reconstruction.job import Reconstruction, reconstruct
+from bonelift.reconstruction.judge import distal_width_mm, latent_distance, support_overlap
+from bonelift.reconstruction.locate import LocateSettings
+from bonelift.reconstruction.place import PlaceSettings
+from bonelift.reconstruction.result_json import reconstruction_json
+from bonelift.reconstruction.save import save
+from bonelift.reconstruction.scale import ScaleSettings, scale
+from bonelift.reconstruction.settings import JobSettings
+from bonelift.reconstruction.stopwatch import Stopwatch
 from bonelift.registration import moving_bone, project_bone
 from bonelift.registration.nominal_bone import CORTEX_PER_MM, nominal_attenuation
 from bonelift.surface.files import read_mesh

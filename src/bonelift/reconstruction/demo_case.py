@@ -13,8 +13,8 @@ import numpy as np
 
 from bonelift.geometry.camera_files import read_camera_json
 from bonelift.images.reading import RadiographOptions
-from bonelift.reconstruct.bones import BONES
-from bonelift.reconstruct.inputs import ImageInput
+from bonelift.reconstruction.bones import BONES
+from bonelift.reconstruction.inputs import ImageInput
 from bonelift.surface.mesh import TriangleMesh
 
 FOLDER = Path(__file__).resolve().parent.parent / "demo_data"

@@ -50,7 +50,7 @@ class FitRecord:
 class Bones:
     """fields: (2, I, J, K) soft labels in [0, 1] on ``grid``. surfaces: name -> mesh, radius frame (right wrist), mm;
     empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent.
-    fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruct.fit`).
+    fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruction.fit`).
     code_sd: standard deviation expected of the error of each number of S's code; None for the TL-embedding network.
     fit: record of the fit to one film; None where there was none."""
 
