@@ -96,21 +96,28 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
     millimetres.
     """
     path, options = Path(path), options or RadiographOptions()
-    recorded = _read_recorded(path, options.frame)
+    return radiograph_of(_read_recorded(path, options.frame), path.name, options)
+
+
+def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions) -> Radiograph:
+    """What a file or an array holds, weighed against what the caller knows of it; see :func:`read_radiograph`.
+
+    name: starts every message. Raises InputError, one line.
+    """
     height, width = recorded.pixels.shape
     if min(height, width) < MIN_SIDE_PX:
-        raise InputError(f"{path.name}: is {width} x {height} pixels; expected at least {MIN_SIDE_PX} x {MIN_SIDE_PX}")
+        raise InputError(f"{name}: is {width} x {height} pixels; expected at least {MIN_SIDE_PX} x {MIN_SIDE_PX}")
     if not np.isfinite(recorded.pixels).all():
-        raise InputError(f"{path.name}: holds NaN or infinite pixels")
+        raise InputError(f"{name}: holds NaN or infinite pixels")
     facts = {
         key: Origin("recorded", text)
         for key, text in recorded.provenance.items()
         if key in {"file_format", "display", "frame"}
     }
-    side = _agreed(path.name, "side", "--side left or right", options.side, recorded.side, recorded, facts)
-    view = _agreed(path.name, "view", "--view pa or lateral", options.view, recorded.view, recorded, facts)
-    camera, source_to_object_mm, spacing_mm = _geometry(path.name, recorded, options, facts)
-    pixels, box = _bone_bright_pixels(path.name, recorded, options, facts)
+    side = _agreed(name, "side", "--side left or right", options.side, recorded.side, recorded, facts)
+    view = _agreed(name, "view", "--view pa or lateral", options.view, recorded.view, recorded, facts)
+    camera, source_to_object_mm, spacing_mm = _geometry(name, recorded, options, facts)
+    pixels, box = _bone_bright_pixels(name, recorded, options, facts)
     x0, y0, x1, y1 = box
     cropped = camera.viewed_through(np.array([[1.0, 0, -x0], [0, 1, -y0], [0, 0, 1]]), x1 - x0, y1 - y0)
     radiograph = Radiograph(
@@ -121,10 +128,10 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
         source_to_object_mm,
         facts,
     )
-    check_length(radiograph.spacing_at_wrist_mm, PIXEL, f"{path.name}: what a pixel covers at the wrist")
+    check_length(radiograph.spacing_at_wrist_mm, PIXEL, f"{name}: what a pixel covers at the wrist")
     if options.hanging is not None:
         radiograph = radiograph.hung(options.hanging, Origin("option", "option --hanging"))
-    return radiograph if spacing_mm is None else _with_square_pixels(radiograph, spacing_mm, path.name)
+    return radiograph if spacing_mm is None else _with_square_pixels(radiograph, spacing_mm, name)
 
 
 def _read_recorded(path: Path, frame: int | None) -> RecordedImage:
