@@ -1,18 +1,23 @@
-"""What the pages have in common: a template that refuses what it was not given, and numbers as people read them."""
+"""What the pages have in common: one look, a strict template, and numbers as people read them."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 
 @cache
 def page_template(package: str, name: str) -> Template:
-    """The template ``name`` in ``package``/templates, with the filters "number" and "p"."""
+    """The template ``name`` in ``package``/templates, with the filters "number" and "p" and the function "asset".
+
+    It may extend or include what lies in ``bonelift/report/templates``, above all ``page.html.j2``.
+    """
     environment = Environment(
-        loader=PackageLoader(package),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("bonelift.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -20,7 +25,14 @@ def page_template(package: str, name: str) -> Template:
     )
     environment.filters["number"] = number
     environment.filters["p"] = p_value
+    environment.globals["asset"] = asset
     return environment.get_template(name)
+
+
+@cache
+def asset(name: str) -> Markup:
+    """The text of ``bonelift/report/templates/<name>``: ``page.css`` (the look of all pages) or ``viewer.js``."""
+    return Markup(resources.files("bonelift.report").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 def number(value: float | None, decimals: int = 2) -> str:

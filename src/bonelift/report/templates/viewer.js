@@ -1,4 +1,3 @@
-<script>
 // A small viewer of the page's own meshes: drag turns, wheel or pinch zooms, double click resets. Plain WebGL 1.
 (function () {
   "use strict";
@@ -165,4 +164,3 @@
   holder.hidden = false;
   draw();
 })();
-</script>
