@@ -60,6 +60,15 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def pixel_points(text: str) -> tuple[float, float, float, float]:
+    """``x,y,x,y`` in px: two points of an image."""
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not x,y,x,y in px") from None
+    return x0, y0, x1, y1
+
+
 def pixel_box(text: str) -> tuple[int, int, int, int]:
     """``x0,y0,x1,y1`` in px: left, top, right, lower edge."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from bonelift.cli.arguments import pixel_box, positive_float, positive_int
+from bonelift.cli.arguments import pixel_box, pixel_points, positive_float, positive_int
 from bonelift.cli.warm_up import kernels_compiling
 
 EPILOG = """\
@@ -33,6 +33,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--camera", metavar="FILE", type=Path, action="append", help="calibration, JSON or XMALab; one for each image"
     )
     parser.add_argument("--roi", metavar="X0,Y0,X1,Y1", type=pixel_box, help="look only here (px of the image)")
+    parser.add_argument(
+        "--landmarks",
+        metavar="X,Y,X,Y",
+        type=pixel_points,
+        action="append",
+        help="where the axis of the radial shaft meets the joint, and a point of it up the arm; one for each image",
+    )
     parser.add_argument("--frame", metavar="N", type=positive_int, help="image of a multi-frame file, from 1")
     parser.add_argument("--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark")
     parser.add_argument(

@@ -81,8 +81,9 @@ def image_inputs(options: Namespace) -> list[ImageInput]:
     count = len(options.images)
     views = _one_each(options.view, count, "--view")
     cameras = _one_each(options.camera, count, "--camera")
+    landmarks = _one_each(options.landmarks, count, "--landmarks")
     inputs = []
-    for path, view, camera_path in zip(options.images, views, cameras, strict=True):
+    for path, view, camera_path, points in zip(options.images, views, cameras, landmarks, strict=True):
         camera = None if camera_path is None else camera_from_file(camera_path, options.pixel_spacing_mm)
         # A calibration holds spacing and distance; the spacing given beside it is the detector's, for files without.
         known = {} if camera else {"pixel_spacing_mm": options.pixel_spacing_mm, "sdd_mm": options.sdd_mm}
@@ -97,6 +98,7 @@ def image_inputs(options: Namespace) -> list[ImageInput]:
                     camera=camera.camera if camera else None,
                     source_to_object_mm=options.source_to_object_mm or (camera.source_to_object_mm if camera else None),
                     roi=options.roi,
+                    landmarks=points,
                     frame=options.frame,
                     invert=options.invert,
                     hanging=HANGINGS[options.hanging],

@@ -19,6 +19,23 @@ Hanging = Literal["as recorded", "mirrored"]
 """How the picture hangs: as the source saw the wrist, or flipped left to right for display, as many clinics do."""
 
 
+@dataclass(frozen=True, eq=False)
+class GivenLandmarks:
+    """Where a person saw the wrist, (column, row) px as (2,) float64.
+
+    origin_px: where the axis of the radial shaft meets the distal joint surface. shaft_px: a point of that axis further
+    up the forearm; 40 mm from the origin is a good one, and only its direction counts.
+    """
+
+    origin_px: NDArray[np.float64]
+    shaft_px: NDArray[np.float64]
+
+    def moved(self, new_from_image: NDArray[np.float64]) -> GivenLandmarks:
+        """The same points in the pixels of another grid: an affine (3, 3)."""
+        matrix = np.asarray(new_from_image, dtype=np.float64)
+        return GivenLandmarks(*(matrix[:2, :2] @ point + matrix[:2, 2] for point in (self.origin_px, self.shaft_px)))
+
+
 @dataclass(frozen=True)
 class Radiograph:
     """One X-ray image of one wrist, upright or not, as recorded.
@@ -30,6 +47,9 @@ class Radiograph:
     side, view: which wrist, and which projection. PA as seen from the source: fingers up, the thumb of a right
         hand is on the left, unless the picture hangs mirrored.
     source_to_object_mm: assumed or recorded distance from the source to the wrist (mm).
+    image_from_recorded: (3, 3) affine, (column, row) px of these pixels from those of the whole image as recorded: what
+        was cut off and resampled.
+    landmarks: where a person saw the wrist, in these pixels; None: to be found.
     provenance: fact name -> where it came from, e.g. ``{"sdd": Origin("assumed", "assumed 1000 mm", 1000.0)}``. Never
         holds a patient's identity.
     """
@@ -41,6 +61,8 @@ class Radiograph:
     source_to_object_mm: float
     provenance: Mapping[str, Origin] = field(default_factory=dict)
     hanging: Hanging = "as recorded"
+    image_from_recorded: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    landmarks: GivenLandmarks | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.shape != self.camera.shape_px:

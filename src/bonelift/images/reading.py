@@ -19,7 +19,7 @@ from bonelift.images.dicom_file import HEAD_BYTES, is_dicom
 from bonelift.images.dicom_radiograph import read_dicom_radiograph
 from bonelift.images.exposure import bones_look_bright, burnt_in_surround, exposed_box, fill_bright_surround
 from bonelift.images.pixel_spacing import check_spacing
-from bonelift.images.radiograph import Hanging, Radiograph, Side, View
+from bonelift.images.radiograph import GivenLandmarks, Hanging, Radiograph, Side, View
 from bonelift.images.raster import is_raster, read_raster
 from bonelift.images.recorded_image import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE_PX, RecordedImage
 from bonelift.origin import Origin
@@ -47,6 +47,8 @@ class RadiographOptions:
     frame: which image of a multi-frame file, counted from 1.
     hanging: whether the picture hangs as the source saw the wrist, or mirrored for display; None: read from the picture
         later on. A calibrated camera belongs to the picture as recorded.
+    landmarks: (x, y, x, y) px of the image as recorded: where the axis of the radial shaft meets the distal joint
+        surface, and a point of that axis some 40 mm up the forearm; None: found in the picture later on.
     invert: "yes": bones are dark as displayed; "no": bones are bright; "auto": by the header, else by the pixels.
     """
 
@@ -62,6 +64,7 @@ class RadiographOptions:
     frame: int | None = None
     invert: Invert = "auto"
     hanging: Hanging | None = None
+    landmarks: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         for option, value, choices in (
@@ -119,7 +122,8 @@ def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions
     camera, source_to_object_mm, spacing_mm = _geometry(name, recorded, options, facts)
     pixels, box = _bone_bright_pixels(name, recorded, options, facts)
     x0, y0, x1, y1 = box
-    cropped = camera.viewed_through(np.array([[1.0, 0, -x0], [0, 1, -y0], [0, 0, 1]]), x1 - x0, y1 - y0)
+    image_from_recorded = np.array([[1.0, 0, -x0], [0, 1, -y0], [0, 0, 1]])
+    cropped = camera.viewed_through(image_from_recorded, x1 - x0, y1 - y0)
     radiograph = Radiograph(
         np.ascontiguousarray(pixels[y0:y1, x0:x1]),
         cropped,
@@ -127,6 +131,8 @@ def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions
         "pa" if view == "pa" else "lateral",
         source_to_object_mm,
         facts,
+        image_from_recorded=image_from_recorded,
+        landmarks=_given_landmarks(path.name, options, recorded.pixels.shape, facts, image_from_recorded),
     )
     check_length(radiograph.spacing_at_wrist_mm, PIXEL, f"{name}: what a pixel covers at the wrist")
     if options.hanging is not None:
@@ -311,6 +317,28 @@ def _checked_roi(name: str, roi: tuple[int, int, int, int], shape: tuple[int, ..
     return roi
 
 
+def _given_landmarks(
+    name: str,
+    options: RadiographOptions,
+    shape: tuple[int, ...],
+    facts: dict[str, Origin],
+    image_from_recorded: NDArray[np.float64],
+) -> GivenLandmarks | None:
+    """The landmarks that the caller gives, in the pixels that are kept."""
+    if options.landmarks is None:
+        return None
+    (height, width), points = shape, np.asarray(options.landmarks, dtype=np.float64).reshape(2, 2)
+    inside = np.isfinite(points).all() and (points >= -1).all() and (points <= [width, height]).all()
+    if not inside or np.linalg.norm(points[1] - points[0]) < 1:
+        raise InputError(
+            f"{name}: --landmarks {','.join(f'{v:g}' for v in points.ravel())} are no two points of an image of {width} "
+            f"x {height} pixels; expected x,y of the joint end of the radial shaft's axis, then x,y of a point up the "
+            "shaft"
+        )
+    facts["landmarks"] = Origin("option", "option --landmarks")
+    return GivenLandmarks(points[0], points[1]).moved(image_from_recorded)
+
+
 def _stretched(pixels: NDArray[np.float32], count: int, scale: float) -> NDArray[np.float32]:
     """``count`` rows, interpolated linearly, ``scale`` of them in the place of one."""
     if count == len(pixels):
@@ -345,5 +373,7 @@ def _with_square_pixels(radiograph: Radiograph, spacing_mm: tuple[float, float],
         radiograph,
         pixels=pixels,
         camera=radiograph.camera.viewed_through(new_from_image, width, height),
+        image_from_recorded=new_from_image @ radiograph.image_from_recorded,
+        landmarks=None if radiograph.landmarks is None else radiograph.landmarks.moved(new_from_image),
         provenance={**radiograph.provenance, "resampled": resampled},
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
 
-from bonelift.images.radiograph import Hanging, Radiograph
+from bonelift.images.radiograph import GivenLandmarks, Hanging, Radiograph
 from bonelift.networks.inference import UPRIGHT_BONUS, WRIST_FOUND, LocatedWrist, look, looks_of
 from bonelift.networks.model import WristModel
 from bonelift.origin import Origin
@@ -57,6 +57,8 @@ def locate_wrist(radiograph: Radiograph, model: WristModel, settings: LocateSett
     points, and hanging as recorded or, of a PA film whose hanging nobody states and no calibrated camera fixes,
     mirrored. (A mirrored lateral looks like one from the other side.)
     """
+    if radiograph.landmarks is not None:
+        return _given(radiograph, model, settings)
     known = radiograph.view == "lateral" or bool({"hanging", "camera"} & radiograph.provenance.keys())
     hung = [radiograph] if known else _hung(radiograph)
     best = _best(s for picture in hung for s in _sightings(picture, model, settings.turns_deg, settings))
@@ -66,6 +68,36 @@ def locate_wrist(radiograph: Radiograph, model: WristModel, settings: LocateSett
     turned = [s for picture in hung for s in _sightings(picture, model, settings.doubted_turns_deg, settings)]
     best = _best([*best, *turned])
     return tuple(s for s in best if s.evidence >= best[0].evidence - settings.within)
+
+
+def _given(radiograph: Radiograph, model: WristModel, settings: LocateSettings) -> tuple[Sighting, ...]:
+    """The landmarks that a person gave; how the picture hangs, and to which side a lateral's palm points, as the
+    locator sees it in the picture turned so that the given shaft points down."""
+    given = radiograph.landmarks
+    assert given is not None
+    down = given.shaft_px - given.origin_px
+    turn_deg = float(np.rad2deg(np.arctan2(down[0], down[1])))
+    known = radiograph.view == "lateral" or bool({"hanging", "camera"} & radiograph.provenance.keys())
+    seen = [
+        Sighting(s.radiograph, _at(s.located, given), 1.0, True, s.evidence)
+        for picture in ([radiograph] if known else _hung(radiograph))
+        for s in _sightings(picture, model, (turn_deg,), settings)
+    ]
+    best = _best(seen)
+    return tuple(s for s in best if s.evidence >= best[0].evidence - settings.within)
+
+
+def _at(located: LocatedWrist, given: GivenLandmarks) -> LocatedWrist:
+    """The wrist as it was seen, moved to where it is given; a person has no doubt about where a landmark is."""
+    moved = located.ulnar_head_px + given.origin_px - located.origin_px
+    return replace(
+        located,
+        origin_px=given.origin_px,
+        shaft_px=given.shaft_px,
+        ulnar_head_px=moved,
+        confidence=1.0,
+        peak_share=np.ones_like(located.peak_share),
+    )
 
 
 def _best(sightings: Iterable[Sighting]) -> list[Sighting]:

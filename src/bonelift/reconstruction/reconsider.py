@@ -44,7 +44,7 @@ def reconsider(
     reading: of the first of the ``hypotheses`` of each image. Nothing else is tried where the locator had no doubt and
     the film agrees with the bones. A wrist that bends or hangs otherwise than those that the locator knows shows its
     joint line some way along the shaft from where it is seen: so each hypothesis is moved along, too, and the best of
-    all is cut once more where the wrist then stands.
+    all is cut once more where the wrist then stands. Landmarks that a person gave stay where they are.
     """
     tried = tuple(
         _tried(sightings, model, how) if _doubtful(sightings, agreement, how) else ()
@@ -65,11 +65,11 @@ def _tried(sightings: Sequence[Sighting], model: WristModel, how: JobSettings) -
     carried = [
         _carried(_moved(sighting, moved_mm), moved_mm, model, how)
         for sighting in sightings
-        for moved_mm in how.reconsider.along_shaft_mm
+        for moved_mm in (how.reconsider.along_shaft_mm if sighting.radiograph.landmarks is None else (0.0,))
         if sighting.found
     ]
     best, reading = max(carried, key=lambda pair: pair[0].score)
-    if reading.stances:
+    if reading.stances and best.sighting.radiograph.landmarks is None:
         carried.append(_carried(_where_it_stands(best.sighting, reading), math.nan, model, how))
     return tuple(sorted((hypothesis for hypothesis, _ in carried), key=lambda hypothesis: -hypothesis.score))
 

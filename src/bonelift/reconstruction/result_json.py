@@ -77,6 +77,7 @@ def _image(film: PreparedFilm, placed: PlacedFilm | None) -> dict[str, Any]:
     return {
         "view": radiograph.view,
         "hanging": radiograph.hanging,
+        "image_from_recorded": _matrix(radiograph.image_from_recorded),
         "size_px": [radiograph.camera.width_px, radiograph.camera.height_px],
         "detector_spacing_mm": radiograph.camera.detector_spacing_mm,
         "sdd_mm": radiograph.camera.sdd_mm,
