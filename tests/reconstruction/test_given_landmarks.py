@@ -53,7 +53,7 @@ def test_the_locator_is_asked_only_how_the_picture_hangs(tmp_path: Path, monkeyp
         looked.extend(turn for turn, _ in looks)
         sure = 0.9 if radiograph.hangs_mirrored else 0.001
         away = np.array([5.0, 5.0])
-        return [LocatedWrist(away, away + [0, 90], away, sure * presence, np.ones(3), *one) for one in looks]
+        return [LocatedWrist(away, away + np.array([0, 90]), away, sure * presence, np.ones(3), *one) for one in looks]
 
     monkeypatch.setattr(locate, "look", look)
     film = read(tmp_path)

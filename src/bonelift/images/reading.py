@@ -132,7 +132,7 @@ def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions
         source_to_object_mm,
         facts,
         image_from_recorded=image_from_recorded,
-        landmarks=_given_landmarks(path.name, options, recorded.pixels.shape, facts, image_from_recorded),
+        landmarks=_given_landmarks(name, options, recorded.pixels.shape, facts, image_from_recorded),
     )
     check_length(radiograph.spacing_at_wrist_mm, PIXEL, f"{name}: what a pixel covers at the wrist")
     if options.hanging is not None:
@@ -330,10 +330,10 @@ def _given_landmarks(
     (height, width), points = shape, np.asarray(options.landmarks, dtype=np.float64).reshape(2, 2)
     inside = np.isfinite(points).all() and (points >= -1).all() and (points <= [width, height]).all()
     if not inside or np.linalg.norm(points[1] - points[0]) < 1:
+        given = ",".join(f"{value:g}" for value in points.ravel())
         raise InputError(
-            f"{name}: --landmarks {','.join(f'{v:g}' for v in points.ravel())} are no two points of an image of {width} "
-            f"x {height} pixels; expected x,y of the joint end of the radial shaft's axis, then x,y of a point up the "
-            "shaft"
+            f"{name}: --landmarks {given} are no two points of an image of {width} x {height} pixels; expected x,y of "
+            "the joint end of the radial shaft's axis, then x,y of a point of it up the arm"
         )
     facts["landmarks"] = Origin("option", "option --landmarks")
     return GivenLandmarks(points[0], points[1]).moved(image_from_recorded)
