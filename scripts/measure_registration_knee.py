@@ -30,7 +30,7 @@ from bonelift.registration.film_response import FilmResponse
 from bonelift.registration.film_views import FilmView
 from bonelift.registration.films import register_to_films
 from bonelift.registration.metal import METAL, TITANIUM_PER_MM, metal_body
-from bonelift.registration.verdict import judge
+from bonelift.registration.verdict import pose_verdict
 from bonelift.report.rasterise import fill_mask
 from bonelift.surface.files import read_mesh
 from bonelift.surface.mesh import TriangleMesh
@@ -119,7 +119,7 @@ def main() -> int:
                 overlap = dice(silhouette(mesh, given, found.pose.world_from_bone), given.mask)
                 print(
                     f"  {told}  similarity {found.pose.similarity:.2f} Dice {overlap:.3f} trust "
-                    f"{judge(found).trust:.2f} CPU {time.process_time() - clock:.1f} s", flush=True,
+                    f"{pose_verdict(found).trust:.2f} CPU {time.process_time() - clock:.1f} s", flush=True,
                 )  # fmt: skip
         print(summary(implant, steps), flush=True)
     return 0

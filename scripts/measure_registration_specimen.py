@@ -41,7 +41,7 @@ from bonelift.registration.ct_bone import CtBone, CutEnd, Part
 from bonelift.registration.film_views import FilmView, dilated
 from bonelift.registration.films import UNPOSITIONED, FilmPose, register_to_films
 from bonelift.registration.nominal_bone import nominal_attenuation
-from bonelift.registration.verdict import judge
+from bonelift.registration.verdict import pose_verdict
 from bonelift.report.rasterise import fill_mask
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import surface_distances
@@ -204,7 +204,7 @@ def main() -> int:
             print(
                 f"{trial} {name}: from the reconstruction's place {np.rad2deg(np.linalg.norm(step[:3])):.1f} deg, "
                 f"{np.linalg.norm(step[3:5]):.1f} mm, depth {step[5]:.1f} mm; similarity "
-                f"{' '.join(f'{value:.2f}' for value in end.pose.similarity_per_view)}, trust {judge(end).trust:.2f}",
+                f"{' '.join(f'{value:.2f}' for value in end.pose.similarity_per_view)}, trust {pose_verdict(end).trust:.2f}",
                 flush=True,
             )
     cameras = [film.camera for film in films]

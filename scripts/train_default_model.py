@@ -55,7 +55,7 @@ from bonelift.learning.model_folder import model_of_run
 from bonelift.learning.presets import load_preset, timed
 from bonelift.learning.virtual_source import Part, VirtualSource
 from bonelift.networks.bundle import load_bundle, save_bundle
-from bonelift.networks.model import DEFAULT_MODEL
+from bonelift.networks.model_files import DEFAULT_MODEL
 from bonelift.networks.onnx_export import add_graphs
 
 FIRST_SEEDS: dict[Part, int] = {

@@ -30,7 +30,7 @@ from bonelift.images.masks import read_mask
 from bonelift.images.nifti_files import write_volume_nifti
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.reading import RadiographOptions, read_radiograph
-from bonelift.networks.model import CONFIG_NAME, DEFAULT_MODEL, read_config
+from bonelift.networks.model_files import CONFIG_NAME, DEFAULT_MODEL, read_config
 from bonelift.storage.output_folder import MANIFEST_NAME, claim_folder, read_made_from
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, read_pose, read_study, write_pose, write_study
 from bonelift.study.importing import ImportSettings, _check_spacing, _kept_case

@@ -13,7 +13,8 @@ import torch
 
 from bonelift.errors import InputError
 from bonelift.networks.bundle import load_bundle, new_bundle, save_bundle
-from bonelift.networks.model import CONFIG_NAME, DEFAULT_MODEL, NETWORK_OF, load_model
+from bonelift.networks.model import load_model
+from bonelift.networks.model_files import CONFIG_NAME, DEFAULT_MODEL, NETWORK_OF
 from bonelift.networks.onnx_export import add_graphs
 from bonelift.networks.onnx_model import OnnxModel
 from builders.toy_cohort import GRID, LOCATOR, PIX2PIX, TL

@@ -30,7 +30,7 @@ from bonelift.registration.film_views import FilmView, away_from_cuts, bone_alon
 from bonelift.registration.films import FilmPose, FilmSettings, register_to_films
 from bonelift.registration.pose import PoseResult
 from bonelift.registration.starts import ShaftPoints, laid_on_outlines, start_from_outline, start_from_points
-from bonelift.registration.verdict import judge
+from bonelift.registration.verdict import pose_verdict
 from builders.toy_wrist import DEPTH_MM, NOISE, film_camera, toy_ct, toy_radiograph
 
 Float = NDArray[np.float64]
@@ -95,7 +95,7 @@ def test_the_pose_is_recovered_beneath_soft_tissue(bones, true_pose, part: Part)
     assert angle_deg < 2.0
     assert found.overlap > 0.9
     # The toy's turn about its axis shows at 0.5 mm a pixel only roughly; a wrist's radius is less round.
-    assert judge(found).kind != "failed", judge(found).reason
+    assert pose_verdict(found).kind != "failed", pose_verdict(found).reason
 
 
 def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
@@ -155,7 +155,7 @@ def test_a_mirrored_bone_scores_worse_than_the_true_one(bones, true_pose, axis):
 def test_what_is_not_there_is_not_trusted(bones, true_pose):
     noise = np.random.default_rng(3).normal(0, NOISE, FILM_SHAPE)
     view = FilmView(noise, film_camera(), None, FILM_SPACING_MM)
-    verdict = judge(found_by(bones["both"], [view], true_pose))
+    verdict = pose_verdict(found_by(bones["both"], [view], true_pose))
     assert not verdict.ok
     assert verdict.reason
     assert verdict.trust < 0.5
@@ -164,7 +164,7 @@ def test_what_is_not_there_is_not_trusted(bones, true_pose):
 def test_a_hopeless_start_without_a_mask_is_not_trusted(bones, true_pose):
     bone = bones["both"]
     view = replace(film(bone, true_pose), mask=None)
-    verdict = judge(found_by(bone, [view], moved(bone, true_pose, [0.9, 0.6, 1.4, 25.0, 20.0, -60.0])))
+    verdict = pose_verdict(found_by(bone, [view], moved(bone, true_pose, [0.9, 0.6, 1.4, 25.0, 20.0, -60.0])))
     assert not verdict.ok
 
 
@@ -374,7 +374,7 @@ def test_chart_and_mirror_agree_on_the_plane(bones, true_pose):
 def test_the_verdict_names_what_speaks_against_a_pose(change, said):
     slack = (0.03, 0.03, 0.01, 0.3, 0.3, 10.0)
     good = PoseResult(np.eye(4), 0.82, (0.82,), 4, 4, (0.0,) * 6, slack, 0.03, (0.5,) * 6, 0.93, 600, True, "")
-    assert judge(FilmPose(good, 0.97, "radius")).ok
-    verdict = judge(FilmPose(replace(good, **change), 0.97, "radius"))
+    assert pose_verdict(FilmPose(good, 0.97, "radius")).ok
+    verdict = pose_verdict(FilmPose(replace(good, **change), 0.97, "radius"))
     assert not verdict.ok
     assert said in verdict.reason

@@ -21,18 +21,12 @@ from bonelift.anatomy.side import mirror_transform
 from bonelift.anatomy.statistical_shape import ShapeModel
 from bonelift.anatomy.surface_fit import surface_cloud
 from bonelift.errors import InputError
-from bonelift.geometry import (
-    apply_transform,
-    compose,
-    invert_rigid,
-    rigid_from_vector,
-    rotation_about_axis,
-    translation,
-)
+from bonelift.geometry import apply_transform, compose, invert_rigid, rotation_about_axis, translation
 from bonelift.images import Side
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.nearest import build_tree, find_nearest
+from bonelift.surface.point_to_plane import StepRules, point_to_plane_step
 
 Float = NDArray[np.float64]
 
@@ -52,6 +46,8 @@ _STARTS_DEG = (0.0, -30.0, 30.0)
 _MODES = 30
 _POINTS, _ITERATIONS = 1500, 40
 _FEW_POINTS, _FEW_ITERATIONS = 300, 20
+_LAYING = StepRules(smallest_mm=0.1, damping=1e-3, largest_turn=0.3)
+"""The mean bone is another one: it is never nearer than a tenth of a millimetre, and it can slide along the shaft."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +191,7 @@ def _even_points(bone: TriangleMesh) -> Float:
 def _laid_on(points_world: Float, mean: _Target, start: Float, iterations: int) -> tuple[Float, float]:
     """model_from_world (4, 4) by point-to-plane iteration from ``start``, and the mean distance (mm) it leaves.
 
-    Only points above USED_ABOVE_MM and off the scan's cut count. Weights: Tukey's biweight on the median distance.
+    Only points above USED_ABOVE_MM and off the scan's cut count.
     """
     model_from_world = start
     distance = np.zeros(0)
@@ -206,16 +202,9 @@ def _laid_on(points_world: Float, mean: _Target, start: Float, iterations: int) 
         if len(moved) < len(points_world) // 20:  # slid off along the shaft
             return start, np.inf
         distance, nearest = mean.tree.query(moved)
-        normals, gap = mean.cloud.normals[nearest], mean.cloud.points[nearest] - moved
-        scale = 4.685 * 1.4826 * max(float(np.median(distance)), 0.1)
-        weight = np.clip(1 - (distance / scale) ** 2, 0, None) ** 2
-        centre = moved.mean(axis=0)
-        jacobian = np.column_stack([np.cross(moved - centre, normals), normals])
-        hessian = jacobian.T @ (weight[:, None] * jacobian) + 1e-3 * np.diag(np.diag(jacobian.T @ jacobian))
-        step = np.linalg.solve(hessian, jacobian.T @ (weight * (gap * normals).sum(axis=1)))
-        step[:3] *= min(1.0, 0.3 / max(float(np.linalg.norm(step[:3])), 1e-12))
-        model_from_world = compose(translation(centre), rigid_from_vector(step), translation(-centre), model_from_world)
-        if np.abs(step).max() < 1e-4:
+        step = point_to_plane_step(moved, mean.cloud.points[nearest], mean.cloud.normals[nearest], rules=_LAYING)
+        model_from_world = step.motion @ model_from_world
+        if step.largest < 1e-4:
             break
     return model_from_world, float(np.mean(distance))
 

@@ -92,7 +92,7 @@ def _locate_points(options: Namespace) -> LocatePoints:
 
 def _model_sha256(options: Namespace) -> str:
     """Of the configuration of the model that finds landmarks; it holds the hashes of the weights."""
-    from bonelift.networks.model import CONFIG_NAME, DEFAULT_MODEL
+    from bonelift.networks.model_files import CONFIG_NAME, DEFAULT_MODEL
     from bonelift.study.fingerprint import fingerprint
 
     return fingerprint((options.model or DEFAULT_MODEL) / CONFIG_NAME)["sha256"]

@@ -13,10 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.geometry import apply_transform, invert_rigid, rigid_from_vector
+from bonelift.geometry import apply_transform, invert_rigid
 from bonelift.surface.distance import sample_by_area
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.nearest import Nearest, SurfaceTree, build_tree, find_nearest
+from bonelift.surface.point_to_plane import StepRules, point_to_plane_step
 
 Float = NDArray[np.float64]
 Alignment = Literal["rigid", "similarity"]
@@ -26,8 +27,6 @@ _SAMPLES = 1000
 """Of each bone, evenly over its area: every bone is laid on every other, and a distance changes by some 0.01 mm."""
 _PART_MM = 1.0
 _STEPS, _SMALLEST_STEP = 40, 1e-3
-_TUKEY = 4.685 * 1.4826
-"""Biweight cut-off in median absolute residuals, as in :mod:`bonelift.surface.align`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,21 +62,17 @@ def lay_on(source: ComparedBone, target: ComparedBone, alignment: Alignment) -> 
     size.
     """
     scale, pose = 1.0, np.eye(4)
-    unknowns = 7 if alignment == "similarity" else 6
+    rules = StepRules(scaled=alignment == "similarity")
     for _ in range(_STEPS):
         placed, there, back = _matches(source, target, scale, pose)
         moving = np.concatenate([placed, apply_transform(pose, scale * back.points)])
         fixed = np.concatenate([there.points, target.points])
         normals = np.concatenate([target.normals[there.faces], source.normals[back.faces] @ pose[:3, :3].T])
-        kept = ~np.concatenate([there.on_border, back.on_border])
-        step = _step(moving, fixed, normals, kept, unknowns)
-        # Turn, shift and growth about the middle of what moves.
-        middle, growth, turned = moving.mean(axis=0), float(np.exp(step[6])), rigid_from_vector(step[:6])
-        moved = np.eye(4)
-        moved[:3, :3] = turned[:3, :3] @ pose[:3, :3]
-        moved[:3, 3] = turned[:3, :3] @ (growth * (pose[:3, 3] - middle)) + turned[:3, 3] + middle
-        scale, pose = scale * growth, moved
-        if np.abs(step).max() < _SMALLEST_STEP:
+        step = point_to_plane_step(moving, fixed, normals, ~np.concatenate([there.on_border, back.on_border]), rules)
+        pose = step.motion @ pose
+        pose[:3, :3] /= step.growth
+        scale *= step.growth
+        if step.largest < _SMALLEST_STEP:
             break
     return scale, pose
 
@@ -87,23 +82,6 @@ def _matches(source: ComparedBone, target: ComparedBone, scale: float, pose: Flo
     placed = apply_transform(pose, scale * source.points)
     back = apply_transform(invert_rigid(pose), target.points) / scale
     return placed, find_nearest(placed, target.tree), find_nearest(back, source.tree)
-
-
-def _step(moving: Float, fixed: Float, normals: Float, kept: NDArray[np.bool_], unknowns: int) -> Float:
-    """(7,) Gauss-Newton step: turn (rad), shift (mm) and log of the growth, about the middle of ``moving``."""
-    centred = moving - moving.mean(axis=0)
-    gap = fixed - moving
-    residual = np.einsum("ni,ni->n", normals, gap)
-    far = np.linalg.norm(gap, axis=1)
-    limit = _TUKEY * max(float(np.median(far[kept])) if kept.any() else 0.0, 1e-4)
-    weight = kept * np.clip(1 - (far / limit) ** 2, 0, None) ** 2
-    jacobian = np.column_stack([np.cross(centred, normals), normals, np.einsum("ni,ni->n", normals, centred)])
-    jacobian = jacobian[:, :unknowns]
-    hessian = jacobian.T @ (weight[:, None] * jacobian)
-    hessian += 1e-6 * np.diag(np.diag(hessian)) + 1e-9 * np.eye(unknowns)
-    step = np.zeros(7)
-    step[:unknowns] = np.linalg.solve(hessian, jacobian.T @ (weight * residual))
-    return step
 
 
 def aligned_distance(other: ComparedBone, own: ComparedBone, alignment: Alignment) -> float:

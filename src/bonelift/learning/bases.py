@@ -23,7 +23,7 @@ from bonelift.errors import InputError
 from bonelift.images.volume import BONES
 from bonelift.learning.samples import SurfaceSamples, load_samples
 from bonelift.learning.shape_regression import Bases
-from bonelift.networks.model import DEFAULT_MODEL, read_bases, read_config, read_weights
+from bonelift.networks.model_files import DEFAULT_MODEL, read_bases, read_config, read_weights
 from bonelift.storage.whole import whole_file, whole_folder, write_whole
 
 FACTS_FILE = "basis.json"

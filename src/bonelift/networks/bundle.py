@@ -21,7 +21,7 @@ from bonelift.errors import InputError
 from bonelift.images import LabelGrid
 from bonelift.images.volume import BONES
 from bonelift.networks.locator import Locator, LocatorConfig
-from bonelift.networks.model import (
+from bonelift.networks.model_files import (
     CONFIG_NAME,
     DEFAULT_MODEL,
     NETWORK_OF,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bonelift.errors import InputError
 from bonelift.networks.bundle import ModelBundle, load_bundle
-from bonelift.networks.model import CONFIG_NAME, NETWORK_OF, WEIGHTS_NAME, Program, read_config
+from bonelift.networks.model_files import CONFIG_NAME, NETWORK_OF, WEIGHTS_NAME, Program, read_config
 from bonelift.networks.programs import program_module
 from bonelift.storage.whole import write_whole
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
-from bonelift.networks.model import (
+from bonelift.networks.model_files import (
     NETWORK_OF,
     Program,
     content_of_config,

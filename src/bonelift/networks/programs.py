@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bonelift.networks.film_warp import warp
 from bonelift.networks.locator import soft_argmax_px
-from bonelift.networks.model import NETWORK_OF, Program
+from bonelift.networks.model_files import NETWORK_OF, Program
 from bonelift.networks.shape_regressor import ShapeRegressor
 
 JITTERS = ((0.0, 0.0, 0.0), (1.0, 0.5, 0.7), (-1.0, -0.5, 0.7), (0.5, -1.0, -0.7), (-0.5, 1.0, -0.7))

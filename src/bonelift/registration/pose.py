@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.registration.chart import PoseChart, pose_chart
+from bonelift.registration.convergence import Ending, doubt
 from bonelift.registration.film_response import LINE_INTEGRALS, FilmResponse
 from bonelift.registration.objective import Objective, PosePrior, objective
 from bonelift.registration.refine import Refined, refine
@@ -76,7 +77,8 @@ class PoseResult:
     prior_sigmas: (6,) distance from the start in units of the prior's sigma.
     seen: fraction of the bone's projection that lies inside the image (and mask), least favourable view.
     evaluations: projections computed.
-    converged, reason: the verdict, and in words why; "" when converged.
+    converged, reason: whether nothing speaks against the pose, and in words what does
+    (:mod:`bonelift.registration.convergence`); "" when converged.
     """
 
     world_from_bone: Float
@@ -242,31 +244,15 @@ def _record(
     sigmas = best.parameters / prior.sigma
     seen = _seen(full, pose[0])
     similarity = float(per_view.mean())
-    reason = _reason(similarity, agreeing, slack, sigmas, seen, best, settings)
+    moved = best.at_rest or best.evaluations > 2
+    reason = doubt(
+        Ending(similarity, agreeing, settings.starts, slack, sigmas, seen, moved), settings.minimum_similarity
+    )
     return PoseResult(
         pose[0], similarity, tuple(map(float, per_view)), agreeing, settings.starts, tuple(map(float, spread)),
         tuple(map(float, slack)), turn_slack, tuple(map(float, sigmas)), seen, candidates.evaluations,
         not reason, reason,
     )  # fmt: skip
-
-
-def _reason(
-    similarity: float, agreeing: int, slack: Float, sigmas: Float, seen: float, best: Refined, settings: PoseSettings
-) -> str:
-    """Why the pose is not to be trusted; "" when nothing speaks against it."""
-    if similarity < settings.minimum_similarity:
-        return f"similarity {similarity:.2f} is below {settings.minimum_similarity:.2f}"
-    if seen < 0.5:
-        return f"only {seen:.0%} of the bone's projection lies inside the image"
-    if settings.starts > 1 and agreeing < 2:
-        return f"no other of {settings.starts} starts ended where the best one did"
-    if np.abs(sigmas).max() > 4:
-        return f"the pose lies {np.abs(sigmas).max():.1f} prior sigmas from its start"
-    if slack[3:5].max() > 2.0 or slack[2] > np.deg2rad(4):
-        return "the similarity is flat around the pose"
-    if not best.at_rest and best.evaluations <= 2:
-        return "the refinement did not move from its start"
-    return ""
 
 
 def long_axis(bone: MovingBone) -> Float:

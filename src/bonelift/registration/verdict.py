@@ -21,13 +21,13 @@ from typing import Literal
 
 import numpy as np
 
+from bonelift.registration.convergence import LEAST_SEEN
 from bonelift.registration.films import FilmPose
 
 TRUSTED_ABOVE = 0.5
 _CONSTANT, _SIMILARITY, _AGREEING, _SLACK_DEG = -14.2, 20.0, 4.0, -0.8
 _USUAL_SIMILARITY, _USUAL_SLACK_DEG = 0.8, 1.4
 """Of good registrations; what falls short of them most is named as the reason."""
-_LEAST_SEEN = 0.5
 _TURN_ERROR_OF_SLACK = 0.42
 """SD of the turn about the bone's own axis, as a share of its slack."""
 _TURN_WANTED_DEG = 2.0
@@ -90,13 +90,13 @@ def kind_from(trust: float, slack_turn_deg: float) -> Kind:
     return "turn undecided" if _CERTAIN_SIGMAS * turn_error_deg(slack_turn_deg) > _TURN_WANTED_DEG else "ok"
 
 
-def judge(found: FilmPose) -> Verdict:
-    """The verdict on a registration."""
+def pose_verdict(found: FilmPose) -> Verdict:
+    """The verdict on a registration, with its reason."""
     record = record_of(found)
     similarity, agreeing, slack_deg = record["similarity"], record["agreeing"], record["slack_deg"]
     slack_turn_deg = record["slack_turn_deg"]
     trust = trust_from(similarity, agreeing, slack_deg, slack_turn_deg)
-    if record["seen"] < _LEAST_SEEN:
+    if record["seen"] < LEAST_SEEN:
         return Verdict(0.0, "failed", f"only {record['seen']:.0%} of the bone's projection lies inside the image")
     kind = kind_from(trust, slack_turn_deg)
     if kind == "ok":

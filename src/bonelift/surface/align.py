@@ -1,8 +1,8 @@
 """Rigid alignment of two surfaces (never a mirror, never a scale).
 
 Iterative closest point, point to plane, in both directions: samples of each surface look for the nearest point of the
-other, matches to an open end are dropped, far ones weigh little, and a Gauss-Newton step moves the source.
-Sources: Chen and Medioni 1992 (doi:10.1016/0262-8856(92)90066-C); weights: Tukey's biweight on the median residual.
+other, matches to an open end are dropped, far ones weigh little, and a Gauss-Newton step
+(:mod:`bonelift.surface.point_to_plane`) moves the source.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.geometry import apply_transform, compose, invert_rigid, rigid_from_vector, translation
+from bonelift.geometry import apply_transform, compose, invert_rigid, translation
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.nearest import Nearest, SurfaceTree, build_tree, find_nearest
+from bonelift.surface.point_to_plane import point_to_plane_step
 
 Float = NDArray[np.float64]
 Starts = Literal["near", "anywhere"]
 
 _COARSE_SAMPLES, _COARSE_STEPS = 300, 20
 _FINE_SAMPLES, _FINE_STEPS = 2000, 60
-_TUKEY = 4.685 * 1.4826
-"""Biweight cut-off in median absolute residuals: 95 % efficient under Gaussian noise."""
-_SMALLEST_SCALE_MM = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,30 +106,17 @@ def _matches(target_from_source: Float, source: _Surface, target: _Surface) -> t
 
 def _iterate(target_from_source: Float, source: _Surface, target: _Surface, steps: int) -> Float:
     """Up to ``steps`` Gauss-Newton steps; stops when a step moves the surface by less than a nanometre or so."""
-    centre = target.samples.mean(axis=0)
     for _ in range(steps):
         moved, there, back = _matches(target_from_source, source, target)
         # Moving points, the points they should lie on, and the normals of the planes between, in the target's frame.
-        moving = np.concatenate([moved, apply_transform(target_from_source, back.points)]) - centre
-        fixed = np.concatenate([there.points, target.samples]) - centre
+        moving = np.concatenate([moved, apply_transform(target_from_source, back.points)])
+        fixed = np.concatenate([there.points, target.samples])
         normals = np.concatenate(
             [target.normals[there.faces], source.normals[back.faces] @ target_from_source[:3, :3].T]
         )
-        kept = ~np.concatenate([there.on_border, back.on_border])
-        residual = np.einsum("ni,ni->n", normals, fixed - moving)
-        far = np.linalg.norm(fixed - moving, axis=1)
-        scale = _TUKEY * max(float(np.median(far[kept])) if kept.any() else 0.0, _SMALLEST_SCALE_MM)
-        weight = kept * np.clip(1 - (far / scale) ** 2, 0, None) ** 2
-        jacobian = np.column_stack([np.cross(moving, normals), normals])
-        hessian = jacobian.T @ (weight[:, None] * jacobian)
-        # Damping far under the curvature of a bone, so that a shape free to slide does not run off.
-        hessian += 1e-6 * np.diag(np.diag(hessian)) + 1e-9 * np.eye(6)
-        step = np.linalg.solve(hessian, jacobian.T @ (weight * residual))
-        step[:3] *= min(1.0, 0.5 / max(float(np.linalg.norm(step[:3])), 1e-12))
-        target_from_source = compose(
-            translation(centre), rigid_from_vector(step), translation(-centre), target_from_source
-        )
-        if np.abs(step).max() < 1e-6:
+        step = point_to_plane_step(moving, fixed, normals, ~np.concatenate([there.on_border, back.on_border]))
+        target_from_source = step.motion @ target_from_source
+        if step.largest < 1e-6:
             break
     return target_from_source
 

@@ -23,7 +23,7 @@ from bonelift.registration.ct_frame import rough_right_from_world
 from bonelift.registration.film_views import FilmView
 from bonelift.registration.films import RELATIVE, UNPOSITIONED, FilmPose, FilmSettings, register_to_films
 from bonelift.registration.starts import ShaftPoints, pixel_mm_at, start_from_outline, start_from_points
-from bonelift.registration.verdict import Verdict, judge
+from bonelift.registration.verdict import Verdict, pose_verdict
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_case_radiograph, read_pose
 
 Float = NDArray[np.float64]
@@ -156,7 +156,7 @@ def _register_group(
         RegisteredFilm(
             film,
             tuple(
-                RegisteredBone(part, camera.camera_from_world @ pose.pose.world_from_bone, pose, judge(pose))
+                RegisteredBone(part, camera.camera_from_world @ pose.pose.world_from_bone, pose, pose_verdict(pose))
                 for part, pose in found.items()
             ),
             start,
