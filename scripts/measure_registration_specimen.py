@@ -204,7 +204,8 @@ def main() -> int:
             print(
                 f"{trial} {name}: from the reconstruction's place {np.rad2deg(np.linalg.norm(step[:3])):.1f} deg, "
                 f"{np.linalg.norm(step[3:5]):.1f} mm, depth {step[5]:.1f} mm; similarity "
-                f"{' '.join(f'{value:.2f}' for value in end.pose.similarity_per_view)}, trust {pose_verdict(end).trust:.2f}",
+                f"{' '.join(f'{value:.2f}' for value in end.pose.similarity_per_view)}, trust "
+                f"{pose_verdict(end).trust:.2f}",
                 flush=True,
             )
     cameras = [film.camera for film in films]
