@@ -1,4 +1,7 @@
-"""Whether a name that a lab chose is the patient's own in a DICOM header. What is read here is compared and dropped."""
+"""Whether a name that a lab chose is the patient's own in a DICOM header, and whether two headers name one patient.
+
+What is read here is compared and dropped.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,30 @@ def identifying_element(path: Path, text: str) -> str | None:
         if _repeats_number(text, value) or _repeats_name(text, value):
             return keyword
     return _BIRTH if _repeats_date(text, birth) else None
+
+
+def patients_differ(first: Path, second: Path) -> bool:
+    """Whether the DICOM headers of two files name two patients: by PatientID where both have one, else by name and date
+    of birth. False where either file is no DICOM file or says nothing. Nothing that was read is kept or told."""
+    ours, theirs = _identity(first), _identity(second)
+    if ours is None or theirs is None:
+        return False
+    number, name = (bool(a) and bool(b) and a != b for a, b in zip(ours, theirs, strict=True))
+    return number or (name and not (ours[0] and theirs[0]))
+
+
+def _identity(path: Path) -> tuple[str, str] | None:
+    """(number, name with date of birth) in one spelling, "" where the header has none; None where it is no DICOM."""
+    try:
+        if not is_dicom(read_head(path, "a DICOM file", HEAD_BYTES)):
+            return None
+        dataset = read_dataset(path, stop_before_pixels=True)
+        with guarded(path.name, "its header is damaged"):
+            number, name, birth = (_text(dataset, keyword) for keyword in ("PatientID", "PatientName", _BIRTH))
+    except InputError:
+        return None  # the reader of the image itself reports what is wrong with it
+    words = sorted(_words(name))
+    return re.sub(r"\s", "", number.casefold()), " ".join([*words, re.sub(r"\D", "", birth)] if words else [])
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

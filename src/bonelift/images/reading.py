@@ -18,6 +18,8 @@ from bonelift.geometry.plausible import PIXEL, SOURCE_TO_DETECTOR, SOURCE_TO_OBJ
 from bonelift.images.dicom_file import HEAD_BYTES, is_dicom
 from bonelift.images.dicom_radiograph import read_dicom_radiograph
 from bonelift.images.exposure import bones_look_bright, burnt_in_surround, exposed_box, fill_bright_surround
+from bonelift.images.file_kinds import kind_of_file
+from bonelift.images.missing_facts import FilmWithoutFacts, MissingFactsError, missing_facts
 from bonelift.images.pixel_spacing import check_spacing
 from bonelift.images.radiograph import GivenLandmarks, Hanging, Radiograph, Side, View
 from bonelift.images.raster import is_raster, read_raster
@@ -99,7 +101,7 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
     millimetres.
     """
     path, options = Path(path), options or RadiographOptions()
-    return radiograph_of(_read_recorded(path, options.frame), path.name, options)
+    return radiograph_of(read_recorded(path, options.frame), path.name, options)
 
 
 def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions) -> Radiograph:
@@ -112,13 +114,14 @@ def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions
         raise InputError(f"{name}: is {width} x {height} pixels; expected at least {MIN_SIDE_PX} x {MIN_SIDE_PX}")
     if not np.isfinite(recorded.pixels).all():
         raise InputError(f"{name}: holds NaN or infinite pixels")
+    _check_nothing_missing(name, recorded, options)
     facts = {
         key: Origin("recorded", text)
         for key, text in recorded.provenance.items()
         if key in {"file_format", "display", "frame"}
     }
-    side = _agreed(name, "side", "--side left or right", options.side, recorded.side, recorded, facts)
-    view = _agreed(name, "view", "--view pa or lateral", options.view, recorded.view, recorded, facts)
+    side = _agreed(name, "side", options.side, recorded.side, recorded, facts)
+    view = _agreed(name, "view", options.view, recorded.view, recorded, facts)
     camera, source_to_object_mm, spacing_mm = _geometry(name, recorded, options, facts)
     pixels, box = _bone_bright_pixels(name, recorded, options, facts)
     x0, y0, x1, y1 = box
@@ -140,7 +143,8 @@ def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions
     return radiograph if spacing_mm is None else _with_square_pixels(radiograph, spacing_mm, name)
 
 
-def _read_recorded(path: Path, frame: int | None) -> RecordedImage:
+def read_recorded(path: Path, frame: int | None = None) -> RecordedImage:
+    """What the file itself says, before any option is weighed against it. Raises InputError for what is no film."""
     expected = "one radiograph file (DICOM, PNG, JPEG or TIFF)"
     file_size(path, expected, MAX_FILE_BYTES)
     head = read_head(path, expected, HEAD_BYTES)
@@ -148,28 +152,43 @@ def _read_recorded(path: Path, frame: int | None) -> RecordedImage:
         return read_raster(path, frame)
     if is_dicom(head):
         return read_dicom_radiograph(path, frame)
-    raise InputError(f"{path.name}: is not an image this program reads; expected DICOM, PNG, JPEG or TIFF")
+    kind = kind_of_file(head)
+    what = f"is {kind}" if kind else "is not an image this program reads"
+    raise InputError(f"{path.name}: {what}; expected DICOM, PNG, JPEG or TIFF")
+
+
+def _check_nothing_missing(name: str, recorded: RecordedImage, options: RadiographOptions) -> None:
+    """Raise MissingFactsError, which names all that is missing at once."""
+    given = options.pixel_spacing_mm is not None or options.camera is not None
+    missing = missing_facts(recorded, options.side, options.view, given)
+    if not missing:
+        return
+    geometry = options.camera is None
+    distance = recorded.source_to_object_mm or recorded.magnification or options.source_to_object_mm
+    unsaid = {
+        "--sdd-mm": geometry and options.sdd_mm is None and recorded.sdd_mm is None,
+        "--source-to-object-mm": geometry and not distance,
+        "--hanging": geometry and options.hanging is None,
+        "--invert": options.invert == "auto" and recorded.bones_bright is None,
+    }
+    raise MissingFactsError([FilmWithoutFacts(name, missing, tuple(o for o, is_unsaid in unsaid.items() if is_unsaid))])
 
 
 def _agreed(
     name: str,
-    fact: str,
-    choice: str,
+    fact: Literal["side", "view"],
     given: str | None,
     header: str | None,
     recorded: RecordedImage,
     facts: dict[str, Origin],
 ) -> str:
-    """The option or the header's fact; both must agree, one must be there."""
-    option = choice.split()[0]
+    """The option or the header's fact; both must agree. One is there."""
     origin = recorded.provenance.get(fact, "the header")
-    if given is None and header is None:
-        raise InputError(f"{name}: the file does not say which {fact} it shows; pass {choice}")
     if given is not None and header is not None and given != header:
         raise InputError(
-            f"{name}: {origin} says {header}, which contradicts {option} {given}; correct the one in error"
+            f"{name}: {origin} says {header}, which contradicts --{fact} {given}; correct the one in error"
         )
-    facts[fact] = Origin("recorded", origin) if header is not None else Origin("option", f"option {option}")
+    facts[fact] = Origin("recorded", origin) if header is not None else Origin("option", f"option --{fact}")
     return header if header is not None else str(given)
 
 
@@ -255,11 +274,11 @@ def _detector_spacing(
     if recorded.detector_spacing_mm is not None:
         facts["pixel_spacing"] = _recorded_spacing(recorded, recorded.detector_spacing_mm)
         return recorded.detector_spacing_mm
-    if recorded.object_spacing_mm is not None:
-        facts["pixel_spacing"] = _recorded_spacing(recorded, recorded.object_spacing_mm)
-        rows, columns = recorded.object_spacing_mm
-        return rows / detector_to_object, columns / detector_to_object
-    raise InputError(f"{name}: {recorded.no_spacing_reason}, so millimetres are unknown; pass --pixel-spacing-mm")
+    if recorded.object_spacing_mm is None:
+        raise InputError(f"{name}: {recorded.no_spacing_reason}, so millimetres are unknown; pass --pixel-spacing-mm")
+    facts["pixel_spacing"] = _recorded_spacing(recorded, recorded.object_spacing_mm)
+    rows, columns = recorded.object_spacing_mm
+    return rows / detector_to_object, columns / detector_to_object
 
 
 def _recorded_spacing(recorded: RecordedImage, spacing_mm: tuple[float, float]) -> Origin:

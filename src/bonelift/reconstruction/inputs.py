@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bonelift.errors import InputError
 from bonelift.images import Radiograph
+from bonelift.images.dicom_identity import patients_differ
+from bonelift.images.missing_facts import MissingFactsError
 from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.storage.input_files import shown_name
 
 MOST_IMAGES = 2
 
@@ -22,10 +27,39 @@ class ImageInput:
 
 
 def read_radiographs(inputs: Sequence[ImageInput]) -> tuple[Radiograph, ...]:
-    """One or two images of the same wrist. Raises InputError for what cannot be read or does not belong together."""
+    """One or two images of the same wrist.
+
+    Raises InputError for what cannot be read or does not belong together: more than two images, two sides, two
+    patients (by their DICOM headers), one picture twice. MissingFactsError names all that the files do not say.
+    """
     if not 1 <= len(inputs) <= MOST_IMAGES:
-        raise InputError(f"got {len(inputs)} images; expected one or two of the same wrist")
-    radiographs = tuple(read_radiograph(image.path, image.options) for image in inputs)
-    if len({radiograph.side for radiograph in radiographs}) > 1:
+        raise InputError(
+            f"got {len(inputs)} images; expected one or two of the same wrist; many films go through "
+            "bonelift reconstruct --on FOLDER"
+        )
+    radiographs, lacking = [], []
+    for image in inputs:
+        try:
+            radiographs.append(read_radiograph(image.path, image.options))
+        except MissingFactsError as error:
+            lacking += error.films
+    if lacking:
+        raise MissingFactsError(lacking)
+    if len(inputs) == MOST_IMAGES:
+        _check_one_wrist(inputs, radiographs)
+    return tuple(radiographs)
+
+
+def _check_one_wrist(inputs: Sequence[ImageInput], radiographs: Sequence[Radiograph]) -> None:
+    """Raise InputError where two images cannot be two films of one wrist. What identifies a patient is not repeated."""
+    first, second = radiographs
+    names = " and ".join(shown_name(image.path) for image in inputs)
+    if patients_differ(inputs[0].path, inputs[1].path):
+        raise InputError(
+            f"{names}: their headers name two patients; expected two films of one wrist (where a header is wrong, "
+            "correct it or export the image as PNG)"
+        )
+    if first.pixels.shape == second.pixels.shape and np.array_equal(first.pixels, second.pixels):
+        raise InputError(f"{names}: hold the same picture; pass two different films of the wrist, or this one alone")
+    if first.side != second.side:
         raise InputError("one image shows a left and the other a right wrist; expected two images of the same wrist")
-    return radiographs
