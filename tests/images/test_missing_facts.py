@@ -80,7 +80,7 @@ def test_pixels_weigh_more_than_names(tmp_path):
     """The same picture under two names, and two patients: each one sentence that repeats no identity."""
     known = RadiographOptions(side="left", view="pa", pixel_spacing_mm=0.15)
     twice = [ImageInput(png(tmp_path, name), known) for name in ("a.png", "b.png")]
-    with pytest.raises(ValueError, match="and b[.]png: hold the same picture"):
+    with pytest.raises(ValueError, match="hold the same picture"):
         read_radiographs(twice)
     two = [
         ImageInput(save(dicom_radiograph(PatientID=number), tmp_path / f"{n}.dcm"), RadiographOptions())
