@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, film_from_landmarks, normalise_film
+from bonelift.film.sampling import sample
+from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM, film_from_landmarks, normalise_film
 from bonelift.images.radiograph import Radiograph
-from bonelift.images.sampling import sample
 
 Float = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from bonelift.bench import register, register_peers
 from bonelift.bench.register import read_rows, run_register_bench
 from bonelift.bench.register_report import markdown, record_auc, summary, trust_of
 from bonelift.cli import bench, main
-from bonelift.images.film import FILM_SPACING_MM, nominal_camera_from_radius
+from bonelift.film.standard import FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import ct_bone
 from bonelift.registration.film_views import FilmView

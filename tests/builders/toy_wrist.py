@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from bonelift.drr.attenuation import MU_WATER_PER_MM
 from bonelift.drr.joseph import project
+from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM
 from bonelift.geometry import XrayCamera
 from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, LabelMap, Volume
-from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM
 from bonelift.registration.chart import PoseChart
 from bonelift.registration.ct_bone import SOFT_TISSUE_HU
 from bonelift.registration.objective import Objective

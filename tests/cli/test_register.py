@@ -15,6 +15,7 @@ from PIL import Image
 from bonelift.cli import main
 from bonelift.drr.joseph import project
 from bonelift.drr.subject import attenuation_stack
+from bonelift.film.standard import nominal_camera_from_radius
 from bonelift.geometry import (
     XrayCamera,
     apply_transform,
@@ -25,7 +26,6 @@ from bonelift.geometry import (
     write_camera_json,
 )
 from bonelift.images import RADIUS, ULNA, LabelMap, Volume, write_labels_seg_nrrd, write_volume_nrrd
-from bonelift.images.film import nominal_camera_from_radius
 from bonelift.images.raster import write_png
 from bonelift.registration.ct_bone import Part, ct_bone
 from bonelift.registration.film_views import bone_shadow

@@ -12,9 +12,9 @@ import pytest
 from bonelift.cli import main
 from bonelift.drr.normalised_case import PosedRadiograph, case_occupancy
 from bonelift.errors import InputError
+from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.geometry import apply_transform, default_film_camera, invert_rigid, rotation_angle
 from bonelift.images import LAPTOP_GRID, Radiograph
-from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.images.volume_reading import read_volume
 from bonelift.learning.study_samples import (
     ct_drr_samples,

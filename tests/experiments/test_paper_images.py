@@ -14,7 +14,7 @@ from bonelift.errors import InputError
 from bonelift.experiments import images as images_of_a_case
 from bonelift.experiments.images import case_images
 from bonelift.experiments.presets import load_study_preset
-from bonelift.images.film import FILM_SHAPE, film_from_landmarks
+from bonelift.film.standard import FILM_SHAPE, film_from_landmarks
 from bonelift.study.folder import read_study
 from bonelift.study.normalised_cases import read_study_case
 

@@ -5,8 +5,8 @@ import pytest
 
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.drr.subject import bone_attenuation
+from bonelift.film.standard import film_from_landmarks
 from bonelift.images import Radiograph
-from bonelift.images.film import film_from_landmarks
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.learning.bare_samples import bare_patient, generate_bare_samples
 from bonelift.learning.samples import DrrSamples, SurfaceSamples, load_samples

@@ -7,9 +7,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph
+from bonelift.film.standard import FILM_SHAPE, nominal_camera_from_radius
 from bonelift.geometry import rigid_from_vector
 from bonelift.images import View, Volume
-from bonelift.images.film import FILM_SHAPE, nominal_camera_from_radius
 from bonelift.learning.presets import load_preset
 from bonelift.learning.study_samples import ct_drr_samples, random_view
 from bonelift.surface.mesh import TriangleMesh

@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 
 from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.film.standard import FILM_SHAPE
 from bonelift.images import LAPTOP_GRID, Radiograph
-from bonelift.images.film import FILM_SHAPE
 from bonelift.learning.samples import FilmSamples, LocatorSamples, ShapeSamples, load_samples
 from bonelift.learning.virtual_samples import (
     VirtualSampleConfig,

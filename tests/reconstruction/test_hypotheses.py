@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bonelift.errors import InputError
+from bonelift.film.standard import film_from_landmarks
 from bonelift.geometry import default_film_camera
 from bonelift.images import Radiograph, RadiographOptions
-from bonelift.images.film import film_from_landmarks
 from bonelift.networks.inference import LocatedWrist
 from bonelift.origin import Origin
 from bonelift.reconstruction import locate, reconsider

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.anatomy.side import mirror_transform, mirrored_pose
+from bonelift.film.standard import film_from_landmarks, nominal_camera_from_radius
 from bonelift.geometry import (
     apply_transform,
     default_film_camera,
@@ -22,7 +23,6 @@ from bonelift.geometry import (
     translation,
 )
 from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, Radiograph, Side, View
-from bonelift.images.film import film_from_landmarks, nominal_camera_from_radius
 from bonelift.images.volume_reading import read_labels
 from bonelift.networks.bundle import ModelBundle, load_bundle, new_bundle
 from bonelift.networks.inference import LocatedWrist

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bonelift.bench import register_trials
 from bonelift.bench.register_trials import FOREARM_TURN_DEG, HEAD_MM, draw_start, forearm_turn, mirrored, pose_errors
 from bonelift.errors import InputError
+from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.geometry import (
     XrayCamera,
     apply_transform,
@@ -20,7 +21,6 @@ from bonelift.geometry import (
     translation,
 )
 from bonelift.images import RADIUS, LabelMap, Radiograph, Volume
-from bonelift.images.film import FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.phantom.annotator import OUTLINE_ERROR_PX, drawn_mask
 from bonelift.registration.chart import PoseChart, pose_chart
 from bonelift.registration.ct_bone import CtBone, Part, ct_bone

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bonelift.film.standard import nominal_camera_from_radius
 from bonelift.geometry import apply_transform
 from bonelift.images import RADIUS, Radiograph
-from bonelift.images.film import nominal_camera_from_radius
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import ct_bone
 from bonelift.registration.film_views import bone_shadow

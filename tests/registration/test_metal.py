@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from bonelift.errors import InputError
+from bonelift.film.standard import FILM_SPACING_MM
 from bonelift.geometry import XrayCamera, apply_transform, rotation_about_axis, translation
-from bonelift.images.film import FILM_SPACING_MM
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.film_response import LINE_INTEGRALS, FilmResponse
 from bonelift.registration.film_views import FilmView

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bonelift.errors import InputError
+from bonelift.film.standard import FILM_SHAPE, nominal_camera_from_radius
 from bonelift.geometry import XrayCamera, invert_rigid, rigid_from_vector, rotation_about_axis, rotation_angle
 from bonelift.images import LAPTOP_GRID
-from bonelift.images.film import FILM_SHAPE, nominal_camera_from_radius
 from bonelift.registration.chart import pose_chart, twist_in_camera
 from bonelift.registration.objective import PosePrior, objective
 from bonelift.registration.pose import PoseResult, PoseSettings, register

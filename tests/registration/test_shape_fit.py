@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_basis import PLACEMENT, BoneBasis, fit_basis
 from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
 from bonelift.errors import InputError
+from bonelift.film.standard import nominal_camera_from_radius
 from bonelift.geometry import XrayCamera, compose, rotation_about_axis, translation
-from bonelift.images.film import nominal_camera_from_radius
 from bonelift.images.volume import BONES
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.nominal_bone import CORTEX_PER_MM, NominalSolid, nominal_solid

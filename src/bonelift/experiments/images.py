@@ -24,8 +24,8 @@ from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.run.case_records import CaseRecord, case_files, failure_of, write_record
 from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import written_once
+from bonelift.film.standard import film_from_landmarks
 from bonelift.images import LabelGrid, Radiograph, View
-from bonelift.images.film import film_from_landmarks
 from bonelift.learning.study_samples import ct_drr_samples, film_sample, located_sample
 from bonelift.learning.virtual_samples import FilmSample
 from bonelift.networks.inference import WRIST_FOUND, LocatedWrist, locate

@@ -15,9 +15,9 @@ from bonelift.anatomy.side import mirror_transform
 from bonelift.drr.joseph import project
 from bonelift.drr.normalised_case import NormalisedCase, PosedRadiograph
 from bonelift.drr.poses import DrrPoses, moved_poses, random_motions
+from bonelift.film.standard import FILM_SHAPE, film_from_landmarks
 from bonelift.geometry import apply_transform
 from bonelift.images import Radiograph, View
-from bonelift.images.film import FILM_SHAPE, film_from_landmarks
 from bonelift.learning.virtual_samples import FilmSample, LocatorSample
 from bonelift.networks.locator_input import LOCATOR_SHAPE, locator_input
 from bonelift.phantom.xray_geometry import FILM_SPREAD, PROXIMAL_POINT_MM, PoseSpread, draw_geometry
@@ -107,7 +107,7 @@ def locator_samples(case: NormalisedCase, posed: PosedRadiograph, rng: np.random
 
 
 def _from_ulnar(case: NormalisedCase, posed: PosedRadiograph) -> bool:
-    """Whether it is a lateral with the source on the ulnar side (images.film), going by the pose."""
+    """Whether it is a lateral with the source on the ulnar side (film.standard), going by the pose."""
     camera_from_right = posed.camera_from_world @ np.linalg.inv(case.right_from_world)
     return posed.radiograph.view == "lateral" and bool(camera_from_right[2, 0] < 0)  # ulnar is towards the source
 

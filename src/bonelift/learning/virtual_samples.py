@@ -23,9 +23,9 @@ from bonelift import progress
 from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_model, sample_wrist
 from bonelift.drr.joseph import project
 from bonelift.drr.subject import bone_attenuation
+from bonelift.film.standard import Film, film_from_landmarks, normalise_film
 from bonelift.geometry import apply_transform
 from bonelift.images import LabelGrid, Radiograph, View, Volume
-from bonelift.images.film import Film, film_from_landmarks, normalise_film
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.learning.samples import (
     FilmSamples,

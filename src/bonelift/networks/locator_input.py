@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.film.sampling import sample, smoothed_for
+from bonelift.film.standard import normalise_film
 from bonelift.images import Radiograph
-from bonelift.images.film import normalise_film
-from bonelift.images.sampling import sample, smoothed_for
 
 Float = NDArray[np.float64]
 

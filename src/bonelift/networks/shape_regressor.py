@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
-from bonelift.images.film import FILM_SHAPE
+from bonelift.film.standard import FILM_SHAPE
 from bonelift.networks.tl_embedding import FilmReader, with_view
 
 

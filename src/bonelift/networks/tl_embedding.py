@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from bonelift.errors import InputError
+from bonelift.film.standard import FILM_SHAPE
 from bonelift.images import LAPTOP_GRID
-from bonelift.images.film import FILM_SHAPE
 
 CLASSES = 3
 """Background, radius, ulna."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bonelift.errors import InputError
+from bonelift.film.standard import FILM_ORIGIN_PX, FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.geometry import XrayCamera, apply_transform, default_film_camera, rotation_about_axis
-from bonelift.images.film import FILM_ORIGIN_PX, FILM_SHAPE, FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.images.radiograph import View
 
 Float = NDArray[np.float64]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bonelift.film.standard import Film, film_from_landmarks
 from bonelift.images import Radiograph
-from bonelift.images.film import Film, film_from_landmarks
 from bonelift.networks.inference import LocatedWrist
 from bonelift.reconstruction.locate import Sighting
 

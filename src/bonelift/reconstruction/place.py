@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.side import mirror_transform
-from bonelift.images.film import Film
+from bonelift.film.standard import Film
 from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, Bones
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.registration import (

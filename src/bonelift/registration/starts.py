@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from bonelift.errors import InputError
+from bonelift.film.standard import film_from_landmarks
 from bonelift.geometry import XrayCamera, apply_transform, nearest_to_rays, translation
 from bonelift.images import Radiograph
-from bonelift.images.film import film_from_landmarks
 from bonelift.registration.chart import pose_chart
 from bonelift.registration.ct_bone import CtBone
 from bonelift.registration.film_views import FilmView, bone_shadow

@@ -13,8 +13,8 @@ from scipy import ndimage
 from skimage.measure import find_contours
 
 from bonelift import RESEARCH_NOTICE
+from bonelift.film.standard import FILM_SPACING_MM
 from bonelift.geometry import XrayCamera
-from bonelift.images.film import FILM_SPACING_MM
 from bonelift.report.content import ReportFilm
 from bonelift.report.palette import lettering, outline_colour, scale_bar
 from bonelift.report.rasterise import fill_mask

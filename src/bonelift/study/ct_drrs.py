@@ -23,10 +23,10 @@ from bonelift.drr.poses import ROTATION_DEG, TRANSLATION_MM, moved_poses, random
 from bonelift.drr.ray_volume import prepare
 from bonelift.drr.subject import PARTS, Content, attenuation_stack, cropped_to_bones
 from bonelift.errors import InputError
+from bonelift.film.standard import FILM_ORIGIN_PX, nominal_camera_from_radius
 from bonelift.geometry import XrayCamera, apply_transform, default_film_camera, write_camera_json
 from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelMap, Side, View, Volume, write_png, write_volume_nrrd
-from bonelift.images.film import FILM_ORIGIN_PX, nominal_camera_from_radius
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 
 Float = NDArray[np.float64]

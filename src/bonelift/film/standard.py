@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bonelift.errors import InputError
+from bonelift.film.sampling import sample, smoothed_for
 from bonelift.geometry import XrayCamera
 from bonelift.images.radiograph import Radiograph, View
-from bonelift.images.sampling import sample, smoothed_for
 
 Float = NDArray[np.float64]
 

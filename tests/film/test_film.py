@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonelift.errors import InputError
-from bonelift.geometry import apply_transform, default_film_camera, is_rigid
-from bonelift.images import Radiograph, Side, View
-from bonelift.images.film import (
+from bonelift.film.standard import (
     FILM_ORIGIN_PX,
     FILM_SHAPE,
     FILM_SPACING_MM,
@@ -21,6 +19,8 @@ from bonelift.images.film import (
     nominal_camera_from_radius,
     normalise_film,
 )
+from bonelift.geometry import apply_transform, default_film_camera, is_rigid
+from bonelift.images import Radiograph, Side, View
 
 PROPERTY = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 

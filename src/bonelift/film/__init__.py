@@ -1,0 +1,1 @@
+"""The standard film that every network reads, cut out of a radiograph."""
