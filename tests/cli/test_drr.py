@@ -188,6 +188,11 @@ def test_a_study_is_rendered_resumed_and_its_broken_case_named(study_folder, tmp
         assert main([*more, "--json"]) == 0
         assert list(json.loads(capsys.readouterr().out)["failed"]) == ["case-0002"]
         assert main([*more, "--quiet", "--strict"]) == 3
+        # Nothing at all came of it: not a run with failures, but a run that failed.
+        (study_folder / "case-0001" / "labels.seg.nrrd").rename(study_folder / "away")
+        assert main([*more[:-1], str(tmp_path / "none"), "--json"]) == 2
+        assert "no case gave a DRR; case-0001" in capsys.readouterr().err
+        (study_folder / "away").rename(study_folder / "case-0001" / "labels.seg.nrrd")
     finally:
         (study_folder / "case-0002" / "labels.seg.nrrd").write_bytes(whole)
     assert not (out / "case-0002").exists()

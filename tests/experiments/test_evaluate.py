@@ -30,6 +30,7 @@ from bonelift.experiments.training import write_samples
 from bonelift.images import LabelMap, read_labels
 from bonelift.images.nrrd_files import write_labels_seg_nrrd
 from bonelift.reconstruction.bones import SHOWN_ABOVE_MM
+from bonelift.storage.folder_lock import folder_lock
 from bonelift.study.folder import read_study
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import surface_distances
@@ -221,6 +222,11 @@ def test_another_seed_preset_or_number_of_folds_is_refused(study, run, capsys):
     assert "another seed" in refused(capsys, call(study, run, "--seed", "3"))
     assert "another folds" in refused(capsys, call(study, run, "--folds", "4"))
     assert "another preset" in refused(capsys, call(study, run, "--preset", "laptop"))
+
+
+def test_one_process_at_a_time_works_on_a_run(study, run, capsys):
+    with folder_lock(run):
+        assert "another bonelift is writing into it" in refused(capsys, call(study, run))
 
 
 def test_a_fold_that_does_not_exist_is_refused(study, run, capsys):

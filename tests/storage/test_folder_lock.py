@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bonelift.errors import InputError
-from bonelift.storage.folder_lock import LOCK_NAME, folder_lock
+from bonelift.storage.folder_lock import LOCK_NAME, folder_lock, held_folder
 from bonelift.storage.output_folder import claimed_folder
 
 HOLD = (
@@ -75,3 +75,14 @@ def test_a_refused_folder_is_not_left_behind(tmp_path):
     with pytest.raises(InputError, match="is not empty"), claimed_folder(tmp_path / "full", "s.json", {}, "DRRs"):
         pass
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_stays_empty_is_not_left_behind(tmp_path):
+    with held_folder(tmp_path / "new", "--run"):
+        assert (tmp_path / "new" / LOCK_NAME).is_file()
+        with pytest.raises(InputError, match="pass another --run"), held_folder(tmp_path / "new", "--run"):
+            pass
+    assert not (tmp_path / "new").exists()
+    with held_folder(tmp_path / "kept", "--run"):
+        (tmp_path / "kept" / "result").write_text("1")
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == ["result"]

@@ -153,4 +153,6 @@ def _run_study(options: Namespace, settings: DrrSettings, console: Console) -> i
     lines = [f"{options.out}: {values['images']} DRRs of {len(rows) - len(failed)} of {len(rows)} cases ({TABLE_FILE})"]
     lines += [f"  {row.case} failed: {row.reason}" for row in failed]
     console.result(values, "\n".join(lines))
+    if failed and len(failed) == len(rows):
+        raise InputError(f"{options.source.name}: no case gave a DRR; {failed[0].case}: {failed[0].reason}")
     return FLAGGED if failed and options.strict else 0

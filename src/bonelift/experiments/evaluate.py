@@ -22,6 +22,7 @@ from bonelift.experiments.run.folder import RunPaths, claim_run, writing
 from bonelift.experiments.run.scheduling import Piece, Runner, runner
 from bonelift.experiments.scores import score_case
 from bonelift.experiments.training import train_network, training_tasks
+from bonelift.storage.folder_lock import held_folder
 from bonelift.study.folder import Study, read_study
 
 
@@ -53,11 +54,16 @@ class ExperimentOutcome:
 
 
 def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings) -> ExperimentOutcome:
-    """Do what is left to do of a run.
+    """Do what is left to do of a run, which no other process works on meanwhile.
 
-    Raises InputError: see claim_run, read_folds, check_unchanged, require_usable and train_network.
+    Raises InputError: see held_folder, claim_run, read_folds, check_unchanged, require_usable and train_network.
     """
     pyplot()  # Not to be missed hours later.
+    with held_folder(run, "--run"):
+        return _run_held(study_folder, run, settings)
+
+
+def _run_held(study_folder: Path, run: Path, settings: ExperimentSettings) -> ExperimentOutcome:
     paths = RunPaths(run)
     study = read_study(study_folder)
     folds = prepare_run(paths, study_folder, study, settings)

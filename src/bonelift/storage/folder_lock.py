@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bonelift.errors import InputError
+from bonelift.storage.whole import writing
 
 try:
     import fcntl
@@ -31,6 +32,24 @@ def folder_lock(folder: Path, advice: str = "wait for it to end, or pass another
         if descriptor is not None:
             (folder / LOCK_NAME).unlink(missing_ok=True)
             os.close(descriptor)
+
+
+@contextmanager
+def held_folder(folder: Path, option: str) -> Iterator[None]:
+    """:func:`folder_lock` of a folder that is made where it is not there, and removed again where it stays empty.
+
+    option: of the command line that names the folder, for the messages. Raises InputError: see folder_lock; a folder
+    that cannot be made.
+    """
+    made = not folder.exists()
+    with writing(folder, f"make room, or pass another {option}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with folder_lock(folder, f"wait for it to end, or pass another {option}"):
+            yield
+    finally:
+        if made and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _locked(folder: Path, advice: str) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bonelift.errors import InputError
-from bonelift.storage.folder_lock import LOCK_NAME, folder_lock
+from bonelift.storage.folder_lock import LOCK_NAME, held_folder
 from bonelift.storage.input_files import read_json
 from bonelift.storage.json_values import as_json_gives_it
 from bonelift.storage.whole import (
@@ -59,16 +59,9 @@ def output_folder(target: str | os.PathLike[str], made_from: Mapping[str, Any] |
 @contextmanager
 def claimed_folder(folder: Path, settings_file: str, settings: Mapping[str, Any], what: str) -> Iterator[None]:
     """``claim_folder`` and hold it for this process while the block runs (folder_lock). Raises InputError, as both."""
-    made = not folder.exists()
-    with writing(folder, "pass another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with folder_lock(folder, "wait for it to end, or pass another --out"):
-            claim_folder(folder, settings_file, settings, what)
-            yield
-    finally:
-        if made:
-            _remove_if_empty([folder])
+    with held_folder(folder, "--out"):
+        claim_folder(folder, settings_file, settings, what)
+        yield
 
 
 def claim_folder(folder: Path, settings_file: str, settings: Mapping[str, Any], what: str) -> None:

@@ -39,7 +39,7 @@ from bonelift.images.resampling import (
     share_inside,
 )
 from bonelift.images.volume_reading import read_noted_ct, read_volume
-from bonelift.storage.folder_lock import folder_lock
+from bonelift.storage.folder_lock import held_folder
 from bonelift.storage.input_files import read_json, understood
 from bonelift.storage.whole import whole_folder, writing
 from bonelift.study.case_names import spelled_alike
@@ -109,17 +109,10 @@ def import_cases(
     else, a study of other voxels. Where no case at all could be imported, a new folder is removed again.
     """
     _study_to_extend(folder, sources, settings)
-    existed = folder.exists()
-    with writing(folder, "pass another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with folder_lock(folder, "wait for it to end, or pass another --out"):
-            # Again: another import may have ended in between.
-            study = _study_to_extend(folder, sources, settings)
-            return _import_all(folder, study, sources, settings, on_case)
-    finally:
-        if not existed and not any(folder.iterdir()):
-            folder.rmdir()
+    with held_folder(folder, "--out"):
+        # Again: another import may have ended in between.
+        study = _study_to_extend(folder, sources, settings)
+        return _import_all(folder, study, sources, settings, on_case)
 
 
 def _import_all(

@@ -24,7 +24,7 @@ from bonelift.learning.presets import Preset
 from bonelift.learning.training import TrainingOutcome, train_targets
 from bonelift.learning.virtual_source import VirtualSource, virtual_source
 from bonelift.networks.bundle import ModelBundle
-from bonelift.storage.folder_lock import folder_lock
+from bonelift.storage.folder_lock import held_folder
 from bonelift.storage.input_files import read_json, understood
 from bonelift.storage.json_values import as_json_gives_it
 from bonelift.storage.whole import write_whole, writing
@@ -103,15 +103,8 @@ def _held(folder: Path) -> Iterator[None]:
     if rank() > 0:
         yield
         return
-    made = not folder.exists()
-    with writing(folder, "make room, or pass another --run"):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with folder_lock(folder, "wait for it to end, or pass another --run"):
-            yield
-    finally:
-        if made and not any(folder.iterdir()):
-            folder.rmdir()
+    with held_folder(folder, "--run"):
+        yield
 
 
 Begun = TypeVar("Begun", StudySource, VirtualSource)
