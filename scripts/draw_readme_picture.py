@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from bonelift.geometry.patient_frame import patient_from_radius
 from bonelift.report.bone_views import BoneView, beside, render_view
 from bonelift.surface.files import read_mesh
 
@@ -22,7 +24,11 @@ def main() -> None:
     parser.add_argument("result", type=Path, help="folder that `bonelift demo` wrote; a right wrist")
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
-    bones = {name: read_mesh(arguments.result / f"{name}.stl") for name in ("radius", "ulna")}
+    radius_from_patient = np.linalg.inv(patient_from_radius("right"))
+    bones = {
+        name: read_mesh(arguments.result / f"{name}.stl").transformed(radius_from_patient)
+        for name in ("radius", "ulna")
+    }
     films = [Image.open(arguments.result / f"{name}.png").convert("RGB") for name in ("overlay", "gan_drr")]
     films = [film.resize((round(film.width * HEIGHT_PX / film.height), HEIGHT_PX)) for film in films]
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)

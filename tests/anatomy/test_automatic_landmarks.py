@@ -95,7 +95,8 @@ def test_normalize_writes_the_radius_frame(tmp_path, capsys) -> None:
     assert frame["automatic"]["rotation_deg"] < 4.0
     labels, ct = read_labels(out / "case-0002" / "labels.seg.nrrd"), read_volume(out / "case-0002" / "ct.nrrd")
     assert labels.labels.shape == ct.values.shape == LAPTOP_GRID.shape
-    np.testing.assert_allclose(labels.world_from_voxel, LAPTOP_GRID.radius_from_voxel)
+    patient_from_right = np.array(frame["patient_from_right"])
+    np.testing.assert_allclose(labels.world_from_voxel, patient_from_right @ LAPTOP_GRID.radius_from_voxel)
     # Bone is dense where the labels say so, and only there: the frame, the mirror and the grid agree.
     assert ct.values[labels.labels == 1].mean() > 300
     assert ct.values[labels.labels == 0].mean() < 0

@@ -37,7 +37,8 @@ from bonelift.study.importing import ImportSettings, _check_spacing, _kept_case
 from bonelift.study.importing_sources import read_table
 from bonelift.study.registration.film_files import failed_row
 from bonelift.study.registration.whole_study import RECORD_FILE, read_rows
-from bonelift.surface.files import read_mesh, write_glb, write_stl
+from bonelift.surface.files import read_mesh, write_stl
+from bonelift.surface.glb import write_glb
 from bonelift.surface.mesh import TriangleMesh
 from builders.mutations import mutated_bytes, mutated_json
 from builders.radiograph_files import CT, dicom_radiograph, film_pixels, save

@@ -183,7 +183,7 @@ def check_quality_is_good(result: Reconstruction) -> None:
 
 
 def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
-    """What is saved is the patient's own side, in one frame, and the JSON leads from it to the X-ray."""
+    """What is saved is the patient's own side, in the patient frame, and the JSON leads from it to the X-ray."""
     save(result, folder)
     names = {path.name for path in folder.iterdir()}
     assert names == {
@@ -195,14 +195,22 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
     assert radius.volume_mm3 > 0  # outward normals survive the mirror
     ulnar_side = np.sign(ulna.vertices[:, 0].mean() - radius.vertices[:, 0].mean())
     assert ulnar_side == (1 if side == "right" else -1)
-    world_from_radius = np.array(facts["images"][0]["pose"]["bones"]["radius"]["world_from_bone"])
+    for bone in (radius, ulna):  # cut 40 mm above the joint; the toy's styloids reach 12 and 8 mm below it
+        assert bone.vertices[:, 2].max() == pytest.approx(40, abs=0.1)
+        assert -15 < bone.vertices[:, 2].min() < 0
+    tubercle = radius.vertices[radius.vertices[:, 1].argmax()]  # on the back of the toy radius, which is posterior
+    assert tubercle[1] > 12
+    pose = facts["images"][0]["pose"]
+    world_from_patient = np.array(pose["bones"]["radius"]["world_from_patient"])
+    patient_from_radius = np.array(facts["frame"]["patient_from_radius"])
+    np.testing.assert_allclose(np.array(pose["world_from_patient"]) @ patient_from_radius, pose["world_from_radius"])
     expected = result.placed[0].bones_world["radius"].vertices.mean(axis=0)
-    assert np.allclose(radius.transformed(world_from_radius).vertices.mean(axis=0), expected, atol=0.2)
+    assert np.allclose(radius.transformed(world_from_patient).vertices.mean(axis=0), expected, atol=0.2)
     labels = read_labels(folder / "labels.seg.nrrd")
     for label, mesh in ((RADIUS, radius), (ULNA, ulna)):
         inside = np.argwhere(labels.labels == label)
         points = apply_transform(labels.world_from_voxel, inside)
-        # Labels run to z = -44, meshes to -40; both bones are shafts, so only z differs by some mm.
+        # Labels run to 44 mm above the joint, meshes to 40; both bones are shafts, so only z differs by some mm.
         assert np.allclose(points.mean(axis=0)[:2], mesh.vertices.mean(axis=0)[:2], atol=2.0)
     assert facts["side"] == side
     assert facts["model"]["method"] == "tl"

@@ -8,7 +8,8 @@ import pytest
 import trimesh
 
 from bonelift.errors import InputError
-from bonelift.surface.files import read_mesh, write_glb, write_stl
+from bonelift.surface.files import read_mesh, write_stl
+from bonelift.surface.glb import write_glb
 from bonelift.surface.mesh import TriangleMesh
 
 
@@ -47,31 +48,73 @@ def test_a_closed_surface_wound_inward_is_turned_and_an_open_one_is_not(tmp_path
     assert read_mesh(tmp_path / "open.stl").volume_mm3 < 0
 
 
-def test_stl_header_states_the_unit_and_is_not_mistaken_for_text(tmp_path, block):
+def test_stl_header_states_unit_and_space_and_is_not_mistaken_for_text(tmp_path, block):
     write_stl(tmp_path / "bone.stl", block)
     data = (tmp_path / "bone.stl").read_bytes()
     assert b"units mm" in data[:80]
+    assert b"SPACE=LPS" in data[:80]
     assert not data.startswith(b"solid")
     assert len(data) == 84 + 50 * len(block.faces)
 
 
-def test_glb_holds_named_coloured_bones_in_metres(tmp_path, block):
-    path = tmp_path / "bones.glb"
-    empty = TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
-    write_glb(path, {"radius": block, "ulna": block, "nothing": empty}, {"ulna": (255, 0, 0)})
+def glb_document(path) -> dict:
     data = path.read_bytes()
     magic, version, length = struct.unpack_from("<4sII", data)
     assert (magic, version, length) == (b"glTF", 2, len(data))
     size = struct.unpack_from("<I", data, 12)[0]
-    document = json.loads(data[20 : 20 + size])
-    assert [node["name"] for node in document["nodes"]] == ["wrist_mm", "radius", "ulna"]
-    assert document["nodes"][0]["scale"] == [0.001] * 3
+    return json.loads(data[20 : 20 + size])
+
+
+def with_document(path, document: dict) -> bytes:
+    """The GLB with another JSON chunk."""
+    data = path.read_bytes()
+    size = struct.unpack_from("<I", data, 12)[0]
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    rest = data[20 + size :]
+    return struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A) + text + rest
+
+
+def test_glb_holds_named_coloured_upright_bones_in_metres(tmp_path, block):
+    path = tmp_path / "bones.glb"
+    empty = TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
+    colours = {"left ulna": (255, 0, 0)}
+    write_glb(path, {"left radius": block, "left ulna": block, "nothing": empty}, colours)
+    document = glb_document(path)
+    assert [node["name"] for node in document["nodes"]] == ["left radius", "left ulna"]
     assert document["materials"][1]["pbrMetallicRoughness"]["baseColorFactor"] == [1, 0, 0, 1]
+    assert "distal (up)" in document["asset"]["extras"]["axes"]
     scene = trimesh.load_scene(path)
-    assert set(scene.geometry) == {"radius", "ulna"}
-    assert np.allclose(scene.extents, [0.01, 0.02, 0.03], atol=1e-6)
+    assert set(scene.geometry) == {"left radius", "left ulna"}
+    # x stays; up is what was inferior (-z); to the viewer is what was posterior (+y). Block: z -75..-45, y -8..12 mm.
+    np.testing.assert_allclose(scene.bounds, [[-0.004, 0.045, -0.008], [0.006, 0.075, 0.012]], atol=1e-6)
+    for bone in scene.geometry.values():
+        assert bone.volume == pytest.approx(6e-6, rel=1e-5)  # m^3, outward
     with pytest.raises(ValueError, match="empty"):
         write_glb(path, {"nothing": empty})
+
+
+def test_files_of_versions_that_wrote_the_radius_frame_are_turned_to_the_patient_frame(tmp_path, block):
+    """Their STL named no space, their GLB kept mm of the radius frame under a node that scaled."""
+    write_stl(tmp_path / "new.stl", block)
+    stated = (tmp_path / "new.stl").read_bytes()
+    old = b"bonelift 0.1.0; units mm; research use only".ljust(80)
+    (tmp_path / "old.stl").write_bytes(old + stated[80:])
+    (tmp_path / "other.stl").write_bytes(b"made by another program".ljust(80) + stated[80:])
+    low, high = np.array([-4.0, -8, -75]), np.array([6.0, 12, -45])
+    for name, expected in {"new": (low, high), "other": (low, high), "old": ([-4, -12, 45], [6, 8, 75])}.items():
+        found = read_mesh(tmp_path / f"{name}.stl")
+        np.testing.assert_allclose([found.vertices.min(axis=0), found.vertices.max(axis=0)], expected, atol=1e-4)
+        assert found.volume_mm3 == pytest.approx(6000, rel=1e-5)
+    scaled = trimesh.Scene()
+    scaled.add_geometry(trimesh.Trimesh(block.vertices / 1000, block.faces, process=False), node_name="radius")
+    scaled.export(tmp_path / "plain.glb")
+    document = glb_document(tmp_path / "plain.glb")
+    (tmp_path / "foreign.glb").write_bytes(with_document(tmp_path / "plain.glb", document))
+    document["asset"] = {"version": "2.0", "generator": "bonelift 0.1.0", "extras": {"notice": "research"}}
+    (tmp_path / "old.glb").write_bytes(with_document(tmp_path / "plain.glb", document))
+    np.testing.assert_allclose(read_mesh(tmp_path / "foreign.glb").vertices.min(axis=0), low, atol=1e-4)
+    np.testing.assert_allclose(read_mesh(tmp_path / "old.glb").vertices.min(axis=0), [-4, -12, 45], atol=1e-4)
 
 
 def test_bad_files_give_one_line(tmp_path, block):

@@ -10,7 +10,8 @@ import pytest
 import trimesh
 
 from bonelift.errors import InputError
-from bonelift.surface.files import read_mesh, write_glb, write_stl
+from bonelift.surface.files import read_mesh, write_stl
+from bonelift.surface.glb import write_glb
 from bonelift.surface.mesh import TriangleMesh
 
 
@@ -96,7 +97,7 @@ def spoilt_glb(path, bone: TriangleMesh, change) -> None:
         (lambda d: d["accessors"][2].update(count=200_000_000), "announces more numbers than it holds"),
         (lambda d: d["bufferViews"][0].update(byteLength=10**12), "announces more numbers than it holds"),
         (lambda d: d["bufferViews"][0].update(byteOffset=-8), "announces more numbers than it holds"),
-        (lambda d: d["nodes"][1].update(scale=[1e305] * 3), "infinite|from the origin|longest side"),
+        (lambda d: d["nodes"][0].update(scale=[1e305] * 3), "infinite|from the origin|longest side"),
         (lambda d: d["nodes"].extend([{"mesh": 0}] * 20_000), "damaged GLB"),
         (lambda d: d["buffers"][0].update(uri="/etc/passwd"), "in other files"),
         (lambda d: d.update(extensionsRequired=["KHR_draco_mesh_compression"]), "KHR_draco"),

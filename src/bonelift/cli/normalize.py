@@ -12,9 +12,9 @@ from bonelift.study.folder import read_study
 from bonelift.study.normalisation import GRIDS, NormaliseReport, NormaliseSettings, normalise_study
 
 EPILOG = """\
-Writes a folder for each case: CT, labels and their partial volumes on the label grid, surfaces, landmarks, all in
-the radius frame of a right wrist; overlay.png to look at; frame.json with the frame and how far the frame found
-without landmarks lies from it. Cases that are there are kept.
+Writes a folder for each case as a right wrist: CT, labels and their partial volumes on the label grid of the radius
+frame, surfaces, landmarks, all written in the patient frame (LPS, docs/output-files.md); overlay.png to look at;
+frame.json with the frame and how far the frame found without landmarks lies from it. Cases that are there are kept.
 
   bonelift normalize study --out normalised
   bonelift normalize study --case w01 --landmarks automatic --grid paper --out normalised-w01"""

@@ -1,4 +1,4 @@
-"""``reconstruction.json``: the numbers of a reconstruction, for programs. Format 2; docs/reconstruction-json.md."""
+"""``reconstruction.json``: the numbers of a reconstruction, for programs. Format 3; docs/reconstruction-json.md."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.geometry.patient_frame import PATIENT_FRAME_NOTE, PATIENT_FROM_OWN_SIDE
 from bonelift.reconstruction.bones import BONES, FitRecord, MeasuredValue
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.reconstruction.judge import Quality
@@ -18,9 +19,9 @@ from bonelift.reconstruction.reconsider import Hypothesis
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.registration import PoseResult
 
-SCHEMA_VERSION = 2
-FRAME_NOTE = (
-    "mm; radius frame: +z along the radial shaft, distal; origin where it meets the distal joint surface; +y palmar; "
+SCHEMA_VERSION = 3
+RADIUS_FRAME_NOTE = (
+    "mm; +z along the radial shaft, distal; origin where it meets the distal joint surface; +y palmar; "
     "+x ulnar for a right wrist, radial for a left one (its frame is the mirror image)"
 )
 
@@ -34,7 +35,11 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         "bonelift_version": __version__,
         "notice": RESEARCH_NOTICE,
         "side": result.side,
-        "frame": FRAME_NOTE,
+        "frame": {
+            "files": f"patient frame: {PATIENT_FRAME_NOTE}",
+            "radius": f"radius frame: {RADIUS_FRAME_NOTE}",
+            "patient_from_radius": _matrix(PATIENT_FROM_OWN_SIDE),
+        },
         "model": {
             "name": result.model_name,
             "weights_sha256": result.model_sha256,
@@ -46,6 +51,7 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         "images": [_image(film, there) for film, there in zip(result.films, placed, strict=True)],
         "hypotheses": [[_hypothesis(one) for one in tried] for tried in result.tried],
         "world_from_radius": None if first is None else _matrix(first.world_from_radius),
+        "world_from_patient": None if first is None else _matrix(_from_patient(first.world_from_radius)),
         "bones": {name: _bone(result, name) for name in BONES},
         "measurements": [_measurement(value) for value in result.measurements],
         "quality": _quality(result.quality),
@@ -115,15 +121,21 @@ def _hypothesis(tried: Hypothesis) -> dict[str, Any]:
 def _poses(placed: PlacedFilm) -> dict[str, Any]:
     return {
         "world_from_radius": _matrix(placed.world_from_radius),
+        "world_from_patient": _matrix(_from_patient(placed.world_from_radius)),
         "wrist_registration": _convergence(placed.wrist),
         "bones": {
             name: {
-                "world_from_bone": _matrix(placed.world_from_bone[name]),
+                "world_from_patient": _matrix(_from_patient(placed.world_from_bone[name])),
                 "registration": _convergence(placed.bones[name]),
             }
             for name in BONES
         },
     }
+
+
+def _from_patient(target_from_radius: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same pose for what is written in the patient frame instead of the radius frame of the patient's own side."""
+    return target_from_radius @ np.linalg.inv(PATIENT_FROM_OWN_SIDE)
 
 
 def _convergence(pose: PoseResult) -> dict[str, Any]:

@@ -10,17 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bonelift.anatomy.side import mirror_mesh, mirror_transform
-from bonelift.images import LABEL_NAMES, LabelMap, Radiograph
-from bonelift.images.nrrd_files import write_labels_seg_nrrd
-from bonelift.reconstruction.bones import SURFACE_LEVEL, Bones, MeasuredValue
+from bonelift.images import Radiograph
+from bonelift.reconstruction.bone_files import write_bones
+from bonelift.reconstruction.bones import MeasuredValue
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.reconstruction.result_json import reconstruction_json
 from bonelift.report.content import Fact, Measurement, ReportContent, ReportFilm, TruthComparison
 from bonelift.report.html import write_report
 from bonelift.report.overlay import gan_drr_image, overlay_image
-from bonelift.surface.files import write_glb, write_stl
-from bonelift.surface.mesh import TriangleMesh
 
 JSON_NAME = "reconstruction.json"
 _FACTS = {
@@ -51,31 +48,6 @@ def save(
     files = sorted(path.name for path in folder.iterdir())
     text = json.dumps(reconstruction_json(result, files), indent=1, allow_nan=False)
     (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
-
-
-def write_bones(result: Reconstruction, folder: Path) -> None:
-    """radius.stl, ulna.stl, bones.glb and labels.seg.nrrd in the radius frame of the patient's own side."""
-    if result.bones is None:
-        return
-    meshes = {name: mesh for name, mesh in own_side(result).items() if not mesh.is_empty}
-    for name, mesh in meshes.items():
-        write_stl(folder / f"{name}.stl", mesh)
-    if meshes:
-        write_glb(folder / "bones.glb", meshes)
-    write_labels_seg_nrrd(folder / "labels.seg.nrrd", label_map(result.bones, result.side == "left"))
-
-
-def own_side(result: Reconstruction) -> dict[str, TriangleMesh]:
-    """The surfaces as the patient has them: those of a left wrist are mirrored back."""
-    surfaces = {} if result.bones is None else dict(result.bones.surfaces)
-    return {name: mirror_mesh(mesh) for name, mesh in surfaces.items()} if result.side == "left" else surfaces
-
-
-def label_map(bones: Bones, mirrored: bool) -> LabelMap:
-    """Voxels more than half bone, by the likelier bone."""
-    labels = np.where(bones.fields.max(axis=0) > SURFACE_LEVEL, bones.fields.argmax(axis=0) + 1, 0).astype(np.uint8)
-    own_side_from_radius = mirror_transform() if mirrored else np.eye(4)
-    return LabelMap(labels, own_side_from_radius @ bones.grid.radius_from_voxel, dict(LABEL_NAMES))
 
 
 def report_films(result: Reconstruction) -> tuple[ReportFilm, ...]:

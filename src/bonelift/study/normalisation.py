@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from bonelift.anatomy.automatic_landmarks import FoundFrame, find_frame
 from bonelift.drr.normalised_case import NormalisedCase, case_occupancy, normalise_case
 from bonelift.errors import InputError
-from bonelift.geometry import invert_rigid, rotation_angle
+from bonelift.geometry import apply_transform, invert_rigid, rotation_angle
+from bonelift.geometry.patient_frame import patient_from_radius
 from bonelift.images import LAPTOP_GRID, PAPER_GRID, RADIUS, ULNA, LabelGrid, LabelMap, Volume
 from bonelift.images.markups import read_landmarks, write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
@@ -48,6 +49,10 @@ class NormaliseSettings:
     grid: str = "laptop"
     landmarks: LandmarkOrigin = "study"
 
+    def recorded(self) -> dict[str, str]:
+        """What a folder of results says of how it was made; files of another frame are not mixed with these."""
+        return {**asdict(self), "files": "patient frame"}
+
 
 @dataclass(frozen=True)
 class NormaliseReport:
@@ -73,9 +78,12 @@ def normalise_study(
     if not cases:
         raise InputError(f"{folder}: has no case {chosen!r}; expected one of its study.json")
     report = NormaliseReport()
-    with study_results(folder, out, SETTINGS_FILE, asdict(settings), "a normalised study"):
+    with study_results(folder, out, SETTINGS_FILE, settings.recorded(), "a normalised study"):
         made = [
-            (case, made_from_case("normalize", folder, case, asdict(settings), landmarks=settings.landmarks == "study"))
+            (
+                case,
+                made_from_case("normalize", folder, case, settings.recorded(), landmarks=settings.landmarks == "study"),
+            )
             for case in cases
         ]
         check_same_study(out, [(case.case, made_from) for case, made_from in made])
@@ -132,12 +140,13 @@ def frame_facts(
 ) -> dict[str, Any]:
     """Content of frame.json."""
     facts: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "case": case.case,
         "patient": case.patient,
         "side": case.side,
         "landmarks": settings.landmarks,
         "grid": settings.grid,
+        "patient_from_right": patient_from_radius("right").tolist(),
         "right_from_world": normalised.right_from_world.tolist(),
     }
     if isinstance(found, str):
@@ -167,22 +176,28 @@ def _write(
     case: StudyCase,
     facts: dict[str, Any],
 ) -> None:
-    """CT and labels on the grid, surfaces, landmarks, all in the radius frame of a right wrist; and the picture."""
+    """CT and labels on the grid, surfaces and landmarks of the case as a right wrist; and the picture.
+
+    The grid is the radius frame's; the files say where it lies in the patient frame of a right wrist, as all files do.
+    """
     right_from_world = normalised.right_from_world
     moved = Volume(ct.values, right_from_world @ ct.world_from_voxel)
+    patient_from_right = patient_from_radius("right")
+    patient_from_voxel = patient_from_right @ grid.radius_from_voxel
     on_grid = resample_volume(moved, grid.shape, grid.radius_from_voxel)
     values = np.clip(np.rint(on_grid.values.astype(np.float32)), -1024, 32767).astype(np.int16)
-    write_volume_nrrd(staging / "ct.nrrd", Volume(values, grid.radius_from_voxel))
+    write_volume_nrrd(staging / "ct.nrrd", Volume(values, patient_from_voxel))
     soft = case_occupancy(normalised, grid)
     labels = np.where(soft.max(axis=0) >= _HALF, soft.argmax(axis=0) + 1, 0).astype(np.uint8)
-    label_map = LabelMap(labels, grid.radius_from_voxel)
+    label_map = LabelMap(labels, patient_from_voxel)
     write_labels_seg_nrrd(staging / "labels.seg.nrrd", label_map)
-    write_volume_nrrd(staging / "radius-occupancy.nrrd", Volume(soft[0], grid.radius_from_voxel))
-    write_volume_nrrd(staging / "ulna-occupancy.nrrd", Volume(soft[1], grid.radius_from_voxel))
+    write_volume_nrrd(staging / "radius-occupancy.nrrd", Volume(soft[0], patient_from_voxel))
+    write_volume_nrrd(staging / "ulna-occupancy.nrrd", Volume(soft[1], patient_from_voxel))
     for name, mesh in (("radius", normalised.radius), ("ulna", normalised.ulna)):
-        write_stl(staging / f"{name}.stl", mesh)
+        write_stl(staging / f"{name}.stl", mesh.transformed(patient_from_right))
     points = {name: (right_from_world @ [*point, 1.0])[:3] for name, point in landmarks.items()}
-    write_landmarks(staging / "landmarks.mrk.json", points)
+    placed = {name: apply_transform(patient_from_right, point) for name, point in points.items()}
+    write_landmarks(staging / "landmarks.mrk.json", placed)
     picture = frame_picture(case, normalised, moved, points)
     (staging / "overlay.png").write_bytes(png_bytes(picture))
     (staging / FRAME_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -26,6 +26,7 @@ from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, invert_rigid, rigid_from_vector
 from bonelift.geometry.camera import mirrored_camera
 from bonelift.geometry.camera_files import write_camera_json
+from bonelift.geometry.patient_frame import patient_from_radius
 from bonelift.images import Side, View, Volume
 from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
@@ -240,7 +241,7 @@ def _write_case_files(staging: Path, settings: CohortSettings, planned: PlannedC
     radiographs, poses = _write_radiographs(staging, planned, patient, side, settings.poses, rng, world_from_radius)
     for bone, mesh in (("radius", patient.shape.radius), ("ulna", patient.shape.ulna)):
         shown = clip_below(mesh, SHOWN_ABOVE_MM)
-        write_stl(staging / f"true-{bone}.stl", shown.transformed(mirror_transform()) if side == "left" else shown)
+        write_stl(staging / f"true-{bone}.stl", shown.transformed(patient_from_radius(side)))
     truth = {
         "seed": seed,
         "side": side,

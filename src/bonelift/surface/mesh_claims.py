@@ -10,9 +10,17 @@ import re
 import struct
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bonelift.errors import InputError
+from bonelift.geometry.patient_frame import GLTF_FROM_PATIENT, PATIENT_FROM_OWN_SIDE
 from bonelift.storage.input_files import check_memory, parse_json, understood
 
+Float = NDArray[np.float64]
+
+GLTF_AXES = "glTF: +X to the patient's left, +Y distal (up), +Z dorsal (to the viewer); metres"
+"""What a GLB of ours says of its axes."""
 _BYTES_PER_TRIANGLE = 900
 """What a triangle costs at most on its way from a file to a welded mesh (measured: 880, STL)."""
 _SPACE = re.compile(rb"SPACE\s*=\s*([A-Za-z]{1,20})")
@@ -38,6 +46,30 @@ def declared_space(content: bytes, suffix: str) -> str | None:
         return None
     found = _SPACE.search(header)
     return None if found is None else found[1].decode().upper()
+
+
+def lps_from_file(content: bytes, suffix: str) -> Float:
+    """(3, 3) rotation from the axes of a file whose claims were checked to LPS, by what it says of its axes.
+
+    Ours are told by their writer: a GLB says that it has glTF's axes; what says nothing of its axes was written in the
+    radius frame of the patient's own side, by an older version.
+    """
+    if declared_space(content, suffix) == "RAS":
+        return np.diag([-1.0, -1.0, 1.0])
+    if suffix == ".stl" and is_binary_stl(content):
+        ours, stated = content.startswith(b"bonelift "), declared_space(content, suffix) is not None
+    elif suffix == ".glb":
+        size = struct.unpack_from("<I", content, 12)[0]
+        asset = parse_json(content[20 : 20 + size].decode("utf-8"), "", "a GLB mesh").get("asset")
+        asset = asset if isinstance(asset, dict) else {}
+        extras = asset.get("extras")
+        ours = str(asset.get("generator", "")).startswith("bonelift ")
+        stated = isinstance(extras, dict) and extras.get("axes") == GLTF_AXES
+        if ours and stated:
+            return np.round(np.linalg.inv(GLTF_FROM_PATIENT)[:3, :3] / 1000)
+    else:
+        return np.eye(3)
+    return PATIENT_FROM_OWN_SIDE[:3, :3] if ours and not stated else np.eye(3)
 
 
 def is_binary_stl(content: bytes) -> bool:
