@@ -18,11 +18,23 @@ from pathlib import Path
 
 import numpy as np
 
+from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.experiments.presets import StudyPreset, load_study_preset
+from bonelift.learning.bases import BasisChoice
+from bonelift.learning.line import (
+    STAGES,
+    LearningRun,
+    SampleFolders,
+    StageName,
+    learn_autoencoder,
+    learn_finetune,
+    learn_pix2pix,
+    learn_predictor,
+    learn_shape,
+)
 from bonelift.learning.loop import LoopConfig
-from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix
-from bonelift.learning.samples import FilmSamples, ShapeSamples, save_chunk
-from bonelift.learning.tl import build_tl, train_autoencoder, train_finetune, train_predictor
+from bonelift.learning.presets import with_trainings
+from bonelift.learning.samples import DrrSamples, FilmSamples, ShapeSamples, SurfaceSamples, save_chunk
 
 
 def main() -> None:
@@ -47,57 +59,68 @@ def main() -> None:
 def write_noise(folder: Path, preset: StudyPreset, count: int = 16) -> None:
     rng = np.random.default_rng(0)
     grid, film = preset.networks.tl.grid_shape, preset.networks.tl.film_shape
-    save_chunk(folder, 0, ShapeSamples(rng.integers(0, 127, (count, 2, *grid), dtype=np.uint8)))
+    model = load_shape_model()
+    bones = [
+        bone.mean.vertices + rng.normal(0, 1, (count, 1, 3)) + rng.normal(0, 0.1, (count, *bone.mean.vertices.shape))
+        for bone in (model.radius, model.ulna)
+    ]
     pictures = rng.random((2, count, *film)).astype(np.float16)
-    views = np.zeros(count, dtype=np.uint8)
-    save_chunk(folder, 0, FilmSamples(pictures[0], pictures[1], np.arange(count, dtype=np.int32), views))
+    rows, views = np.arange(count, dtype=np.int32), np.zeros(count, dtype=np.uint8)
+    save_chunk(folder, 0, ShapeSamples(rng.integers(0, 127, (count, 2, *grid), dtype=np.uint8)))
+    save_chunk(folder, 0, SurfaceSamples(*(points.astype(np.float32) for points in bones)))
+    save_chunk(folder, 0, FilmSamples(pictures[0], pictures[1], rows, views))
+    save_chunk(folder, 0, DrrSamples(pictures[1], rows, views))
 
 
 Row = tuple[str, int, int, int, float]
+StageRun = Callable[[LearningRun, SampleFolders], object]
 
 
 def measured(samples: Path, preset: StudyPreset, updates: int, folds: int) -> list[Row]:
     """(stage, batch, updates, networks, processor seconds an update)."""
     networks = preset.networks
-    tl = build_tl(networks.tl, 0, networks.autoencoder_training.device)
-    gan = build_pix2pix(networks.pix2pix, 0, networks.pix2pix_training.device)
-    auto, predictor = networks.autoencoder_training, networks.predictor_training
-    finetune, pix2pix = networks.finetune_training, networks.pix2pix_training
+    predictor = networks.predictor_training
     warm = round(predictor.latent_warmup * predictor.loop.updates)
-    latent, decoded = replace(predictor, latent_warmup=1.0), replace(predictor, latent_warmup=0.0)
-    stages: list[tuple[str, int, int, int, Callable[[LoopConfig, Path], object]]] = [
-        ("TL step 1", auto.batch, auto.loop.updates, folds,
-         lambda loop, run: train_autoencoder(samples, samples, tl, replace(auto, loop=loop), run, True)),
-        ("TL step 2, latents", predictor.batch, warm, folds,
-         lambda loop, run: train_predictor(samples, samples, tl, replace(latent, loop=loop), run)),
-        ("TL step 2", predictor.batch, predictor.loop.updates - warm, folds,
-         lambda loop, run: train_predictor(samples, samples, tl, replace(decoded, loop=loop), run)),
-        ("TL step 3", finetune.batch, finetune.loop.updates, folds,
-         lambda loop, run: train_finetune(samples, samples, tl, replace(finetune, loop=loop), run)),
-        ("pix2pix", pix2pix.batch, pix2pix.loop.updates, folds + 1,
-         lambda loop, run: train_pix2pix(samples, samples, gan, replace(pix2pix, loop=loop), run, True)),
-    ]  # fmt: skip
+    stages: list[tuple[str, StageName, dict[str, object], int, int, StageRun]] = [
+        ("TL step 1", "autoencoder", {}, networks.autoencoder_training.loop.updates, folds, learn_autoencoder),
+        ("TL step 2, latents", "predictor", {"latent_warmup": 1.0}, warm, folds, learn_predictor),
+        ("TL step 2", "predictor", {"latent_warmup": 0.0}, predictor.loop.updates - warm, folds, learn_predictor),
+        ("TL step 3", "finetune", {}, networks.finetune_training.loop.updates, folds, learn_finetune),
+        ("pix2pix", "pix2pix", {}, networks.pix2pix_training.loop.updates, folds + 1, learn_pix2pix),
+        ("shape regressor", "shape", {}, networks.shape_training.loop.updates, folds, learn_shape),
+    ]
     rows = []
-    for number, (stage, batch, planned, count, run_stage) in enumerate(stages):
+    for number, (title, stage, changes, planned, count, learn) in enumerate(stages):
         if planned == 0:
             continue
+        training = getattr(networks, f"{stage}_training")
+        clock = time.process_time if training.device == "cpu" else time.perf_counter
+        seconds = []
         # Twice one update: the first call of a stage also sets up torch, and is not counted.
-        calls = enumerate((1, 1, 1 + updates))
-        clock = time.process_time if auto.device == "cpu" else time.perf_counter
-        _, short, long = (seconds_of(run_stage, n, samples / f"run-{number}-{call}", clock) for call, n in calls)
-        rows.append((stage, batch, planned, count, (long - short) / updates))
+        for call, length in enumerate((1, 1, 1 + updates)):
+            loop = LoopConfig(length, 1e-4, validate_every=10**6)
+            changed = replace(networks, **{f"{stage}_training": replace(training, loop=loop, **changes)})
+            run = LearningRun(samples / f"run-{number}-{call}", changed, basis=BasisChoice(3))
+            seconds.append(seconds_of(run, SampleFolders(samples, samples), stage, learn, clock))
+        rows.append((title, training.batch, planned, count, (seconds[2] - seconds[1]) / updates))
     return rows
 
 
 def seconds_of(
-    run_stage: Callable[[LoopConfig, Path], object], updates: int, run: Path, clock: Callable[[], float]
+    run: LearningRun, samples: SampleFolders, stage: StageName, learn: StageRun, clock: Callable[[], float]
 ) -> float:
-    """Validation, loading and saving are in both of two such measurements and fall out of their difference.
+    """Of one stage, after the stages that it needs. Validation, loading and saving are in both of two such
+    measurements and fall out of their difference.
 
     A stage ends by reading its metrics and weights, so that a GPU has done all its work by then.
     """
+    single = LoopConfig(1, 1e-4, validate_every=10**6)
+    short = replace(run, preset=with_trainings(run.preset, lambda training: replace(training, loop=single)))
+    before = STAGES["tl"][: STAGES["tl"].index(stage)] if stage in STAGES["tl"] else ()
+    for earlier in before:
+        (learn_autoencoder if earlier == "autoencoder" else learn_predictor)(short, samples)
     start = clock()
-    run_stage(LoopConfig(updates, 1e-4, validate_every=10**6), run)
+    learn(run, samples)
     return clock() - start
 
 

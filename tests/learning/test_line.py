@@ -20,7 +20,10 @@ from bonelift.learning import model_folder
 from bonelift.learning.bases import BasisChoice, read_basis_folder
 from bonelift.learning.checkpoint import load_checkpoint
 from bonelift.learning.line import STAGES, learn
+from bonelift.learning.model_folder import trained_bundle
+from bonelift.learning.samples import DrrSamples, load_samples
 from bonelift.learning.training import train_targets
+from bonelift.learning.warm_start import usual_level
 from bonelift.networks.bundle import load_bundle
 from bonelift.networks.inference import read_shape
 from bonelift.networks.views import VIEW_CODES
@@ -155,6 +158,27 @@ def test_a_run_goes_on_from_a_model(whole, tmp_path):
     assert len(made.metadata["training"]) == 2
     with pytest.raises(InputError, match="was started from another model"):
         train_targets("shape", replace(run, start=None), ToySource(whole / "samples", has_films=False))
+
+
+def test_a_start_that_heeded_the_gain_reads_usual_pictures_as_before(whole, tmp_path):
+    one = replace(PRESET.shape_training, loop=replace(PRESET.shape_training.loop, updates=1))
+    heedful = replace(PRESET, shape_training=one, shape=replace(PRESET.shape, gain_free=False))
+    source = ToySource(whole / "samples", has_films=False)
+    first = replace(toy_run(tmp_path / "first", basis=BasisChoice(3, "own")), preset=heedful)
+    learn("shape", first, source)
+    start = replace(load_bundle(whole / "run" / "model"), shape=trained_bundle(first).shape)
+    run = replace(
+        toy_run(tmp_path / "run", start=start, basis=BasisChoice(3, "own")), preset=replace(PRESET, shape_training=one)
+    )
+    learn("shape", run, source)
+    before, after = (trained_bundle(of).shape for of in (first, run))
+    assert before is not None
+    assert after is not None
+    weights = [dict(shape.network.named_parameters())["convolutions.0.weight"][:, 0] for shape in (before, after)]
+    level = usual_level(load_samples(whole / "samples" / "training", DrrSamples).drr)
+    assert abs(level - 1) > 0.1
+    # One update of AdamW moves a weight by about the rate that is learned at, 3e-4.
+    torch.testing.assert_close(weights[1], level * weights[0], rtol=0, atol=1e-3)
 
 
 def test_a_model_of_other_sizes_is_no_start(whole, tmp_path):

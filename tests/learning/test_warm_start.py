@@ -63,7 +63,7 @@ def test_in_another_basis_it_tells_the_same_bone():
 def test_a_gain_free_one_reads_the_same_at_the_usual_level():
     old = trained(basis_of(0, 6))
     network = ShapeRegressor(config(old.radius, gain_free=True)).eval()
-    start_from(network, old, (old.radius, old.ulna), usual_level=2.5)
+    start_from(network, old, (old.radius, old.ulna), level=2.5)
     picture, view = torch.rand(1, 1, 32, 32), torch.tensor([0])
     picture *= 2.5 / (picture.square().sum() / picture.sum())
     torch.testing.assert_close(network(picture, view), old.network(picture, view), rtol=2e-3, atol=2e-3)

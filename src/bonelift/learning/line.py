@@ -28,7 +28,7 @@ from bonelift.learning.samples import DrrSamples, FilmSamples, chunk_folders, lo
 from bonelift.learning.shape_regression import Bases, FilmDrrs, build_shape_regressor, train_shape_regressor
 from bonelift.learning.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 from bonelift.learning.translated import translated
-from bonelift.learning.warm_start import rewritten_codes, start_from
+from bonelift.learning.warm_start import rewritten_codes, start_from, usual_level
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeConfig
@@ -212,7 +212,8 @@ def learn_shape(
     trained = run.start.shape if run.start else None
     _note_start(run, "shape")
     if trained is not None:
-        start_from(network, trained, bases)
+        anew = network.gain_free and not trained.config.gain_free
+        start_from(network, trained, bases, usual_level(load_samples(bones.training, DrrSamples).drr) if anew else 1.0)
         # What it knows is to be kept: slower, and more of what is new.
         training = replace(training, film_share=0.5, loop=replace(training.loop, learning_rate=3e-4))
     seen = None

@@ -11,21 +11,20 @@ from scipy.linalg import block_diag
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
-from bonelift.networks.shape_regressor import ShapeReader, ShapeRegressor
+from bonelift.networks.shape_regressor import ShapeReader, ShapeRegressor, drr_level
+from bonelift.networks.tl_embedding import DRR_SCALE
 
 Float = NDArray[np.float64]
 
 _STEP_SD = 0.1
 
 
-def start_from(
-    network: ShapeRegressor, trained: ShapeReader, bases: Sequence[BoneBasis], usual_level: float = 1.0
-) -> None:
+def start_from(network: ShapeRegressor, trained: ShapeReader, bases: Sequence[BoneBasis], level: float = 1.0) -> None:
     """Give ``network`` the weights of a trained S, so that it tells about the same bones as that one from the start.
 
     bases: radius and ulna, in which ``network`` writes its codes; they share the points of the trained one's bases.
-    usual_level: level of a usual picture (:func:`bonelift.networks.shape_regressor.drr_level`), by which a network that
-        is gain-free multiplies what it reads of a DRR; 1 where the trained one was gain-free, too.
+    level: of a usual picture (:func:`usual_level`), by which a network that is gain-free multiplies what it
+        reads of a DRR where the trained one was not; without effect otherwise.
     A film that the trained S did not read, and an error that it did not tell, start at weights of 0; a film that only
     the trained one read is left out.
     Raises InputError where the networks differ in anything else.
@@ -39,7 +38,7 @@ def start_from(
         old[first] = old[first][:, [0, 2]]
     if network.gain_free and not trained.config.gain_free:
         old[first] = old[first].clone()
-        old[first][:, 0] *= usual_level
+        old[first][:, 0] *= level
     maps = [code_map(before, after) for before, after in zip((trained.radius, trained.ulna), bases, strict=True)]
     matrix = torch.from_numpy(block_diag(*(matrix for matrix, _ in maps))).float()
     shift = torch.from_numpy(np.concatenate([shift for _, shift in maps])).float()
@@ -59,6 +58,12 @@ def start_from(
     if network.to_log_sd is not None:
         torch.nn.init.zeros_(network.to_log_sd.weight)
         torch.nn.init.zeros_(network.to_log_sd.bias)
+
+
+def usual_level(drrs: NDArray[np.floating], most: int = 500) -> float:
+    """Median level, as a network sees them, of up to ``most`` DRRs (N, H, W), line integrals, evenly taken."""
+    chosen = drrs[:: max(1, len(drrs) // most)].astype(np.float32) / DRR_SCALE
+    return float(drr_level(torch.from_numpy(chosen)[:, None]).median())
 
 
 def code_map(before: BoneBasis, after: BoneBasis) -> tuple[Float, Float]:
