@@ -10,12 +10,30 @@ import pytest
 import trimesh
 
 from bonelift import RESEARCH_NOTICE
+from bonelift.anatomy.shape_uncertainty import ExpectedDistance
+from bonelift.errors import InputError
 from bonelift.geometry import default_film_camera, rigid_from_vector, translation
-from bonelift.report.bone_views import VIEWS, anatomical, render_error_maps, render_view, view_axes
-from bonelift.report.content import Fact, Flag, Measurement, ReportContent, ReportFilm, TruthComparison
+from bonelift.report.bone_views import VIEWS, anatomical, edge_words, render_error_maps, render_view, view_axes
+from bonelift.report.content import (
+    Fact,
+    Flag,
+    Measurement,
+    ReportContent,
+    ReportFilm,
+    TruthComparison,
+    case_label,
+)
+from bonelift.report.film_svg import outlines_svg
 from bonelift.report.html import render_report, write_report
-from bonelift.report.overlay import film_outlines, gan_drr_image, overlay_image, silhouette_outlines
-from bonelift.report.palette import OUTLINE_COLOURS, error_colours, png_bytes
+from bonelift.report.overlay import (
+    film_figure,
+    film_outlines,
+    gan_drr_image,
+    named_edges,
+    overlay_image,
+    silhouette_outlines,
+)
+from bonelift.report.palette import OUTLINE_COLOURS, error_colours, hex_colour, png_bytes
 from bonelift.report.rasterise import fill_mask, render_attributes
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
@@ -140,6 +158,75 @@ def test_error_colours_darken_steadily_and_maps_are_drawn(bones):
     assert picture.width > render_view(bones, "right", "palmar", 3.0).width
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_words_at_the_edges_of_a_view_say_where_the_bones_lie(bones, side):
+    axes = {view: view_axes(view, side) for view in VIEWS}
+    ulna_from_radius = np.subtract(
+        *(anatomical(bones, side)[name].vertices.mean(axis=0) for name in ("ulna", "radius"))
+    )
+    for view in VIEWS:
+        rightwards = (axes[view] @ ulna_from_radius)[0]
+        if view in ("radial", "ulnar"):
+            # +y is palmar for both sides.
+            assert edge_words(view, side)[1] == ("palmar" if axes[view][0, 1] > 0 else "dorsal")
+        else:
+            assert edge_words(view, side)[1] == ("ulnar" if rightwards > 0 else "radial")
+        assert set(edge_words(view, side)) in ({"ulnar", "radial"}, {"palmar", "dorsal"})
+
+
+def test_the_words_at_the_edges_of_a_film_follow_the_camera(film):
+    """In the fixture the ulna stands to the right of the radius, and the palm faces the detector."""
+    world_from_camera = np.linalg.inv(film.camera.camera_from_world)
+    axes = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    placed = replace(film, world_from_radius=world_from_camera @ translation([-8, -12, 950]) @ axes)
+    assert named_edges(placed, "right") == {"right": "ulnar", "left": "radial"}
+    assert named_edges(placed, "left") == {"right": "radial", "left": "ulnar"}
+    quarter = np.array([[0.0, 1, 0], [-1, 0, 119], [0, 0, 1]])  # (u, v) -> (v, 119 - u): what was right is up
+    turned = replace(placed, camera=film.camera.viewed_through(quarter, 150, 120))
+    assert named_edges(turned, "right") == {"top": "ulnar", "bottom": "radial"}
+    # Turned about the shaft by a quarter, the palm points along the film, as in a lateral.
+    about_shaft = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    lateral = replace(placed, world_from_radius=placed.world_from_radius @ about_shaft)
+    assert set(named_edges(lateral, "right").values()) == {"palmar", "dorsal"}
+    assert named_edges(film, "right") == {}
+
+
+def test_outlines_of_the_page_lie_where_the_picture_has_them(film):
+    """The lines of the page, read back from its text, against those of the figure."""
+    figure = film_figure(film, film_outlines(film), close_up=True)
+    text = str(outlines_svg(figure, '<script>"'))
+    assert "<script>" not in text
+    assert f'viewBox="0 0 {figure.picture.width} {figure.picture.height}"' in text
+    paths = re.findall(r'class="line" d="M([^"]*)" stroke="(#\w+)"', text)
+    assert [colour for _, colour in paths] == [hex_colour(OUTLINE_COLOURS[name]) for name in figure.outlines]
+    for (path, _), lines in zip(paths, figure.outlines.values(), strict=True):
+        points = np.array([point.split() for point in path.split("L")], dtype=np.float64)
+        # A line may leave out points that move it by 0.15 px, and is written in tenths.
+        nearest = np.linalg.norm(points[:, None] - lines[0][None], axis=-1).min(axis=1)
+        assert nearest.max() < 0.15 + 0.1
+
+
+def test_a_case_label_is_shown_and_one_line(content):
+    page = render_report(replace(content, label="Case 12"))
+    assert "<h1>Case 12: Right wrist, PA view</h1>" in page
+    assert case_label("  S-017 ") == "S-017"
+    for bad in ("", "   ", "x" * 61, "two\nlines", "bell\x07"):
+        with pytest.raises(InputError, match="case label: got"):
+            case_label(bad)
+
+
+def test_the_page_sends_the_reader_to_grave_flags_and_explains_itself(content):
+    page = render_report(content)
+    assert "before you have read the severe flags" in page
+    assert "For adults, without fracture, without cast." in page
+    assert "GAN-DRR" not in page[: page.index('id="details"')]
+    assert "Do not use" not in render_report(replace(content, flags=(Flag("info", "a remark"),)))
+    for name in content.bones:  # every colour that is drawn has its words
+        legend = page[page.index('id="colours"') : page.index('id="details"')]
+        assert hex_colour(OUTLINE_COLOURS[name]) in legend
+        assert f"surface of the {name} in 3D" in legend
+
+
 def test_overlay_draws_the_outline_where_it_projects_and_nothing_without_it(film):
     plain, drawn = np.asarray(overlay_image(film, {})).astype(int), np.asarray(overlay_image(film)).astype(int)
     assert plain.shape == drawn.shape
@@ -172,7 +259,8 @@ def test_page_is_self_contained_and_in_order(content, tmp_path):
     assert all(link.startswith("data:image/") for link in re.findall(r'(?:src|href)="([^"]*)"', page))
     assert "default-src 'none'" in page
     places = [
-        page.index(text) for text in ('id="quality"', 'class="film"', 'id="bones"', 'id="measurements"', 'id="facts"')
+        page.index(f'id="{part}"')
+        for part in ("overlay", "quality", "bones", "measurements", "facts", "colours", "details")
     ]
     assert places == sorted(places)
     assert page.index("the graver remark") < page.index("the lesser remark")
@@ -209,6 +297,9 @@ def test_text_from_outside_is_escaped(content):
             model_sha256=evil,
             timings_s={evil: 1.0},
             created=evil,
+            label=evil,
+            settings={evil: evil},
+            expected={evil: ExpectedDistance(1.0, 1.0)},
         )
     )
     assert evil not in page

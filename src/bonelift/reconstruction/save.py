@@ -66,6 +66,7 @@ def report_films(result: Reconstruction) -> tuple[ReportFilm, ...]:
                 bones_world,
                 drr,
                 bool(np.linalg.det(film.film.film_from_image[:2, :2]) < 0),
+                result.placed[index].world_from_radius if result.placed else None,
             )
         )
     return tuple(films)
@@ -105,6 +106,8 @@ def report_content(
         model_sha256=result.model_sha256,
         timings_s=result.timings_s,
         truth=truth,
+        settings=result.settings.as_json(),
+        expected={} if result.expected is None else result.expected,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 

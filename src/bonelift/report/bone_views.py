@@ -42,6 +42,19 @@ def view_axes(view: BoneView, side: Side) -> Float:
     return np.stack([np.cross(up, viewer), up, viewer])
 
 
+def edge_words(view: BoneView, side: Side) -> tuple[str, str]:
+    """Which side of the wrist lies at the left and at the right edge of a view: ("ulnar", "radial") and the like."""
+    x, y, _ = view_axes(view, side)[0]
+    ulnarwards = x if side == "right" else -x
+    if abs(y) > abs(x):
+        return ("dorsal", "palmar") if y > 0 else ("palmar", "dorsal")
+    return ("radial", "ulnar") if ulnarwards > 0 else ("ulnar", "radial")
+
+
+def view_name(view: BoneView) -> str:
+    return "distal end, dorsum up" if view == "distal" else f"{view} side"
+
+
 def render_view(
     bones: Mapping[str, TriangleMesh],
     side: Side,
@@ -49,7 +62,21 @@ def render_view(
     px_per_mm: float = 6.0,
     vertex_colours: Mapping[str, Float] | None = None,
 ) -> Image.Image:
-    """One shaded picture with its name and a 10 mm bar below.
+    """One shaded picture on white with its name and a 10 mm bar below; see :func:`view_picture`."""
+    bare = view_picture(bones, side, view, px_per_mm, vertex_colours)
+    picture = Image.new("RGB", bare.size, PAPER)
+    picture.paste(bare, (0, 0), bare)
+    return _captioned(picture, view_name(view), px_per_mm)
+
+
+def view_picture(
+    bones: Mapping[str, TriangleMesh],
+    side: Side,
+    view: BoneView,
+    px_per_mm: float = 6.0,
+    vertex_colours: Mapping[str, Float] | None = None,
+) -> Image.Image:
+    """One shaded picture (RGBA) on nothing.
 
     bones: name -> mesh in the radius frame (canonical right), mm; empty ones are skipped, all empty raises ValueError.
     vertex_colours: name -> (V, 3) sRGB 0..255, for error maps; else each bone has its own tint.
@@ -75,10 +102,9 @@ def render_view(
     width, height = (int(np.ceil(extent * px_per_mm)) * _SUPERSAMPLE for extent in (high - low)[:2])
     points_px = np.column_stack([(points[:, 0] - low[0]) * scale, (high[1] - points[:, 1]) * scale])
     depth, seen = render_attributes(points_px, -points[:, 2], faces.astype(np.int32), attributes, (height, width))
-    picture = Image.fromarray(_shade(depth, seen, scale)).resize(
+    return Image.fromarray(_shade(depth, seen, scale)).resize(
         (width // _SUPERSAMPLE, height // _SUPERSAMPLE), Image.Resampling.BOX
     )
-    return _captioned(picture, _caption(view), px_per_mm)
 
 
 def render_error_maps(
@@ -107,7 +133,7 @@ def beside(pictures: Sequence[Image.Image], gap_px: int = 16) -> Image.Image:
 
 
 def _shade(depth: NDArray[np.float32], seen: NDArray[np.float32], px_per_mm: float) -> NDArray[np.uint8]:
-    """(rows, columns, 3) sRGB: two lights, darker rims, and hollows darkened by their depth under the surroundings."""
+    """(rows, columns, 4) sRGB and alpha: two lights, darker rims, hollows darkened by how deep they lie."""
     covered = np.isfinite(depth)
     normals, tint = seen[..., :3], seen[..., 3:]
     normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
@@ -121,7 +147,7 @@ def _shade(depth: NDArray[np.float32], seen: NDArray[np.float32], px_per_mm: flo
     light = np.where(inner, 0.45 * light, light)
     gloss = 24 * np.clip(normals @ _unit(-0.25, 0.35, 0.9), 0, 1) ** 40 * ~inner
     colour = np.clip(tint * light[..., None] + gloss[..., None], 0, 255)
-    return np.where(covered[..., None], colour, 255.0).astype(np.uint8)
+    return np.where(covered[..., None], np.dstack([colour, np.full(depth.shape, 255.0)]), 0).astype(np.uint8)
 
 
 def _hollowness_mm(depth: NDArray[np.float32], px_per_mm: float) -> NDArray[np.float32]:
@@ -142,10 +168,6 @@ def _hollowness_mm(depth: NDArray[np.float32], px_per_mm: float) -> NDArray[np.f
 
 def _unit(x: float, y: float, z: float) -> NDArray[np.float32]:
     return (np.array([x, y, z]) / np.linalg.norm([x, y, z])).astype(np.float32)
-
-
-def _caption(view: BoneView) -> str:
-    return "distal end, dorsum up" if view == "distal" else f"{view} side"
 
 
 def _captioned(picture: Image.Image, caption: str, px_per_mm: float) -> Image.Image:

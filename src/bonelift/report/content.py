@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.shape_uncertainty import ExpectedDistance
+from bonelift.errors import InputError
 from bonelift.geometry import XrayCamera
 from bonelift.images.radiograph import Side, View
 from bonelift.surface.distance import SurfaceDistances
@@ -64,6 +66,7 @@ class ReportFilm:
     bones_world: Mapping[str, TriangleMesh]
     gan_drr: NDArray[np.floating] | None = None
     flipped: bool = False
+    world_from_radius: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,9 @@ class ReportContent:
     quality_score: 0 (useless) to 1, or None where not judged; flags: most severe first or not, the page sorts them.
     model_id, model_sha256: which weights; timings_s: step -> seconds, in order.
     created: when, as text, e.g. "2026-11-23 01:40 UTC"; None leaves it out.
+    label: the user's own name for the case (:func:`case_label`), never one that was read from a file.
+    settings: of the reconstruction, JSON-able. expected: bone -> mean distance to the true surface that the result
+        expects of itself, mm; empty where it is not told.
     """
 
     title: str
@@ -108,3 +114,24 @@ class ReportContent:
     timings_s: Mapping[str, float]
     truth: TruthComparison | None = None
     created: str | None = None
+    label: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    expected: Mapping[str, ExpectedDistance] = field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        """The title, with the case label before it where one was given."""
+        return f"{self.label}: {self.title}" if self.label else self.title
+
+
+LONGEST_LABEL = 60
+
+
+def case_label(text: str) -> str:
+    """``text`` as the label of a case. Raises InputError where it is empty, long, or holds more than one line."""
+    label = text.strip()
+    if not label or len(label) > LONGEST_LABEL or not label.isprintable():
+        raise InputError(
+            f"case label: got {text!r}; expected one line of 1 to {LONGEST_LABEL} characters, such as a study number"
+        )
+    return label

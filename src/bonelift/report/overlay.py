@@ -6,6 +6,9 @@ traced, snapped or smoothed towards the image.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -15,6 +18,7 @@ from skimage.measure import find_contours
 from bonelift import RESEARCH_NOTICE
 from bonelift.film.standard import FILM_SPACING_MM
 from bonelift.geometry import XrayCamera
+from bonelift.images.radiograph import Side
 from bonelift.report.content import ReportFilm
 from bonelift.report.palette import lettering, outline_colour, scale_bar
 from bonelift.report.rasterise import fill_mask
@@ -62,6 +66,64 @@ def film_outlines(film: ReportFilm) -> Outlines:
     return {name: silhouette_outlines(mesh, film.camera, subpixels) for name, mesh in film.bones_world.items()}
 
 
+@dataclass(frozen=True, eq=False)
+class FilmFigure:
+    """A film, or a part of it, as it is to be shown: nothing is drawn on it yet.
+
+    picture: grey. outlines: bone -> lines, each (N, 2) as (x, y) px of the picture, 0 at its left and upper edge.
+    px_per_mm: at the distance of the wrist. edges: "left", "right", "top" or "bottom" -> "radial", "ulnar", "palmar" or
+    "dorsal", as the placed bones tell it.
+    """
+
+    picture: Image.Image
+    outlines: Mapping[str, list[Float]]
+    px_per_mm: float
+    edges: Mapping[str, str]
+
+
+def film_figure(
+    film: ReportFilm, outlines: Outlines, side: Side | None = None, *, close_up: bool = False, longest_px: int = 1200
+) -> FilmFigure:
+    """The radiograph in its own orientation, ``longest_px`` along its longer side.
+
+    outlines: from :func:`film_outlines`. side: of the patient; without it no edge is named.
+    close_up: only what lies around the outlines.
+    """
+    whole = (0, 0, film.camera.width_px, film.camera.height_px)
+    left, top, right, bottom = _frame(film, outlines) if close_up else whole
+    scale = longest_px / max(right - left, bottom - top)
+    size = (round((right - left) * scale), round((bottom - top) * scale))
+    grey = Image.fromarray(_display_grey(film.pixels)).crop((left, top, right, bottom))
+    # Pixel centres are at integers: (u + 0.5) * scale is the place in a picture whose corner is at 0.
+    lines = {name: [(line - (left, top) + 0.5) * scale for line in group] for name, group in outlines.items()}
+    spacing_mm = film.camera.detector_spacing_mm * film.source_to_object_mm / film.camera.sdd_mm
+    edges = {} if side is None else named_edges(film, side)
+    return FilmFigure(grey.resize(size, Image.Resampling.LANCZOS), lines, scale / spacing_mm, edges)
+
+
+def named_edges(film: ReportFilm, side: Side) -> dict[str, str]:
+    """Which edges of the film are radial, ulnar, palmar or dorsal: where the bones' own axes point in the picture.
+
+    An axis that is seen more from its end than from its side (over 45 degrees off the film) names no edge.
+    """
+    if film.world_from_radius is None:
+        return {}
+    ulnar = np.array([1.0 if side == "right" else -1.0, 0, 0])
+    origin, found = film.world_from_radius[:3, 3], {}
+    for axis, positive, negative in ((ulnar, "ulnar", "radial"), (np.array([0.0, 1, 0]), "palmar", "dorsal")):
+        direction = film.world_from_radius[:3, :3] @ axis
+        across, down, depth = film.camera.camera_from_world[:3, :3] @ direction
+        if np.hypot(across, down) < abs(depth):
+            continue
+        start, end = film.camera.project(np.stack([origin, origin + 5 * direction]))
+        x, y = end - start
+        far, near = ("right", "left") if abs(x) >= abs(y) else ("bottom", "top")
+        far, near = (far, near) if (x if abs(x) >= abs(y) else y) > 0 else (near, far)
+        found.setdefault(far, positive)
+        found.setdefault(near, negative)
+    return found
+
+
 def overlay_image(film: ReportFilm, outlines: Outlines | None = None, *, close_up: bool = False) -> Image.Image:
     """The radiograph in its own orientation, the outlines of its bones, a 10 mm bar and the research-use notice.
 
@@ -69,30 +131,32 @@ def overlay_image(film: ReportFilm, outlines: Outlines | None = None, *, close_u
     close_up: only what lies around the outlines.
     """
     lines = film_outlines(film) if outlines is None else outlines
-    left, top, right, bottom = _frame(film, lines) if close_up else (0, 0, film.camera.width_px, film.camera.height_px)
-    scale = _LONGEST_PX / max(right - left, bottom - top)
-    size = (round((right - left) * scale), round((bottom - top) * scale))
-    grey = Image.fromarray(_display_grey(film.pixels)).crop((left, top, right, bottom))
-    picture = grey.resize(size, Image.Resampling.LANCZOS).convert("RGB")
+    figure = film_figure(film, lines, close_up=close_up, longest_px=_LONGEST_PX)
+    picture = figure.picture.convert("RGB")
     if lines:
-        _draw_outlines(picture, lines, (left, top), scale)
-    spacing_mm = film.camera.detector_spacing_mm * film.source_to_object_mm / film.camera.sdd_mm
-    return _with_strip(picture, list(lines), scale / spacing_mm, "")
+        _draw_outlines(picture, figure.outlines)
+    return _with_strip(picture, list(lines), figure.px_per_mm, "")
 
 
-def gan_drr_image(gan_drr: NDArray[np.floating]) -> Image.Image:
-    """The translated film: line integrals, black at 0, white at the largest, with that range written below.
+def gan_drr_picture(gan_drr: NDArray[np.floating], longest_px: int = 1200) -> tuple[Image.Image, float, float]:
+    """The translated film alone: picture (black 0, white the largest), the largest line integral, px per mm.
 
     gan_drr: (rows, columns), dimensionless, on the standard film (upright, right wrist, 0.5 mm at the wrist).
     """
     values = np.nan_to_num(np.asarray(gan_drr, dtype=np.float64))
     largest = float(values.max()) if values.max() > 0 else 1.0
     grey = (np.clip(values / largest, 0, 1) * 255).astype(np.uint8)
-    scale = _LONGEST_PX / max(grey.shape)
+    scale = longest_px / max(grey.shape)
     size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
-    picture = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC).convert("RGB")
-    text = f"line integral of attenuation: black 0, white {largest:.2f}"
-    return _with_strip(picture, [], scale / FILM_SPACING_MM, text)
+    return Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC), largest, scale / FILM_SPACING_MM
+
+
+def gan_drr_image(gan_drr: NDArray[np.floating]) -> Image.Image:
+    """The translated film with a 10 mm bar, the range of its line integrals and the notice written below it."""
+    picture, largest, px_per_mm = gan_drr_picture(gan_drr, _LONGEST_PX)
+    return _with_strip(
+        picture.convert("RGB"), [], px_per_mm, f"line integral of attenuation: black 0, white {largest:.2f}"
+    )
 
 
 def _frame(film: ReportFilm, lines: Outlines) -> tuple[int, int, int, int]:
@@ -115,17 +179,15 @@ def _display_grey(pixels: NDArray[np.floating]) -> NDArray[np.uint8]:
     return (np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
 
 
-def _draw_outlines(picture: Image.Image, lines: Outlines, corner: tuple[int, int], scale: float) -> None:
+def _draw_outlines(picture: Image.Image, lines: Mapping[str, list[Float]]) -> None:
     """Antialiased by drawing at twice the size; a thin dark rim keeps the lines visible on bright bone."""
     layer = Image.new("RGBA", (picture.width * 2, picture.height * 2), (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
-    # Pixel centres are at integers: (u + 0.5) * scale is the place in a picture whose corner is at 0.
-    placed = {name: [(line - corner + 0.5) * scale * 2 for line in group] for name, group in lines.items()}
     for width, rim in ((12, True), (7, False)):
-        for name, group in placed.items():
+        for name, group in lines.items():
             colour = (0, 0, 0, 120) if rim else (*outline_colour(name), 255)
             for line in group:
-                draw.line([tuple(point) for point in line], fill=colour, width=width, joint="curve")
+                draw.line([tuple(point) for point in 2 * line], fill=colour, width=width, joint="curve")
     layer = layer.resize(picture.size, Image.Resampling.BOX)
     picture.paste(layer, (0, 0), layer)
 

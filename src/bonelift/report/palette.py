@@ -20,7 +20,7 @@ OUTLINE_COLOURS: dict[str, tuple[int, int, int]] = {"radius": (255, 176, 0), "ul
 SURFACE_COLOURS: dict[str, tuple[int, int, int]] = {"radius": (240, 212, 170), "ulna": (178, 203, 226)}
 """Bone white, tinted the way of the outlines."""
 
-_ERROR_STOPS = np.array(
+ERROR_STOPS = np.array(
     [[253, 246, 227], [252, 214, 137], [247, 158, 79], [222, 91, 78], [169, 45, 105], [108, 30, 118], [54, 22, 92]],
     dtype=np.float64,
 )
@@ -30,13 +30,18 @@ _ERROR_STOPS = np.array(
 def error_colours(error_mm: ArrayLike, largest_mm: float) -> NDArray[np.float64]:
     """(N,) mm -> (N, 3) sRGB 0..255; 0 is light, ``largest_mm`` and more is darkest, NaN is grey."""
     part = np.clip(np.asarray(error_mm, dtype=np.float64) / largest_mm, 0, 1)
-    stops = np.linspace(0, 1, len(_ERROR_STOPS))
-    colours = np.stack([np.interp(part, stops, _ERROR_STOPS[:, channel]) for channel in range(3)], axis=-1)
+    stops = np.linspace(0, 1, len(ERROR_STOPS))
+    colours = np.stack([np.interp(part, stops, ERROR_STOPS[:, channel]) for channel in range(3)], axis=-1)
     return np.where(np.isnan(part)[..., None], 160.0, colours)
 
 
 def outline_colour(name: str) -> tuple[int, int, int]:
     return OUTLINE_COLOURS.get(name, BONE_COLOURS.get(name, (255, 255, 255)))
+
+
+def hex_colour(colour: ArrayLike) -> str:
+    """sRGB 0..255 as ``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*np.asarray(colour).round().astype(int))
 
 
 def surface_colour(name: str) -> tuple[int, int, int]:

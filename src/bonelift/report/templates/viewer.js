@@ -85,7 +85,7 @@
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round(canvas.clientHeight * ratio);
     gl.viewport(0, 0, canvas.width, canvas.height);
-    gl.clearColor(1, 1, 1, 1);
+    gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.enable(gl.DEPTH_TEST);
     const size = (1.3 * zoom) / reach, side = Math.min(canvas.width, canvas.height);
@@ -103,6 +103,24 @@
       gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, bone.faces);
       gl.drawElements(gl.TRIANGLES, bone.count, gl.UNSIGNED_INT, 0);
     }
+    letter((size * side) / ratio / 2);
+  }
+
+  // Which side of the wrist lies at each edge, and a bar of 10 mm: the view has no perspective, so it holds everywhere.
+  const NAMES = [scene.side === "right" ? ["ulnar", "radial"] : ["radial", "ulnar"], ["palmar", "dorsal"], ["distal", "proximal"]];
+  function towards(direction) {
+    const axis = [0, 1, 2].reduce((best, n) => (Math.abs(direction[n]) > Math.abs(direction[best]) ? n : best), 0);
+    return NAMES[axis][direction[axis] > 0 ? 0 : 1];
+  }
+  function letter(pxPerMm) {
+    const minus = (row) => row.map((value) => -value);
+    const edges = { left: minus(turn[0]), right: turn[0], top: turn[1], bottom: minus(turn[1]) };
+    for (const [edge, direction] of Object.entries(edges)) {
+      const label = holder.querySelector(`[data-edge="${edge}"]`);
+      if (label) label.textContent = towards(direction);
+    }
+    const bar = holder.querySelector(".mm");
+    if (bar) bar.style.width = `${10 * pxPerMm}px`;
   }
   function attribute(name, values, size, kind) {
     gl.bindBuffer(gl.ARRAY_BUFFER, values);
