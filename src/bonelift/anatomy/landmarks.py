@@ -6,7 +6,7 @@ the mean wrist has it, averaged over the outermost cap so that a vertex of noise
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,10 +49,14 @@ def far_point(vertices: Float, search: FarPoint, expected: Float) -> Float:
             f"{search.bone}: no surface within {search.reach_mm:.0f} mm of {np.round(expected, 1).tolist()}; "
             "expected a right wrist in the radius frame"
         )
-    direction = np.asarray(search.direction) / np.linalg.norm(search.direction)
-    height = near @ direction
+    return cap_mean(near, search.direction)
+
+
+def cap_mean(points: Float, direction: Sequence[float]) -> Float:
+    """(D,) mean of ``points`` (N, D; mm) within CAP_MM of the farthest along ``direction`` (D,), the farthest most."""
+    height = points @ (np.asarray(direction) / np.linalg.norm(direction))
     weight = np.clip(height - height.max() + CAP_MM, 0, None)
-    return weight @ near / weight.sum()
+    return weight @ points / weight.sum()
 
 
 def expected_landmarks(mean_landmarks: Mapping[str, Float], ulna: TriangleMesh) -> dict[str, Float]:

@@ -1,8 +1,10 @@
-"""Clinical measurements of the distal radius and ulna, from meshes and landmarks in the radius frame.
+"""Clinical measurements of the distal radius and ulna in 3D, from meshes and landmarks in the radius frame.
 
-The coronal plane is x-z, the sagittal plane y-z, and the shaft is z: what a true PA and a true lateral film would
-show, without their magnification. Degrees and mm. Definitions after Mann et al. 1992 (radiographic inclination,
-tilt, height), Medoff 2005 (central reference point) and Palmer et al. 1982 (ulnar variance, perpendiculars method).
+The coronal plane is x-z, the sagittal plane y-z, and the shaft is z: what an exactly positioned PA and lateral film of
+parallel rays would show. Degrees and mm. Definitions after Mann et al. 1992 (radiographic inclination, tilt, height),
+Medoff 2005 (central reference point) and Palmer et al. 1982 (ulnar variance, perpendiculars method). What a film shows
+of a wrist as it lay: :mod:`bonelift.anatomy.film_measurements`; names, sources and normal ranges:
+:mod:`bonelift.anatomy.measurement_facts`.
 """
 
 from __future__ import annotations
@@ -109,14 +111,24 @@ def ulnar_head_centre(ulna: TriangleMesh, styloid_tip: Float) -> Float:
     return np.array([*fit_circle(points[facing])[0], height])
 
 
-def ulnar_dome_height(ulna: TriangleMesh, styloid_tip: Float, centre: Float) -> float:
-    """z of the ulnar head's most distal surface on the side away from the styloid."""
+def ulnar_dome(ulna: TriangleMesh, styloid_tip: Float, centre: Float) -> Float:
+    """(N, 3) vertices of the ulnar head's distal surface on the side away from the styloid, within 8 mm of the axis
+    through its centre; N may be 0."""
     v = ulna.vertices
     away = centre[:2] - styloid_tip[:2]
     away /= max(np.linalg.norm(away), 1e-9)
     offset = v[:, :2] - centre[:2]
-    head = (offset @ away > 0.5) & (np.linalg.norm(offset, axis=1) < 8.0) & (v[:, 2] > centre[2])
-    return float(np.sort(v[head, 2])[-3:].mean()) if head.sum() >= 3 else float("nan")
+    return v[(offset @ away > 0.5) & (np.linalg.norm(offset, axis=1) < 8.0) & (v[:, 2] > centre[2])]
+
+
+def top_height(heights: Float) -> float:
+    """Mean of the three largest of ``heights`` (N,), so that one vertex of noise decides less; NaN of fewer than 3."""
+    return float(np.sort(heights)[-3:].mean()) if len(heights) >= 3 else float("nan")
+
+
+def ulnar_dome_height(ulna: TriangleMesh, styloid_tip: Float, centre: Float) -> float:
+    """z of the ulnar head's most distal surface on the side away from the styloid."""
+    return top_height(ulnar_dome(ulna, styloid_tip, centre)[:, 2])
 
 
 def _head_width(ulna: TriangleMesh, centre: Float) -> float:
