@@ -37,10 +37,11 @@ from bonelift.phantom.xray_geometry import LOCATOR_SPREAD, draw_geometry
 from bonelift.reconstruction import bones as bones_module
 from bonelift.reconstruction import job, locate, reading
 from bonelift.reconstruction.agreement import film_agreement
-from bonelift.reconstruction.bones import BONES, measure_bones
+from bonelift.reconstruction.bones import BONES
 from bonelift.reconstruction.job import Reconstruction, reconstruct
 from bonelift.reconstruction.judge import distal_width_mm, latent_distance, support_overlap
 from bonelift.reconstruction.locate import LocateSettings
+from bonelift.reconstruction.measured import measure_bones
 from bonelift.reconstruction.place import PlaceSettings
 from bonelift.reconstruction.result_json import reconstruction_json
 from bonelift.reconstruction.save import save
@@ -215,7 +216,7 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
     assert facts["side"] == side
     assert facts["model"]["method"] == "tl"
     assert facts["quality"]["score"] == pytest.approx(result.quality.score)
-    assert all(entry["value"] is not None or entry["reason"] for entry in facts["measurements"])
+    assert all(entry["value"] is not None or entry["note"] for entry in facts["measurements"])
     text = (folder / "report.html").read_text() + json.dumps(facts)
     assert "not a medical device" in text
     assert str(folder.parent) not in text

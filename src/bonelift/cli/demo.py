@@ -32,8 +32,8 @@ def _reconstruct_case(options: Namespace, kernels: KernelWarmUp) -> None:
     # Imported now for the reason given in bonelift.cli.reconstruct.
     from bonelift.cli.reconstruction import STEP_COUNT, run_job
     from bonelift.reconstruction.against_truth import compare_with_truth
-    from bonelift.reconstruction.bones import measure_bones
     from bonelift.reconstruction.demo_case import load_demo_case
+    from bonelift.reconstruction.measured import measure_bones
     from bonelift.reconstruction.save import save
     from bonelift.storage.output_folder import output_folder
 

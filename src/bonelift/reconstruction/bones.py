@@ -1,9 +1,9 @@
-"""The predicted bones: continuous fields, and the surfaces and numbers taken from them."""
+"""The predicted bones: continuous fields, and the surfaces taken from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -11,10 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.frame import SHOWN_ABOVE_MM
-from bonelift.anatomy.landmarks import find_landmarks
-from bonelift.anatomy.measurements import measure
-from bonelift.anatomy.shape_model import load_shape_model
-from bonelift.errors import InputError
 from bonelift.images import LAPTOP_GRID, LabelGrid, View
 from bonelift.images.volume import BONES
 from bonelift.networks.inference import decode_fields, latent_of_views, read_shape
@@ -136,30 +132,3 @@ def bone_surface(field: NDArray[np.floating], grid: LabelGrid) -> TriangleMesh:
     """The largest piece of the surface at one half, cut at SHOWN_ABOVE_MM."""
     surface = extract_surface(field, grid.radius_from_voxel, SURFACE_LEVEL, inside="above")
     return surface if surface.is_empty else clip_below(largest_piece(surface), SHOWN_ABOVE_MM)
-
-
-@dataclass(frozen=True)
-class MeasuredValue:
-    """value: NaN where it could not be measured, and then ``reason`` says why."""
-
-    name: str
-    value: float
-    unit: str
-    reason: str = ""
-
-
-def measure_bones(surfaces: Mapping[str, TriangleMesh]) -> tuple[MeasuredValue, ...]:
-    """Clinical measurements of right bones in the radius frame, each with its unit."""
-    try:
-        landmarks = find_landmarks(surfaces["radius"], surfaces["ulna"], load_shape_model().landmarks)
-        values = asdict(measure(surfaces["radius"], surfaces["ulna"], landmarks))
-    except InputError as error:
-        return (MeasuredValue("all measurements", float("nan"), "", str(error)),)
-    return tuple(_measured(field, float(value)) for field, value in values.items())
-
-
-def _measured(field: str, value: float) -> MeasuredValue:
-    """``radial_height_mm`` -> ("radial height", value, "mm")."""
-    words, unit = field.rsplit("_", 1)
-    reason = "" if np.isfinite(value) else "the surface it is read from is missing or flat"
-    return MeasuredValue(words.replace("_", " "), value, unit, reason)

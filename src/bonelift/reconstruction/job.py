@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from bonelift.images.radiograph import Radiograph
 from bonelift.networks.model import WristModel
-from bonelift.reconstruction.bones import measure_bones
 from bonelift.reconstruction.cut import cut
 from bonelift.reconstruction.expected import expected_errors
 from bonelift.reconstruction.fit import fit
 from bonelift.reconstruction.judge import judge
 from bonelift.reconstruction.locate import locate_wrist
+from bonelift.reconstruction.measured import measurements_of
+from bonelift.reconstruction.measurement_errors import known_errors
 from bonelift.reconstruction.place import place
 from bonelift.reconstruction.reading import read_wrist
 from bonelift.reconstruction.reconsider import reconsider
@@ -48,7 +49,13 @@ def reconstruct(
     with clock.step("place"):
         placed = place(bones, stances, how.seed) if bones else ()
     with clock.step("measure"):
-        measurements = measure_bones(bones.surfaces) if placed and bones else ()
+        errors = known_errors(
+            model.weights_sha256,
+            bones.method if bones else "",
+            [film.radiograph.view for film in reading.films],
+            shared_cameras=len(stances) < len(reading.films),
+        )
+        measurements = measurements_of(bones, reading.films, placed, errors.table) if placed and bones else ()
     with clock.step("judge"):
         expected = expected_errors(bones, model) if bones else None
         quality = judge(reading, bones, placed, expected, model)
@@ -60,6 +67,7 @@ def reconstruct(
         placed,
         tried,
         measurements,
+        errors,
         quality,
         expected,
         model.name,

@@ -240,7 +240,12 @@ def _bone_checks(bones: Mapping[str, TriangleMesh]) -> list[Check]:
             "a child, a wrong pixel spacing, or a failed reconstruction"
         )
         checks.append(
-            Check(f"{name} width (mm)", width, 1.0 if plausible else 0.2, None if plausible else Flag("severe", text))
+            Check(
+                f"{name}, extent of its distal 15 mm across the shaft (mm)",
+                width,
+                1.0 if plausible else 0.2,
+                None if plausible else Flag("severe", text),
+            )
         )
     return checks
 

@@ -78,9 +78,7 @@ def measurements_of(
     """Every measurement of a reconstruction, 3D first, each with its expected error where ``errors`` knows it."""
     found = [*measure_bones(bones.surfaces)]
     for number, (film, there) in enumerate(zip(films, placed, strict=True), start=1):
-        camera = {
-            name: film.film.camera.camera_from_world @ pose for name, pose in there.canonical_from_bone.items()
-        }
+        camera = {name: film.film.camera.camera_from_world @ pose for name, pose in there.canonical_from_bone.items()}
         found += measure_film(bones.surfaces, film.radiograph.view, camera, film.radiograph.camera.sdd_mm, number)
     known = {} if errors is None else errors.measurements
     return tuple(replace(value, error=known.get(value.facts.key)) for value in _uniquely_named(found))

@@ -60,8 +60,8 @@ class ErrorTable:
         """Where the errors come from, in one sentence."""
         films = {"pa": "one PA film", "lateral": "one lateral film"}.get(self.input, "a PA and a lateral film")
         return (
-            f"Expected errors are mean absolute errors of {self.model_name} on {self.patients} virtual patients that it "
-            f"never saw, {films} each; on real films they may be larger."
+            f"Expected errors are mean absolute errors of {self.model_name} on {self.patients} virtual patients "
+            f"that it never saw, {films} each; on real films they may be larger."
         )
 
 

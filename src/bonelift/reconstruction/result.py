@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.images.radiograph import Side
-from bonelift.reconstruction.bones import Bones, MeasuredValue
+from bonelift.reconstruction.bones import Bones
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.reconstruction.judge import Quality
+from bonelift.reconstruction.measured import MeasuredValue
+from bonelift.reconstruction.measurement_errors import KnownErrors
 from bonelift.reconstruction.place import PlacedFilm
 from bonelift.reconstruction.reconsider import Hypothesis
 from bonelift.reconstruction.settings import JobSettings
@@ -27,7 +29,8 @@ class Reconstruction:
     the images; where a bone came out empty nothing is placed.
     tried: for each image that was given, the hypotheses of where the wrist is that were carried through, best first;
     none where there was no doubt. expected: error that each bone expects of itself; None where the model or the method
-    does not tell it.
+    does not tell it. measurements: on the bones in 3D and on each film; measurement_errors: where their expected errors
+    come from, or why they are not known.
     """
 
     films: tuple[PreparedFilm, ...]
@@ -36,6 +39,7 @@ class Reconstruction:
     placed: tuple[PlacedFilm, ...]
     tried: tuple[tuple[Hypothesis, ...], ...]
     measurements: tuple[MeasuredValue, ...]
+    measurement_errors: KnownErrors
     quality: Quality
     expected: Mapping[str, ExpectedDistance] | None
     model_name: str

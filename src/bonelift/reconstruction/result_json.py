@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from bonelift import RESEARCH_NOTICE, __version__
 from bonelift.geometry.patient_frame import PATIENT_FRAME_NOTE, PATIENT_FROM_OWN_SIDE
-from bonelift.reconstruction.bones import BONES, FitRecord, MeasuredValue
+from bonelift.reconstruction.bones import BONES, FitRecord
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.reconstruction.judge import Quality
+from bonelift.reconstruction.measured import measurement_rows
+from bonelift.reconstruction.measurement_errors import KnownErrors
 from bonelift.reconstruction.place import PlacedFilm
 from bonelift.reconstruction.reconsider import Hypothesis
 from bonelift.reconstruction.result import Reconstruction
@@ -53,7 +55,8 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         "world_from_radius": None if first is None else _matrix(first.world_from_radius),
         "world_from_patient": None if first is None else _matrix(_from_patient(first.world_from_radius)),
         "bones": {name: _bone(result, name) for name in BONES},
-        "measurements": [_measurement(value) for value in result.measurements],
+        "measurements": measurement_rows(result.measurements),
+        "measurement_errors": _measurement_errors(result.measurement_errors),
         "quality": _quality(result.quality),
         "warnings": [flag.text for flag in result.quality.flags if flag.severity != "info"],
         "timings_s": {step: round(seconds, 3) for step, seconds in result.timings_s.items()},
@@ -163,13 +166,15 @@ def _bone(result: Reconstruction, name: str) -> dict[str, Any]:
     return {"file": f"{name}.stl", "area_mm2": mesh.area_mm2, "expected_error_mm": told}
 
 
-def _measurement(value: MeasuredValue) -> dict[str, Any]:
-    entry = asdict(value)
-    if not math.isfinite(value.value):
-        entry["value"] = None
-    else:
-        del entry["reason"]
-    return entry
+def _measurement_errors(errors: KnownErrors) -> dict[str, Any]:
+    table = errors.table
+    return {
+        "known": table is not None,
+        "model": None if table is None else table.model_name,
+        "input": None if table is None else table.input,
+        "virtual_patients": None if table is None else table.patients,
+        "text": errors.said,
+    }
 
 
 def _quality(quality: Quality) -> dict[str, Any]:

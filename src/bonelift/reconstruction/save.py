@@ -12,7 +12,7 @@ import numpy as np
 
 from bonelift.images import Radiograph
 from bonelift.reconstruction.bone_files import write_bones
-from bonelift.reconstruction.bones import MeasuredValue
+from bonelift.reconstruction.measured import MeasuredValue
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.reconstruction.result_json import reconstruction_json
 from bonelift.report.content import Fact, Measurement, ReportContent, ReportFilm, TruthComparison
@@ -96,10 +96,11 @@ def report_content(
         bones={} if result.bones is None else result.bones.surfaces,
         facts=tuple(fact for film in result.films for fact in _facts(film.radiograph, len(films) > 1)),
         measurements=tuple(
-            Measurement(value.name, value.value, value.unit, known.get(value.name))
+            _report_measurement(value, known.get(value.name))
             for value in result.measurements
             if math.isfinite(value.value)
         ),
+        measurements_note=result.measurement_errors.said,
         flags=result.quality.flags,
         quality_score=result.quality.score,
         model_id=_made_by(result),
@@ -109,6 +110,24 @@ def report_content(
         settings=result.settings.as_json(),
         expected={} if result.expected is None else result.expected,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _report_measurement(value: MeasuredValue, truth: float | None) -> Measurement:
+    normal, error = value.facts.normal, value.error
+    return Measurement(
+        value.name,
+        value.value,
+        value.unit,
+        truth,
+        value.facts.kind,
+        value.facts.definition,
+        None if error is None else error.mean_abs,
+        None if error is None else error.bias,
+        value.has_skill,
+        None if normal is None else (normal.low, normal.high),
+        value.facts.no_range if normal is None else normal.source,
+        value.note,
     )
 
 

@@ -38,12 +38,28 @@ class Fact:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number read off the bones, with its unit as shown ("mm", "deg"); ``truth`` where it is known (the demo)."""
+    """One row of the measurement table.
+
+    name: unique, and says whether the number is 3D or off which film. unit: as shown ("mm", "deg"). truth: where it is
+    known (the demo). kind: "3D" (on the bones) or "film" (in the plane of a film). definition: one or two sentences.
+    expected_error, bias: mean absolute and mean error on patients never used for training, in ``unit``; None where they
+    are not known. has_skill: False where the error is no better than the mean's (the row is then greyed, and ``note``
+    says so), None where that is not known. normal_range: (low, high) of healthy adults, None where none is published;
+    normal_source: where it comes from, or what is known instead. note: what has to be said beside the number.
+    """
 
     name: str
     value: float
     unit: str
     truth: float | None = None
+    kind: Literal["3D", "film"] = "3D"
+    definition: str = ""
+    expected_error: float | None = None
+    bias: float | None = None
+    has_skill: bool | None = None
+    normal_range: tuple[float, float] | None = None
+    normal_source: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +111,7 @@ class ReportContent:
     bones: name ("radius", "ulna") -> mesh in the radius frame (canonical right), mm. May be empty.
     quality_score: 0 (useless) to 1, or None where not judged; flags: most severe first or not, the page sorts them.
     model_id, model_sha256: which weights; timings_s: step -> seconds, in order.
+    measurements_note: where the expected errors of the measurements come from, or why they are not known.
     created: when, as text, e.g. "2026-11-23 01:40 UTC"; None leaves it out.
     label: the user's own name for the case (:func:`case_label`), never one that was read from a file.
     settings: of the reconstruction, JSON-able. expected: bone -> mean distance to the true surface that the result
@@ -114,6 +131,7 @@ class ReportContent:
     timings_s: Mapping[str, float]
     truth: TruthComparison | None = None
     created: str | None = None
+    measurements_note: str = ""
     label: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, ExpectedDistance] = field(default_factory=dict)
