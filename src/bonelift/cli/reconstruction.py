@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HANGINGS: dict[str | None, Hanging | None] = {None: None, "as-recorded": "as recorded", "mirrored": "mirrored"}
 """``--hanging``, as it is written on the command line."""
-STEP_COUNT = 13
+STEP_COUNT = 14
 """Steps that :func:`run_job` announces."""
 
 

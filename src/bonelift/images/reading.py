@@ -312,7 +312,7 @@ def _polarity(
     surround: NDArray[np.bool_],
     box: tuple[int, int, int, int],
 ) -> tuple[bool, Origin]:
-    """Whether bones are bright in the recorded pixels, and how that is known."""
+    """Whether bones are bright in the recorded pixels, and how that is known; its value is 1 where they were dark."""
     if options.invert != "auto":
         bright, origin = options.invert == "no", Origin("option", "option --invert")
     elif recorded.bones_bright is not None:
@@ -322,7 +322,7 @@ def _polarity(
         seen = bones_look_bright(recorded.pixels[y0:y1, x0:x1], surround[y0:y1, x0:x1])
         assumed, inferred = Origin("assumed", "assumed: bones bright"), Origin("inferred", "inferred from the pixels")
         bright, origin = seen is not False, assumed if seen is None else inferred
-    return bright, origin if bright else replace(origin, text=f"{origin.text} (bones were dark: inverted)")
+    return bright, origin if bright else replace(origin, text=f"{origin.text} (bones were dark: inverted)", value=1.0)
 
 
 def _checked_roi(name: str, roi: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

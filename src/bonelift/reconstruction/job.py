@@ -22,8 +22,12 @@ from bonelift.reconstruction.reconsider import reconsider
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.reconstruction.settings import JobSettings
 from bonelift.reconstruction.stopwatch import Stopwatch
+from bonelift.reconstruction.suggest import suggest
 
-STEPS = ("locate", "scale", "cut", "translate", "predict", "stand", "reconsider", "fit", "place", "measure", "judge")
+STEPS = (
+    "locate", "scale", "cut", "translate", "predict", "stand", "reconsider", "fit", "place", "measure", "judge",
+    "suggest",
+)  # fmt: skip
 
 
 def reconstruct(
@@ -59,6 +63,8 @@ def reconstruct(
     with clock.step("judge"):
         expected = expected_errors(bones, model) if bones else None
         quality = judge(reading, bones, placed, expected, model)
+    with clock.step("suggest"):
+        suggestions = suggest(radiographs, reading.agreements(), tried, model, how) if quality.doubtful else ()
     shown = reading.films or tuple(cut(sighting) for sighting in reading.missed)
     return Reconstruction(
         shown,
@@ -68,7 +74,8 @@ def reconstruct(
         tried,
         measurements,
         errors,
-        quality,
+        quality.remarked(suggestion.text for suggestion in suggestions),
+        suggestions,
         expected,
         model.name,
         model.weights_sha256,

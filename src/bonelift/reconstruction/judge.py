@@ -7,8 +7,8 @@ down. It orders results; it is no probability. Each factor falls linearly from 1
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,15 @@ class Quality:
     def severe(self) -> bool:
         return any(flag.severity == "severe" for flag in self.flags)
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the score as a whole says that the answer should be checked before any use, or is of none."""
+        return self.score < DOUBTFUL_BELOW
+
+    def remarked(self, texts: Iterable[str]) -> Quality:
+        """The same with further warnings, which come first."""
+        return replace(self, flags=(*(Flag("warning", text) for text in texts), *self.flags))
+
 
 @dataclass(frozen=True)
 class FilmEvidence:
@@ -108,7 +117,7 @@ def judge(
         checks.append(_CAMERAS_APART)
     flags = [check.flag for check in checks if check.flag is not None]
     radiographs = [film.radiograph for film in films]
-    flags = [*_verdict(score), *flags, *_mirrored(radiographs), *_assumptions(radiographs)]
+    flags = [*_verdict(score), *flags, *_mirrored(radiographs), *_turned(films), *_assumptions(radiographs)]
     return Quality(score, tuple(checks), tuple(flags))
 
 
@@ -140,7 +149,10 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
 
 def nothing_found(presence: float) -> Quality:
     """The verdict on images in which the locator sees no wrist."""
-    text = f"no wrist was found in the image (confidence {presence:.2f}), so no bone was reconstructed"
+    text = (
+        f"no wrist was found in the image (confidence {presence:.2f}), turned and hung in any way, so no bone was "
+        "reconstructed"
+    )
     flag = Flag("severe", text)
     return Quality(0.0, (Check("wrist found", presence, 0.0, flag),), (flag,))
 
@@ -261,6 +273,18 @@ def _mirrored(radiographs: Sequence[Radiograph]) -> list[Flag]:
                 f"{other} wrist as recorded looks the same: if it is one, pass --side {other}"
             )
             flags.append(Flag("info", text))
+    return flags
+
+
+def _turned(films: Sequence[PreparedFilm]) -> list[Flag]:
+    """Of pictures that lie on their side or upside down."""
+    flags = []
+    for film in films:
+        clockwise = film.located.turn_deg % 360
+        if 45 < clockwise < 315:
+            lies = "upside down" if 135 < clockwise < 225 else "on its side"
+            text = f"the picture lies {lies}: it was turned by {clockwise:.0f} degrees clockwise to be read"
+            flags.append(Flag("info", f"{view_name(film.radiograph.view)}: {text}"))
     return flags
 
 

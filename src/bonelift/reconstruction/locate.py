@@ -22,7 +22,8 @@ class LocateSettings:
     turns_deg: by which a picture is turned, clockwise, to find its fingers up.
     sure_above: evidence (log odds), and sure_by: how far ahead of the other hanging, or of the other palm of a lateral,
     from which on there is no doubt.
-    doubted_turns_deg: further turns that are tried where there is. within: how far behind the best (log odds) other
+    doubted_turns_deg: further turns that are tried where there is; last_turns_deg: and where no wrist was found still,
+    so that every turn is within 10 degrees of one that was tried. within: how far behind the best (log odds) other
     hypotheses are carried on.
     """
 
@@ -32,6 +33,7 @@ class LocateSettings:
     sure_above: float = 3.0
     sure_by: float = 2.0
     doubted_turns_deg: tuple[float, ...] = (-40.0, -20.0, 20.0, 40.0)
+    last_turns_deg: tuple[float, ...] = (60.0, 110.0, 130.0, 150.0, 165.0, 195.0, 210.0, 230.0, 250.0, 300.0)
     within: float = 4.0
 
 
@@ -65,8 +67,10 @@ def locate_wrist(radiograph: Radiograph, model: WristModel, settings: LocateSett
     ahead = best[0].evidence - best[1].evidence if len(best) > 1 else np.inf
     if best[0].evidence >= settings.sure_above and ahead >= settings.sure_by:
         return tuple(best[:1])
-    turned = [s for picture in hung for s in _sightings(picture, model, settings.doubted_turns_deg, settings)]
-    best = _best([*best, *turned])
+    for turns_deg in (settings.doubted_turns_deg, settings.last_turns_deg):
+        best = _best([*best, *(s for picture in hung for s in _sightings(picture, model, turns_deg, settings))])
+        if best[0].found:
+            break
     return tuple(s for s in best if s.evidence >= best[0].evidence - settings.within)
 
 

@@ -62,19 +62,20 @@ def _doubtful(sightings: Sequence[Sighting], agreement: float, how: JobSettings)
 
 def _tried(sightings: Sequence[Sighting], model: WristModel, how: JobSettings) -> tuple[Hypothesis, ...]:
     """Of one image."""
-    carried = [
-        _carried(_moved(sighting, moved_mm), moved_mm, model, how)
+    found = [
+        carried(_moved(sighting, moved_mm), moved_mm, model, how)
         for sighting in sightings
         for moved_mm in (how.reconsider.along_shaft_mm if sighting.radiograph.landmarks is None else (0.0,))
         if sighting.found
     ]
-    best, reading = max(carried, key=lambda pair: pair[0].score)
+    best, reading = max(found, key=lambda pair: pair[0].score)
     if reading.stances and best.sighting.radiograph.landmarks is None:
-        carried.append(_carried(_where_it_stands(best.sighting, reading), math.nan, model, how))
-    return tuple(sorted((hypothesis for hypothesis, _ in carried), key=lambda hypothesis: -hypothesis.score))
+        found.append(carried(_where_it_stands(best.sighting, reading), math.nan, model, how))
+    return tuple(sorted((hypothesis for hypothesis, _ in found), key=lambda hypothesis: -hypothesis.score))
 
 
-def _carried(sighting: Sighting, moved_mm: float, model: WristModel, how: JobSettings) -> tuple[Hypothesis, Reading]:
+def carried(sighting: Sighting, moved_mm: float, model: WristModel, how: JobSettings) -> tuple[Hypothesis, Reading]:
+    """One sighting carried through quickly. moved_mm: by how much its landmarks were moved, for the record."""
     settings = how.reconsider
     quick = replace(how, place=replace(how.place, wrist=settings.search))
     reading = read_wrist([sighting], model, quick, Stopwatch())

@@ -18,6 +18,7 @@ from bonelift.reconstruction.measurement_errors import KnownErrors
 from bonelift.reconstruction.place import PlacedFilm
 from bonelift.reconstruction.reconsider import Hypothesis
 from bonelift.reconstruction.settings import JobSettings
+from bonelift.reconstruction.suggest import Suggestion
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +29,10 @@ class Reconstruction:
     flagged. Where no wrist was seen at all there are no drrs, no bones and nothing placed, and films are the middles of
     the images; where a bone came out empty nothing is placed.
     tried: for each image that was given, the hypotheses of where the wrist is that were carried through, best first;
-    none where there was no doubt. expected: error that each bone expects of itself; None where the model or the method
-    does not tell it. measurements: on the bones in 3D and on each film; measurement_errors: where their expected errors
-    come from, or why they are not known.
+    none where there was no doubt. suggestions: other facts that fit the films of a doubtful answer better than those
+    that were given; the flags tell them in words. expected: error that each bone expects of itself; None where the
+    model or the method does not tell it. measurements: on the bones in 3D and on each film;
+    measurement_errors: where their expected errors come from, or why they are not known.
     """
 
     films: tuple[PreparedFilm, ...]
@@ -41,6 +43,7 @@ class Reconstruction:
     measurements: tuple[MeasuredValue, ...]
     measurement_errors: KnownErrors
     quality: Quality
+    suggestions: tuple[Suggestion, ...]
     expected: Mapping[str, ExpectedDistance] | None
     model_name: str
     model_sha256: str

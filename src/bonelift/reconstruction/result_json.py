@@ -19,6 +19,7 @@ from bonelift.reconstruction.measurement_errors import KnownErrors
 from bonelift.reconstruction.place import PlacedFilm
 from bonelift.reconstruction.reconsider import Hypothesis
 from bonelift.reconstruction.result import Reconstruction
+from bonelift.reconstruction.suggest import Suggestion
 from bonelift.registration import PoseResult
 
 SCHEMA_VERSION = 3
@@ -57,6 +58,7 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         "bones": {name: _bone(result, name) for name in BONES},
         "measurements": measurement_rows(result.measurements),
         "measurement_errors": _measurement_errors(result.measurement_errors),
+        "suggestions": [_suggestion(one) for one in result.suggestions],
         "quality": _quality(result.quality),
         "warnings": [flag.text for flag in result.quality.flags if flag.severity != "info"],
         "timings_s": {step: round(seconds, 3) for step, seconds in result.timings_s.items()},
@@ -118,6 +120,18 @@ def _hypothesis(tried: Hypothesis) -> dict[str, Any]:
         "evidence": tried.sighting.evidence,
         "film_agreement": tried.agreement,
         "score": tried.score,
+    }
+
+
+def _suggestion(suggested: Suggestion) -> dict[str, Any]:
+    as_given, as_suggested = suggested.agreement
+    return {
+        "facts": list(suggested.facts),
+        "image": suggested.image,
+        "changes": dict(suggested.changes),
+        "options": suggested.options,
+        "text": suggested.text,
+        "film_agreement": {"as_given": as_given, "as_suggested": as_suggested},
     }
 
 

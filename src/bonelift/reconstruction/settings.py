@@ -33,6 +33,20 @@ class ReconsiderSettings:
 
 
 @dataclass(frozen=True)
+class SuggestSettings:
+    """agreed_above: agreement of the film with the bones from which on no other facts are tried. agreed_from: agreement
+    that other facts have to reach, and ahead_by: by how much more than with the given ones, to be told. (Of virtual
+    patients the right facts agree to 0.54 to 0.78, a wrong view or polarity to 0.1 to 0.35: docs/results/intake.md.)
+    """
+
+    agreed_above: float = 0.6
+    agreed_from: float = 0.45
+    ahead_by: float = 0.15
+    beside_mm: float = 11.0
+    behind_mm: float = 11.0
+
+
+@dataclass(frozen=True)
 class JobSettings:
     """One entry a step. method: what turns bone-only images into bones; None takes S where the model has one.
     seed: of every search for a pose."""
@@ -43,6 +57,7 @@ class JobSettings:
     place: PlaceSettings = field(default_factory=PlaceSettings)
     reconsider: ReconsiderSettings = field(default_factory=ReconsiderSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    suggest: SuggestSettings = field(default_factory=SuggestSettings)
     seed: int = 0
 
     def as_json(self) -> dict[str, Any]:
