@@ -23,7 +23,7 @@ class LocateSettings:
     sure_above: evidence (log odds), and sure_by: how far ahead of the other hanging, or of the other palm of a lateral,
     from which on there is no doubt.
     doubted_turns_deg: further turns that are tried where there is; last_turns_deg: and where no wrist was found still,
-    so that every turn is within 10 degrees of one that was tried. within: how far behind the best (log odds) other
+    so that every turn is within 15 degrees of one that was tried. within: how far behind the best (log odds) other
     hypotheses are carried on.
     """
 
