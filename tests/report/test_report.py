@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import trimesh
 
 from bonelift import RESEARCH_NOTICE
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance
@@ -37,29 +36,19 @@ from bonelift.report.palette import OUTLINE_COLOURS, error_colours, hex_colour, 
 from bonelift.report.rasterise import fill_mask, render_attributes
 from bonelift.surface.distance import surface_distances
 from bonelift.surface.mesh import TriangleMesh
+from builders.report_content import ball, film_of_balls, two_balls
 
 EMPTY = TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
 
 
-def ball(radius_mm: float, centre, subdivisions: int = 4) -> TriangleMesh:
-    sphere = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius_mm)
-    return TriangleMesh(np.asarray(sphere.vertices) + centre, np.asarray(sphere.faces))
-
-
 @pytest.fixture(scope="module")
 def bones() -> dict[str, TriangleMesh]:
-    """Radius frame (canonical right): the ulna is a smaller ball on the ulnar (+X) side."""
-    return {"radius": ball(10.0, (0, 0, -12), 3), "ulna": ball(6.0, (20, 0, -14), 3)}
+    return two_balls()
 
 
 @pytest.fixture(scope="module")
-def film(bones) -> ReportFilm:
-    camera = default_film_camera(120, 150, 0.5)
-    radius_axes = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
-    camera_from_radius = translation([-8, -12, 950]) @ radius_axes
-    pixels = np.linspace(0, 4000, 120 * 150).reshape(150, 120)
-    placed = {name: mesh.transformed(camera_from_radius) for name, mesh in bones.items()}
-    return ReportFilm("pa", pixels, camera, 950.0, placed, gan_drr=np.outer(np.arange(160.0), np.ones(128)) / 100)
+def film() -> ReportFilm:
+    return replace(film_of_balls(), world_from_radius=None)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +81,7 @@ def test_silhouette_of_a_ball_is_its_circle_on_the_film():
 
 def test_silhouette_follows_the_camera_and_stays_quiet_out_of_sight():
     camera = default_film_camera(100, 80, 1.0)
-    mesh = ball(10.0, (3, -2, 900))
+    mesh = ball(10.0, (3, -2, 900), 4)
     (line,) = silhouette_outlines(mesh, camera)
     half_turn = np.array([[-1.0, 0, 99], [0, -1, 79], [0, 0, 1]])
     (turned,) = silhouette_outlines(mesh, camera.viewed_through(half_turn, 100, 80))

@@ -23,6 +23,12 @@ def add_common_options(parser: ArgumentParser) -> None:
     group.add_argument("--traceback", action="store_true", help="show where an unexpected error came from")
 
 
+def add_report_options(parser: ArgumentParser) -> None:
+    """--label and --pdf mean the same wherever a report is written."""
+    parser.add_argument("--label", metavar="TEXT", help="name of the case in the report, such as a study number")
+    parser.add_argument("--pdf", action="store_true", help="also write report.pdf, two A4 sheets (extra pdf)")
+
+
 def positive_float(text: str) -> float:
     """An option's value as a finite number above 0."""
     try:

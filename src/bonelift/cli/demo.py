@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bonelift import RESEARCH_NOTICE
+from bonelift.cli.arguments import add_report_options
 from bonelift.cli.console import console_for
 from bonelift.cli.warm_up import KernelWarmUp, kernels_compiling
 
@@ -20,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("bonelift-demo"), help="folder for the result")
     parser.add_argument("--model", metavar="DIR", type=Path, help="trained model (else the packaged one)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_report_options(parser)
 
 
 def run(options: Namespace) -> int:
@@ -30,19 +32,19 @@ def run(options: Namespace) -> int:
 
 def _reconstruct_case(options: Namespace, kernels: KernelWarmUp) -> None:
     # Imported now for the reason given in bonelift.cli.reconstruct.
-    from bonelift.cli.reconstruction import STEP_COUNT, run_job
+    from bonelift.cli.reconstruction import STEP_COUNT, report_extras, run_job
     from bonelift.reconstruction.against_truth import compare_with_truth
     from bonelift.reconstruction.demo_case import load_demo_case
     from bonelift.reconstruction.measured import measure_bones
     from bonelift.reconstruction.save import save
     from bonelift.storage.output_folder import output_folder
 
-    console = console_for(options)
+    console, extras = console_for(options), report_extras(options)
     case = load_demo_case()
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "demo") as bar:
         result = run_job([case.image], options.model, options.device, kernels, bar)
         truth = None if result.bones is None else compare_with_truth(result.bones.surfaces, case.truth, case.mean_bone)
-        save(result, folder, truth, measure_bones(case.truth))
+        save(result, folder, truth, measure_bones(case.truth), extras)
     values = {"out": str(options.out), "quality": result.quality.score, "seconds": sum(result.timings_s.values())}
     lines = [f"{options.out}: quality {result.quality.score:.2f} ({values['seconds']:.1f} s)"]
     if truth is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from bonelift.cli.arguments import pixel_box, pixel_points, positive_float, positive_int
+from bonelift.cli.arguments import add_report_options, pixel_box, pixel_points, positive_float, positive_int
 from bonelift.cli.warm_up import kernels_compiling
 
 EPILOG = """\
 Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, gan_drr.png, overlay.png,
-report.html and reconstruction.json. What the file's header says need not be repeated.
+report.html and reconstruction.json, and with --pdf report.pdf. What the file's header says need not be repeated.
 With two images give --view (and --camera) once for each, in their order. Calibrations in one world (XMALab,
 or JSON with camera_from_world) make more of two images: the distance of the wrist comes from where their
 rays meet, and the bones are fitted to both.
@@ -54,6 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="shape: shape regressor (default where the model has one); tl: the paper's network",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_report_options(parser)
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a warning is raised")
 
 

@@ -21,6 +21,8 @@ from bonelift.images.radiograph import Hanging
 from bonelift.images.reading import RadiographOptions
 from bonelift.reconstruction.inputs import ImageInput, read_radiographs
 from bonelift.reconstruction.stopwatch import Stopwatch
+from bonelift.report.content import ReportExtras, case_label
+from bonelift.report.pdf import check_pdf_library
 from bonelift.storage.output_folder import output_folder
 
 if TYPE_CHECKING:
@@ -36,15 +38,22 @@ STEP_COUNT = 14
 
 def reconstruct_files(options: Namespace, kernels: KernelWarmUp) -> bool:
     """Reconstruct and save what ``bonelift reconstruct`` was called for; returns whether the result is flagged."""
-    console = console_for(options)
+    console, extras = console_for(options), report_extras(options)
     inputs = image_inputs(options)
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "reconstruct") as bar:
         result = run_job(inputs, options.model, options.device, kernels, bar, options.method)
         from bonelift.reconstruction.save import save
 
-        save(result, folder)
+        save(result, folder, extras=extras)
     show(console, result, options.out)
     return any(flag.severity != "info" for flag in result.quality.flags)
+
+
+def report_extras(options: Namespace) -> ReportExtras:
+    """What --label and --pdf ask for. Raises InputError now, before the long work, where it cannot be done."""
+    if options.pdf:
+        check_pdf_library()
+    return ReportExtras(None if options.label is None else case_label(options.label), options.pdf)
 
 
 def run_job(

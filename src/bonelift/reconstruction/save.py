@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from bonelift.reconstruction.bone_files import write_bones
 from bonelift.reconstruction.measured import MeasuredValue
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.reconstruction.result_json import reconstruction_json
-from bonelift.report.content import Fact, Measurement, ReportContent, ReportFilm, TruthComparison
+from bonelift.report.content import Fact, Measurement, ReportContent, ReportExtras, ReportFilm, TruthComparison
 from bonelift.report.html import write_report
 from bonelift.report.overlay import gan_drr_image, overlay_image
+from bonelift.report.pdf import report_pdf
 
 JSON_NAME = "reconstruction.json"
 _FACTS = {
@@ -36,15 +38,20 @@ def save(
     folder: Path,
     truth: TruthComparison | None = None,
     true_measurements: Sequence[MeasuredValue] = (),
+    extras: ReportExtras | None = None,
 ) -> None:
     """Write everything into ``folder``, which is empty: the staging folder of :func:`images.output_folder`.
 
-    truth, true_measurements: the known answer, shown in the report.
+    truth, true_measurements: the known answer, shown in the report. extras: what the user adds to the report.
     """
     write_bones(result, folder)
     films = report_films(result)
     write_pictures(films, folder)
-    write_report(folder / "report.html", report_content(result, films, truth, true_measurements))
+    extras = extras or ReportExtras()
+    content = replace(report_content(result, films, truth, true_measurements), label=extras.label)
+    write_report(folder / "report.html", content)
+    if extras.pdf:
+        (folder / "report.pdf").write_bytes(report_pdf(content))
     files = sorted(path.name for path in folder.iterdir())
     text = json.dumps(reconstruction_json(result, files), indent=1, allow_nan=False)
     (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")

@@ -153,3 +153,11 @@ def case_label(text: str) -> str:
             f"case label: got {text!r}; expected one line of 1 to {LONGEST_LABEL} characters, such as a study number"
         )
     return label
+
+
+@dataclass(frozen=True)
+class ReportExtras:
+    """What the user adds to a report. label: of the case (:func:`case_label`). pdf: whether report.pdf is written."""
+
+    label: str | None = None
+    pdf: bool = False

@@ -31,6 +31,10 @@ OVERLAY_WORDS = (
     "The lines are the outlines of the 3D bones, projected onto the film. Nothing else is drawn: where a line leaves "
     "the bone, the model is wrong there. A straight edge across the shaft is only the end of the model."
 )
+QUALITY_WORDS = (
+    "The scale goes from 0 (do not use) to 1. It says how well the parts agree with each other and with the film. "
+    "It is no probability."
+)
 EXPECTED_WORDS = (
     "The result expects this mean distance to the true surface of itself. On patients of the training population it is "
     "right on average, but it does not tell a good result from a bad one."
