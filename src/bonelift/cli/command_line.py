@@ -25,6 +25,7 @@ DONE, FAULT, WRONG_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("bonelift.cli.demo", "reconstruct the packaged radiograph and compare it with its truth"),
     "reconstruct": ("bonelift.cli.reconstruct", "one or two wrist radiographs in, radius and ulna in 3D out"),
+    "serve": ("bonelift.cli.serve", "a page on this machine: drop films, correct, reconstruct, look"),
     "compare": ("bonelift.cli.compare", "distances between two bone surfaces"),
     "simulate": ("bonelift.cli.simulate", "make a study folder of virtual patients"),
     "drr": ("bonelift.cli.drr", "line-integral images of a CT, or of every CT of a study"),

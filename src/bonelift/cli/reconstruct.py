@@ -32,6 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--camera", metavar="FILE", type=Path, action="append", help="calibration, JSON or XMALab; one for each image"
     )
+    parser.add_argument(
+        "--overrule-header", action="store_true", help="--side and --view hold against a header that says otherwise"
+    )
     parser.add_argument("--roi", metavar="X0,Y0,X1,Y1", type=pixel_box, help="look only here (px of the image)")
     parser.add_argument(
         "--landmarks",

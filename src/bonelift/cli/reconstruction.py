@@ -108,6 +108,7 @@ def image_inputs(options: Namespace) -> list[ImageInput]:
                     source_to_object_mm=options.source_to_object_mm or (camera.source_to_object_mm if camera else None),
                     roi=options.roi,
                     landmarks=points,
+                    overrule_header=options.overrule_header,
                     frame=options.frame,
                     invert=options.invert,
                     hanging=HANGINGS[options.hanging],

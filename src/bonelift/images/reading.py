@@ -51,6 +51,8 @@ class RadiographOptions:
         later on. A calibrated camera belongs to the picture as recorded.
     landmarks: (x, y, x, y) px of the image as recorded: where the axis of the radial shaft meets the distal joint
         surface, and a point of that axis some 40 mm up the forearm; None: found in the picture later on.
+    overrule_header: the side and the view that are given hold against a header that says otherwise, instead of being an
+        error.
     invert: "yes": bones are dark as displayed; "no": bones are bright; "auto": by the header, else by the pixels.
     """
 
@@ -67,6 +69,7 @@ class RadiographOptions:
     invert: Invert = "auto"
     hanging: Hanging | None = None
     landmarks: tuple[float, float, float, float] | None = None
+    overrule_header: bool = False
 
     def __post_init__(self) -> None:
         for option, value, choices in (
@@ -120,8 +123,8 @@ def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions
         for key, text in recorded.provenance.items()
         if key in {"file_format", "display", "frame"}
     }
-    side = _agreed(name, "side", options.side, recorded.side, recorded, facts)
-    view = _agreed(name, "view", options.view, recorded.view, recorded, facts)
+    side = _agreed(name, "side", options, recorded, facts)
+    view = _agreed(name, "view", options, recorded, facts)
     camera, source_to_object_mm, spacing_mm = _geometry(name, recorded, options, facts)
     pixels, box = _bone_bright_pixels(name, recorded, options, facts)
     x0, y0, x1, y1 = box
@@ -177,16 +180,20 @@ def _check_nothing_missing(name: str, recorded: RecordedImage, options: Radiogra
 def _agreed(
     name: str,
     fact: Literal["side", "view"],
-    given: str | None,
-    header: str | None,
+    options: RadiographOptions,
     recorded: RecordedImage,
     facts: dict[str, Origin],
 ) -> str:
-    """The option or the header's fact; both must agree. One is there."""
+    """The option or the header's fact; both must agree, or the option overrules. One is there."""
+    given, header = (options.side, recorded.side) if fact == "side" else (options.view, recorded.view)
     origin = recorded.provenance.get(fact, "the header")
     if given is not None and header is not None and given != header:
+        if options.overrule_header:
+            facts[fact] = Origin("option", f"option --{fact}; it overrules {origin}, which says {header}")
+            return given
         raise InputError(
-            f"{name}: {origin} says {header}, which contradicts --{fact} {given}; correct the one in error"
+            f"{name}: {origin} says {header}, which contradicts --{fact} {given}; correct the one in error, or pass "
+            "--overrule-header"
         )
     facts[fact] = Origin("recorded", origin) if header is not None else Origin("option", f"option --{fact}")
     return header if header is not None else str(given)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance, expected_distance, vertex_sd_mm
 from bonelift.images.volume import BONES
@@ -39,6 +40,18 @@ def surface_sd_mm(bones: Bones, model: WristModel) -> dict[str, NDArray[np.float
         return None
     parts = code_by_bone(bones.code_sd, model)
     return {name: vertex_sd_mm(model.bases[name], parts[name], _calibration(model, name)[1]) for name in BONES}
+
+
+def shown_sd_mm(bones: Bones, model: WristModel) -> dict[str, NDArray[np.float64]] | None:
+    """:func:`surface_sd_mm` at the vertices of ``bones.surfaces``, which end at a cut; None where it is not told."""
+    whole = surface_sd_mm(bones, model)
+    if whole is None:
+        return None
+    parts = code_by_bone(bones.code, model)
+    return {
+        name: whole[name][cKDTree(model.bases[name].decode(parts[name]).vertices).query(mesh.vertices)[1]]
+        for name, mesh in bones.surfaces.items()
+    }
 
 
 def _calibration(model: WristModel, bone: str) -> tuple[float, float]:

@@ -50,15 +50,20 @@ def read_radiographs(inputs: Sequence[ImageInput]) -> tuple[Radiograph, ...]:
     return tuple(radiographs)
 
 
+def check_one_patient(first: Path, second: Path) -> None:
+    """Raise InputError where the headers of two films name two patients. What identifies a patient is not repeated."""
+    if patients_differ(first, second):
+        raise InputError(
+            f"{shown_name(first)} and {shown_name(second)}: their headers name two patients; expected two films of one "
+            "wrist (where a header is wrong, correct it or export the image as PNG)"
+        )
+
+
 def _check_one_wrist(inputs: Sequence[ImageInput], radiographs: Sequence[Radiograph]) -> None:
-    """Raise InputError where two images cannot be two films of one wrist. What identifies a patient is not repeated."""
+    """Raise InputError where two images cannot be two films of one wrist."""
     first, second = radiographs
     names = " and ".join(shown_name(image.path) for image in inputs)
-    if patients_differ(inputs[0].path, inputs[1].path):
-        raise InputError(
-            f"{names}: their headers name two patients; expected two films of one wrist (where a header is wrong, "
-            "correct it or export the image as PNG)"
-        )
+    check_one_patient(inputs[0].path, inputs[1].path)
     if first.pixels.shape == second.pixels.shape and np.array_equal(first.pixels, second.pixels):
         raise InputError(f"{names}: hold the same picture; pass two different films of the wrist, or this one alone")
     if first.side != second.side:

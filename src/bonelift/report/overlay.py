@@ -18,6 +18,7 @@ from skimage.measure import find_contours
 from bonelift import RESEARCH_NOTICE
 from bonelift.film.standard import FILM_SPACING_MM
 from bonelift.geometry import XrayCamera
+from bonelift.images.display import display_grey
 from bonelift.images.radiograph import Side
 from bonelift.report.content import ReportFilm
 from bonelift.report.palette import lettering, outline_colour, scale_bar
@@ -93,7 +94,7 @@ def film_figure(
     left, top, right, bottom = _frame(film, outlines) if close_up else whole
     scale = longest_px / max(right - left, bottom - top)
     size = (round((right - left) * scale), round((bottom - top) * scale))
-    grey = Image.fromarray(_display_grey(film.pixels)).crop((left, top, right, bottom))
+    grey = Image.fromarray(display_grey(film.pixels)).crop((left, top, right, bottom))
     # Pixel centres are at integers: (u + 0.5) * scale is the place in a picture whose corner is at 0.
     lines = {name: [(line - (left, top) + 0.5) * scale for line in group] for name, group in outlines.items()}
     spacing_mm = film.camera.detector_spacing_mm * film.source_to_object_mm / film.camera.sdd_mm
@@ -170,13 +171,6 @@ def _frame(film: ReportFilm, lines: Outlines) -> tuple[int, int, int, int]:
     left, top = np.floor((low - margin).clip(0)).astype(int)
     right, bottom = np.minimum(np.ceil(high + margin), [width, height]).astype(int)
     return int(left), int(top), int(right), int(bottom)
-
-
-def _display_grey(pixels: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """(rows, columns) 0..255, bone bright, windowed to percentiles 0.5 and 99.8."""
-    values = np.asarray(pixels, dtype=np.float64)
-    low, high = np.percentile(values, [0.5, 99.8])
-    return (np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
 
 
 def _draw_outlines(picture: Image.Image, lines: Mapping[str, list[Float]]) -> None:

@@ -126,7 +126,7 @@ def remove_leftovers(final: Path) -> None:
     shutil.rmtree(final.with_name(f"{prefix}partial"), ignore_errors=True)  # as versions before this one called it
     for path in sorted(final.parent.iterdir()):
         found = _STAGED.fullmatch(path.name.removeprefix(prefix)) if path.name.startswith(prefix) else None
-        if found is None or found["node"] != _node() or _is_alive(int(found["pid"])):
+        if found is None or found["node"] != _node() or is_alive(int(found["pid"])):
             continue
         if found["kind"] == "earlier" and not final.exists():
             path.rename(final)
@@ -141,7 +141,8 @@ def _node() -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "", platform.node())[:60]
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs under that number."""
     if os.name != "posix":
         return True  # signal 0 would end the process there
     try:

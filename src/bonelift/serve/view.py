@@ -1,0 +1,131 @@
+"""What the page shows of a result: outlines on the films, the bones as they can be turned, numbers, remarks."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.images.display import display_grey
+from bonelift.networks.model import WristModel
+from bonelift.origin import Origin
+from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.expected import shown_sd_mm
+from bonelift.reconstruction.place import PlacedFilm
+from bonelift.reconstruction.result import Reconstruction
+from bonelift.reconstruction.save import report_films
+from bonelift.report.bone_views import anatomical
+from bonelift.report.overlay import film_outlines
+from bonelift.report.palette import error_colours, outline_colour, surface_colour
+from bonelift.serve.facts import small_picture
+from bonelift.surface.mesh import TriangleMesh
+
+Float = NDArray[np.float64]
+VIEW_NAME = "view.json"
+LARGEST_SD_MM = 1.5
+LARGEST_DISTANCE_MM = 3.0
+
+
+def page_view(result: Reconstruction, model: WristModel, folder: Path) -> dict[str, Any]:
+    """JSON-able; pictures of the films are written into ``folder`` as film-1.png, film-2.png.
+
+    Points on films are (column, row) px of the radiograph as it was used; lengths are mm, in the radius frame of the
+    patient's own side.
+    """
+    outlines = [film_outlines(film) for film in report_films(result)]
+    placed: Sequence[PlacedFilm | None] = list(result.placed) or [None] * len(result.films)
+    films = []
+    for number, (film, there, lines) in enumerate(zip(result.films, placed, outlines, strict=True), start=1):
+        name = f"film-{number}.png"
+        small_picture(display_grey(film.radiograph.pixels)).save(folder / name)
+        films.append({"picture": name, **_film(film, there, lines)})
+    return {
+        "version": __version__,
+        "notice": RESEARCH_NOTICE,
+        "side": result.side,
+        "films": films,
+        "scene": _scene(result, model),
+        "measurements": [_measurement(value) for value in result.measurements],
+        "expected_mm": {}
+        if result.expected is None
+        else {name: {"as_predicted": e.as_predicted_mm, "rigid": e.rigid_mm} for name, e in result.expected.items()},
+        "quality": {
+            "score": result.quality.score,
+            "flags": [{"severity": flag.severity, "text": flag.text} for flag in result.quality.flags],
+        },
+        "model": result.model_name,
+        "seconds": sum(result.timings_s.values()),
+    }
+
+
+def _film(film: PreparedFilm, placed: PlacedFilm | None, outlines: Mapping[str, Sequence[Float]]) -> dict[str, Any]:
+    radiograph, located = film.radiograph, film.located
+    camera = radiograph.camera
+    from_world = camera.image_from_camera @ camera.camera_from_world[:3]
+    return {
+        "view": radiograph.view,
+        "hanging": radiograph.hanging,
+        "size_px": [camera.width_px, camera.height_px],
+        "px_per_mm": 1 / radiograph.spacing_at_wrist_mm,
+        "recorded_from_image": np.linalg.inv(radiograph.image_from_recorded).tolist(),
+        "facts": {name: _fact(origin) for name, origin in radiograph.provenance.items()},
+        "outlines": {name: [np.round(line, 2).tolist() for line in lines] for name, lines in outlines.items()},
+        "landmarks": {"origin": located.origin_px.tolist(), "shaft": located.shaft_px.tolist()},
+        "image_from_bone": {}
+        if placed is None
+        else {name: (from_world @ pose).tolist() for name, pose in placed.world_from_bone.items()},
+    }
+
+
+def _fact(origin: Origin) -> dict[str, Any]:
+    return {"kind": origin.kind, "text": origin.text, "value": origin.value}
+
+
+def _scene(result: Reconstruction, model: WristModel) -> dict[str, Any]:
+    sds = shown_sd_mm(result.bones, model) if result.bones else None
+    surfaces = anatomical(result.bones.surfaces, result.side) if result.bones else {}
+    ramp = error_colours(np.linspace(0, 1, 16), 1.0).round().astype(int).tolist()
+    return {
+        "side": result.side,
+        "ramp": ramp,
+        "largest_sd_mm": LARGEST_SD_MM,
+        "largest_distance_mm": LARGEST_DISTANCE_MM,
+        "meshes": [
+            mesh_entry(name, mesh, None if sds is None else sds[name])
+            for name, mesh in surfaces.items()
+            if not mesh.is_empty
+        ],
+    }
+
+
+def mesh_entry(name: str, mesh: TriangleMesh, sd_mm: Float | None) -> dict[str, Any]:
+    """A mesh for the page's viewer: base64 of little-endian float32 and uint32."""
+    return {
+        "name": name,
+        "colour": [channel / 255 for channel in surface_colour(name)],
+        "line": list(outline_colour(name)),
+        "positions": as_base64(mesh.vertices, "<f4"),
+        "normals": as_base64(mesh.vertex_normals, "<f4"),
+        "faces": as_base64(mesh.faces, "<u4"),
+        "sd_mm": None if sd_mm is None else as_base64(sd_mm, "<f4"),
+    }
+
+
+def as_base64(values: NDArray[Any], kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).astype(kind).tobytes()).decode("ascii")
+
+
+def _measurement(value: Any) -> dict[str, Any]:
+    finite = math.isfinite(value.value)
+    return {
+        "name": value.name,
+        "value": value.value if finite else None,
+        "unit": value.unit,
+        "reason": "" if finite else value.reason,
+    }
