@@ -95,7 +95,7 @@ def test_a_fault_of_ours_is_status_1_and_shows_where_on_request(balls, capsys, m
     def broken(*_args, **_options):
         raise RuntimeError("a bug\nin two lines")
 
-    monkeypatch.setattr("bonelift.cli.compare.surface_distances", broken)
+    monkeypatch.setattr("bonelift.cli.compare.compare_surfaces", broken)
     call = ["compare", str(balls / "small.stl"), str(balls / "large.stl")]
     assert main(call) == 1
     error = capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_ctrl_c_is_status_130(balls, capsys, monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bonelift.cli.compare.surface_distances", interrupted)
+    monkeypatch.setattr("bonelift.cli.compare.compare_surfaces", interrupted)
     assert run("compare", balls / "small.stl", balls / "large.stl") == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -6,12 +6,8 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from bonelift.cli.console import console_for
-from bonelift.errors import InputError
-from bonelift.surface.align import rigid_align
-from bonelift.surface.distance import surface_distances
+from bonelift.surface.comparison import compare_surfaces
 from bonelift.surface.files import read_mesh
 
 EPILOG = """\
@@ -23,10 +19,6 @@ what is nearest to an open end of the other surface is then left out.
   bonelift compare out/radius.stl truth/radius.stl --align rigid --json"""
 
 
-MOST_RATIO = 6.0
-"""A clipped bone beside a whole one is not as much shorter; one in cm or inches is."""
-
-
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("first", metavar="A", type=Path, help="mesh file (STL, PLY, OBJ, GLB), mm")
     parser.add_argument("second", metavar="B", type=Path, help="mesh file, mm")
@@ -35,19 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     first, second = read_mesh(options.first), read_mesh(options.second)
-    lengths = [float(np.ptp(mesh.vertices, axis=0).max()) for mesh in (first, second)]
-    if max(lengths) > MOST_RATIO * min(lengths):
-        sizes = f"{options.first.name} is {lengths[0]:.3g} mm long, {options.second.name} {lengths[1]:.3g} mm"
-        raise InputError(f"{sizes}: not one bone, or not one unit; expected mm in both")
     aligned = options.align == "rigid"
-    if aligned:
-        first = first.transformed(rigid_align(first, second, starts="anywhere"))
-    distances = surface_distances(first, second, exclude_open_ends=aligned)
-    if distances.compared_fraction == 0:
-        raise InputError(
-            f"{options.first.name}, {options.second.name}: no part of one lies opposite the other; "
-            "check that both show the same bone"
-        )
+    names = (options.first.name, options.second.name)
+    distances = compare_surfaces(first, second, options.align, names).distances
     how = "after rigid alignment of A on B" if aligned else "as stored, no alignment"
     values = {"first": options.first.name, "second": options.second.name, "alignment": options.align}
     text = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from bonelift import RESEARCH_NOTICE, __version__
@@ -56,6 +57,13 @@ class FilmOptions(BaseModel):
         return values
 
 
+async def _film_options(request: Request) -> FilmOptions:
+    try:
+        return FilmOptions.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RefusedError(422, _first_problem(error.errors(include_url=False)[0])) from error
+
+
 def build_app(desk: Desk, door: Door) -> Guard:
     """The application with its guard."""
 
@@ -84,6 +92,7 @@ def _wrist(request: Request, name: str) -> Wrist:
 
 OnDesk = Annotated[Desk, Depends(_desk)]
 OneWrist = Annotated[Wrist, Depends(_wrist)]
+Said = Annotated[FilmOptions, Depends(_film_options)]
 
 
 def _sentence(status: int, sentence: str, retry_s: int | None = None) -> JSONResponse:
@@ -106,15 +115,17 @@ def _add_errors(app: FastAPI) -> None:
 
     on(InputError, lambda error: _sentence(422, for_the_page(str(error))))
     on(RefusedError, lambda error: _sentence(error.status, error.sentence, error.retry_s))
-    on(BodyError, lambda error: _sentence(error.status, error.sentence))
-    on(RequestValidationError, lambda error: _sentence(422, _first_problem(error)))
-    on(HTTPException, lambda error: _sentence(error.status_code, "there is nothing here under this address"))
+    on(BodyError, lambda error: _sentence(error.status_code, error.sentence))
+    on(RequestValidationError, lambda error: _sentence(422, _first_problem(error.errors()[0])))
+    on(HTTPException, lambda error: _sentence(error.status_code, _NOT_HERE))
     on(OSError, lambda error: _sentence(507, f"the disk of this machine takes no more ({error.strerror})"))
     on(Exception, fault)
 
 
-def _first_problem(error: RequestValidationError) -> str:
-    first = error.errors()[0]
+_NOT_HERE = "there is nothing here under this address, or not for a request of this kind"
+
+
+def _first_problem(first: Any) -> str:
     where = ".".join(str(part) for part in first["loc"] if part != "body")[:60]
     return f"{where or 'the request'}: {first['msg'][:120]}"
 
@@ -182,7 +193,7 @@ def _add_films(app: FastAPI) -> None:
         return desk.as_json(wrist)
 
     @app.put("/api/wrists/{name}/films/{number}")
-    async def correct(desk: OnDesk, wrist: OneWrist, number: int, options: FilmOptions) -> dict[str, Any]:
+    async def correct(desk: OnDesk, wrist: OneWrist, number: int, options: Said) -> dict[str, Any]:
         await desk.correct(wrist, number, options.given())
         return desk.as_json(wrist)
 
@@ -215,6 +226,23 @@ def _add_results(app: FastAPI) -> None:
     @app.get("/api/wrists/{name}/page/{file}")
     async def page_picture(desk: OnDesk, wrist: OneWrist, file: Literal["film-1.png", "film-2.png"]) -> Response:
         return _result_file(desk.result_folder(wrist) / "page" / file, "image/png")
+
+    @app.post("/api/wrists/{name}/compare")
+    async def compare(
+        desk: OnDesk,
+        wrist: OneWrist,
+        request: Request,
+        bone: Literal["radius", "ulna"],
+        kind: Literal["stl", "ply", "obj", "glb"],
+        mirror: bool = False,
+    ) -> dict[str, Any]:
+        """The body is the model itself; it is deleted when the answer is sent."""
+        path = desk.model_path(wrist, kind)
+        try:
+            await receive_file(request, path)
+            return await desk.compare(wrist, path, bone, mirror)
+        finally:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
     @app.get("/api/wrists/{name}/result.zip")
     async def everything(desk: OnDesk, wrist: OneWrist) -> Response:

@@ -184,6 +184,18 @@ class Desk:
         finally:
             self._lookers -= 1
 
+    def model_path(self, wrist: Wrist, kind: str) -> Path:
+        """Where a model to compare with may be written."""
+        folder = self._folder(wrist) / secrets.token_hex(6)
+        folder.mkdir(mode=0o700, parents=True)
+        return folder / f"model.{kind}"
+
+    async def compare(self, wrist: Wrist, model: Path, bone: str, mirror: bool) -> dict[str, Any]:
+        """See ``worker.compare``. Raises RefusedError, and InputError."""
+        self.view(wrist)
+        view = self.result_folder(wrist) / "page" / "view.json"
+        return await self.aside("compare", {"view": str(view), "model": str(model), "bone": bone, "mirror": mirror})
+
     def start(self, wrist: Wrist) -> None:
         """Put the wrist into the queue. RefusedError where it is full, InputError where facts are missing."""
         if wrist.at_work or wrist.busy:

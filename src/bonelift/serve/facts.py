@@ -22,9 +22,9 @@ _STAND_IN = {"side": "right", "view": "pa", "pixel_spacing": 0.15}
 
 @dataclass(frozen=True, eq=False)
 class FilmFacts:
-    """size_px: (columns, rows) of the image as recorded. facts: name -> {value, kind, text}; kind is one of
-    ``Origin.kind`` or "missing". picture: the whole image, bone bright, 0 to 255. image_from_recorded: see Radiograph.
-    """
+    """size_px: (columns, rows) of the image as recorded. picture: all of it, bone bright, 0 to 255.
+    facts: name -> {value, kind, text}; kind is one of ``Origin.kind``, "missing", or "later": read from the picture by
+    the reconstruction. image_from_recorded: see Radiograph."""
 
     size_px: tuple[int, int]
     facts: dict[str, dict[str, Any]]
@@ -52,7 +52,7 @@ def film_facts(path: Path, options: RadiographOptions) -> FilmFacts:
         name: {**asdict(origin), "value": values.get(name, origin.value)}
         for name, origin in radiograph.provenance.items()
     }
-    facts.setdefault("hanging", {"kind": "inferred", "text": "will be read from the picture", "value": None})
+    facts.setdefault("hanging", {"kind": "later", "text": "told with the result", "value": None})
     for fact in missing:
         facts[fact.name] = {"kind": "missing", "text": fact.reason, "value": None}
     rows, columns = recorded.pixels.shape

@@ -16,6 +16,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.exceptions import HTTPException
+
 from bonelift.serve.limits import Limits
 
 Scope = MutableMapping[str, Any]
@@ -42,12 +44,12 @@ _HEADERS = [
 ]  # fmt: skip
 
 
-class BodyError(Exception):
-    """A body that is too large, or comes too slowly. status: of HTTP."""
+class BodyError(HTTPException):
+    """A body that is too large, or comes too slowly. Of this kind FastAPI passes it on while it reads a body."""
 
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status, self.sentence = status, sentence
+    @property
+    def sentence(self) -> str:
+        return str(self.detail)
 
 
 @dataclass
@@ -77,8 +79,18 @@ class Door:
 
     def knows(self, host: str) -> bool:
         """Whether a Host header names this server; any other comes from a name that was bent to this address."""
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _parts(f"//{host}")[0]
         return name in self.hosts or ("*" in self.hosts and _is_address(name))
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """(name of the host, the same with port) of an address; empty where it is none."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return "", ""
+    return ("", "") if "@" in parts.netloc else (parts.hostname or "", parts.netloc)
 
 
 def _is_address(name: str) -> bool:
@@ -164,7 +176,7 @@ class Guard:
             await self.app(scope, self._counted(scope, receive), with_headers)
         except BodyError as error:
             if not begun:
-                await _answer(send, error.status, error.sentence, None, close=True)
+                await _answer(send, error.status_code, error.sentence, None, close=True)
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
         """The body, as long as it stays within its size and comes without long pauses."""
@@ -183,7 +195,7 @@ class Guard:
             ended = not message.get("more_body", False)
             count += len(message.get("body", b""))
             if count > limit:
-                raise BodyError(413, f"this is larger than {limit >> 20 or 1} MiB, which is the most that is taken")
+                raise BodyError(413, _too_large(limit))
             return message
 
         return receive_within
@@ -192,6 +204,11 @@ class Guard:
         last = path.rstrip("/").rsplit("/", 1)[-1]
         known = {"films": self.limits.film_bytes, "compare": self.limits.mesh_bytes}
         return known.get(last, self.limits.json_bytes)
+
+
+def _too_large(limit: int) -> str:
+    size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
+    return f"this is larger than {size}, which is the most that is taken"
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:
@@ -205,7 +222,7 @@ def _headers(scope: Scope) -> dict[bytes, str]:
 
 def _own_origin(headers: dict[bytes, str]) -> bool:
     origin = headers.get(b"origin")
-    return origin is None or urlsplit(origin).netloc == headers.get(b"host")
+    return origin is None or _parts(origin)[1] == headers.get(b"host")
 
 
 def _same(given: str, token: str) -> bool:

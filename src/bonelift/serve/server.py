@@ -61,7 +61,7 @@ def serve(
 
     Raises InputError where the port is taken or ``host`` is none of this machine.
     """
-    listening = _listen(host, port)
+    listening = listen(host, port)
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else shown}:{port}/"
@@ -69,27 +69,37 @@ def serve(
         address += f"?token={door.token}"
     logging.getLogger("bonelift.serve").addHandler(logging.StreamHandler())
     with places(keep) as where, contextlib.closing(listening):
-        config = uvicorn.Config(
-            build_app(Desk(where, limits, model), door),
-            http=_Patient,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            log_level="error",
-            server_header=False,
-            date_header=False,
-            limit_concurrency=limits.connections,
-            timeout_keep_alive=10,
-            timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=16 << 10,
-        )
-        _Patient.head_s = limits.head_s
-        server = _Server(config, lambda: ready(address))
+        server = make_server(Desk(where, limits, model), door, lambda: ready(address))
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def make_server(desk: Desk, door: Door, ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """The HTTP server before the desk; ``ready`` is called once it listens."""
+    limits = desk.limits
+
+    class Patient(_Patient):
+        head_s = limits.head_s
+
+    config = uvicorn.Config(
+        build_app(desk, door),
+        http=Patient,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        date_header=False,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=16 << 10,
+    )
+    return _Server(config, ready)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound. Raises InputError where the port is taken or ``host`` is none of this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.errors import InputError
 from bonelift.images.display import display_grey
 from bonelift.networks.model import WristModel
 from bonelift.origin import Origin
@@ -77,10 +79,20 @@ def _film(film: PreparedFilm, placed: PlacedFilm | None, outlines: Mapping[str, 
         "facts": {name: _fact(origin) for name, origin in radiograph.provenance.items()},
         "outlines": {name: [np.round(line, 2).tolist() for line in lines] for name, lines in outlines.items()},
         "landmarks": {"origin": located.origin_px.tolist(), "shaft": located.shaft_px.tolist()},
+        "look": None if placed is None else _look(film, placed).tolist(),
         "image_from_bone": {}
         if placed is None
         else {name: (from_world @ pose).tolist() for name, pose in placed.world_from_bone.items()},
     }
+
+
+def _look(film: PreparedFilm, placed: PlacedFilm) -> Float:
+    """(3, 3) rows: image right, image up, towards the viewer, in the radius frame: the wrist as the film shows it, or
+    the nearest to that of a film that hangs mirrored, as bones cannot."""
+    camera = film.radiograph.camera
+    rotation = (camera.camera_from_world @ placed.world_from_radius)[:3, :3]
+    up, viewer = -rotation[1], -rotation[2]
+    return np.stack([np.cross(up, viewer), up, viewer])
 
 
 def _fact(origin: Origin) -> dict[str, Any]:
@@ -115,6 +127,19 @@ def mesh_entry(name: str, mesh: TriangleMesh, sd_mm: Float | None) -> dict[str, 
         "faces": as_base64(mesh.faces, "<u4"),
         "sd_mm": None if sd_mm is None else as_base64(sd_mm, "<f4"),
     }
+
+
+def mesh_of_view(path: Path, bone: str) -> TriangleMesh:
+    """A bone as the page shows it: open at its cut, in the radius frame of the patient's own side, mm.
+
+    Raises InputError where the result holds no such bone.
+    """
+    for entry in json.loads(path.read_bytes())["scene"]["meshes"]:
+        if entry["name"] == bone:
+            vertices = np.frombuffer(base64.b64decode(entry["positions"]), "<f4").reshape(-1, 3)
+            faces = np.frombuffer(base64.b64decode(entry["faces"]), "<u4").reshape(-1, 3)
+            return TriangleMesh(vertices.astype(np.float64), faces.astype(np.int32))
+    raise InputError(f"this result holds no {bone}")
 
 
 def as_base64(values: NDArray[Any], kind: str) -> str:

@@ -133,9 +133,29 @@ def reconstruct_films(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"quality": result.quality.score}
 
 
+def compare(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """A bone of the result beside a model that was uploaded, after rigid alignment of the bone on it."""
+    from dataclasses import asdict
+
+    from bonelift.anatomy.side import mirror_mesh
+    from bonelift.serve.view import as_base64, mesh_of_view
+    from bonelift.surface.comparison import compare_surfaces
+    from bonelift.surface.distance import distance_to_surface
+    from bonelift.surface.files import read_mesh
+
+    model = read_mesh(Path(task["model"]))
+    if task["mirror"]:
+        model = mirror_mesh(model)
+    bone = mesh_of_view(Path(task["view"]), task["bone"])
+    found = compare_surfaces(bone, model, "rigid", (f"the {task['bone']}", Path(task["model"]).name))
+    distances = distance_to_surface(found.first.vertices, model)
+    return {"distances": asdict(found.distances), "vertex_mm": as_base64(distances, "<f4")}
+
+
 TASKS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
     "look": look,
     "reconstruct": reconstruct_films,
+    "compare": compare,
 }
 
 

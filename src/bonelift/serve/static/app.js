@@ -11,7 +11,8 @@ const STEPS = {
   save: "writing the files",
 };
 const KINDS = { recorded: "recorded", option: "you said", assumed: "assumed", inferred: "read from the picture",
-  "from rays": "from the cameras", missing: "missing" };
+  "from rays": "from the cameras", missing: "missing",
+  later: "read from the picture" };
 const VIEWS = { pa: "PA", lateral: "lateral" };
 
 let desk = null, wrist = null, view = null, bones = null, shown = [], chosen = null, marked = null, timer = null;
@@ -281,7 +282,7 @@ async function showResult() {
   view = await ask("GET", `${base()}/view`);
   $("result").hidden = false;
   const score = view.quality.score, worst = view.quality.flags.some((flag) => flag.severity === "severe");
-  const verdict = worst ? "Do not use this result." : score < 0.4 ? "Doubtful: look at the outlines before anything else." : "No serious doubt was found; look at the outlines all the same.";
+  const verdict = worst ? "Do not use this result." : score < 0.4 || view.quality.flags.some((flag) => flag.severity === "warning") ? "Doubtful: read the remarks and look at the outlines before anything else." : "No serious doubt was found; look at the outlines all the same.";
   const expected = Object.entries(view.expected_mm).map(([bone, mm]) => `${bone} ${mm.rigid.toFixed(1)} mm`).join(", ");
   $("verdict").replaceChildren(element("strong", { text: verdict }), ` Quality ${score.toFixed(2)} of 1 (${view.side} wrist).`,
     expected ? ` Expected distance from the true surface, shape alone: ${expected}.` : "");
@@ -355,6 +356,11 @@ function showBones() {
     button.addEventListener("click", () => choose(mesh.name));
     return button;
   }));
+  view.films.forEach((one, n) => {
+    if (one.look) bones.looks[view.films.length > 1 ? `as film ${n + 1}` : "as the film"] = one.look;
+  });
+  if (view.films[0].look) bones.turn = view.films[0].look;
+  bones.draw();
   $("sides").replaceChildren(...Object.keys(bones.looks).map((side) => {
     const button = element("button", { type: "button", text: side });
     button.addEventListener("click", () => bones.look(side));
