@@ -95,7 +95,7 @@ def write_ct_series(folder: Path, volume: Volume, seed: int) -> None:
     else:
         values, first = volume.values, np.zeros(3)
     origin = volume.world_from_voxel[:3, 3] + first
-    series = generate_uid(prefix=UID_ROOT + ".1.", entropy_srcs=[str(seed)])
+    series = generate_uid(prefix=UID_ROOT + ".1.", entropy_srcs=[str(seed)])[:58]
     for index in range(values.shape[2]):
         dataset = dicom_radiograph(
             (values[:, :, index].T + 1024).astype(np.uint16),
@@ -112,8 +112,18 @@ def write_ct_series(folder: Path, volume: Volume, seed: int) -> None:
             RescaleIntercept=-1024,
             SeriesInstanceUID=series,
             SeriesNumber=3,
+            InstanceNumber=index + 1,
+            SOPInstanceUID=f"{series}.{index + 1}",
+            StudyInstanceUID=generate_uid(prefix=UID_ROOT + ".2.", entropy_srcs=[str(seed)]),
+            FrameOfReferenceUID=generate_uid(prefix=UID_ROOT + ".3.", entropy_srcs=[str(seed)]),
+            PatientSex="",
+            StudyID="",
+            StudyDate="",
+            StudyTime="",
+            SliceThickness=round(float(step[2]), 6),
             **IDENTITY,
         )
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         save(dataset, folder / f"{index:03d}.dcm")
 
 

@@ -33,8 +33,10 @@ from bonelift.images.reading import RadiographOptions, read_radiograph
 from bonelift.networks.model_files import CONFIG_NAME, DEFAULT_MODEL, read_config
 from bonelift.storage.output_folder import MANIFEST_NAME, claim_folder, read_made_from
 from bonelift.study.folder import Study, StudyCase, StudyRadiograph, read_pose, read_study, write_pose, write_study
-from bonelift.study.importing import ImportSettings, _check_spacing, _kept_case
-from bonelift.study.importing_sources import read_table
+from bonelift.study.importing import _check_spacing, _kept_case
+from bonelift.study.importing_case import ImportSettings
+from bonelift.study.importing_sources import CaseSource
+from bonelift.study.importing_table import read_table
 from bonelift.study.registration.film_files import failed_row
 from bonelift.study.registration.whole_study import RECORD_FILE, read_rows
 from bonelift.surface.files import read_mesh, write_stl
@@ -233,7 +235,12 @@ def readers(folder: Path) -> dict[str, FuzzedReader]:
         ("landmarks", "a", (markups, slicer.encode()), by_path(read_landmarks)),
         ("pose", "a", (pose,), by_path(read_pose)),
         ("study.json", "study.json", (study,), lambda f, _: read_study(f)),
-        ("imported case", "w01/import.json", (as_bytes["imported"],), lambda f, _: _kept_case(f / "w01", "a")),
+        (
+            "imported case",
+            "w01/import.json",
+            (as_bytes["imported"],),
+            lambda f, p: _kept(f, p),
+        ),
         ("voxels of a study", "w01/import.json", (as_bytes["imported"],), lambda f, _: _check_spacing(f, *SPACING)),
         ("settings", "s.json", (as_bytes["settings"],), lambda f, _: claim_folder(f, "s.json", SETTINGS, "DRRs")),
         ("manifest", MANIFEST_NAME, (as_bytes["manifest"],), lambda f, _: read_made_from(f)),
@@ -245,6 +252,10 @@ def readers(folder: Path) -> dict[str, FuzzedReader]:
     ]
     found += [FuzzedReader(name, file, seeds, read, json=True) for name, file, seeds, read in of_json]
     return {reader.name: reader for reader in found}
+
+
+def _kept(folder: Path, path: Path) -> object:
+    return _kept_case(folder / "w01", CaseSource("w01", "p02", "right", path, path), "a")
 
 
 def _with_slices(folder: Path, slices: list[bytes]) -> Path:

@@ -10,8 +10,9 @@ import pytest
 from bonelift.errors import InputError
 from bonelift.images import LabelMap, Volume, write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.bone_labels import BoneLabels
-from bonelift.study.importing import ImportSettings, read_scan
-from bonelift.study.importing_sources import CaseSource, read_table
+from bonelift.study.importing_case import ImportSettings, read_scan
+from bonelift.study.importing_sources import CaseSource
+from bonelift.study.importing_table import read_table
 
 SHAPE = (24, 24, 40)
 NAMES = {1: "radius", 2: "ulna"}
@@ -50,6 +51,6 @@ def test_a_spreadsheets_decimals_are_read_as_what_they_are(tmp_path, delimiter, 
     cells = ["w1", "p1", "left", "ct", "labels", "film.png", "pa", f"0{decimal}144", f"1150{decimal}5"]
     table = tmp_path / "cases.csv"
     table.write_text("\n".join(delimiter.join(row) for row in (columns, cells)) + "\n")
-    (film,) = read_table(table)[0].radiographs
+    (film,) = read_table(table, files_exist=False).cases[0].radiographs
     assert film.pixel_spacing_mm == 0.144
     assert film.sdd_mm == 1150.5

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-from dataclasses import replace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from bonelift.cli.arguments import positive_float, positive_int, whole_number
-from bonelift.cli.console import console_for
+from bonelift.cli.console import Console, console_for
 from bonelift.errors import InputError
 from bonelift.images.bone_labels import BoneLabels
-from bonelift.study.importing import PAPER_SPACING_MM, ImportReport, ImportSettings, import_cases
-from bonelift.study.importing_sources import CaseSource, RadiographSource, read_table
+from bonelift.study.folder import Study
+from bonelift.study.importing import ImportReport, import_cases
+from bonelift.study.importing_case import PAPER_SPACING_MM, ImportSettings
+from bonelift.study.importing_sources import CaseSource, RadiographSource
+from bonelift.study.importing_table import ImportTable, read_table
 
-USAGE = "bonelift import --out STUDY (--table CSV | --case NAME ...) [options]"
+USAGE = "bonelift import --out STUDY (--table FILE | --case NAME ...) [options]"
 EPILOG = """\
-One case, or many from a table (columns: docs/study-folder.md), added to the study. What in a DICOM header
-tells who the patient is does not enter it; text burnt into the pixels is not removed.
+One case, or many from a table (CSV or Excel; its columns: docs/study-folder.md), added to the study. What in a
+DICOM header tells who the patient is does not enter it; text that is burnt into the pixels is not removed.
+All complaints about a table are shown at once. Rows without complaint are imported; the exit status is 2 where
+there was one. Mend the table and run the same command again: what is there and unchanged is kept.
 
   bonelift import --out study --case w01 --patient p01 --side right --ct dicom/ --labels w01.seg.nrrd \\
       --landmarks w01.mrk.json --radiograph cr.dcm --view pa
@@ -27,7 +33,7 @@ _CASE_OPTIONS = ("case", "patient", "side", "ct", "labels")
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="STUDY", type=Path, required=True, help="study folder, new or to add to")
-    parser.add_argument("--table", metavar="CSV", type=Path, help="many cases; paths relative to its folder")
+    parser.add_argument("--table", metavar="FILE", type=Path, help="CSV or Excel; paths relative to its folder")
     case = parser.add_argument_group("one case")
     case.add_argument("--case", metavar="NAME", help="the wrist's name in the study")
     case.add_argument("--patient", metavar="ID", help="study number, the same for all wrists of a patient")
@@ -36,8 +42,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     case.add_argument(
         "--ct-series", metavar="N", type=whole_number, help="SeriesNumber, where the folder holds several"
     )
-    case.add_argument("--labels", metavar="FILE", type=Path, help=".seg.nrrd, NIfTI, NRRD or MHA")
-    case.add_argument("--landmarks", metavar="FILE", type=Path, help="Slicer .mrk.json")
+    formats = ".seg.nrrd, NIfTI, NRRD, MHA, DICOM SEG or RTSTRUCT, or TotalSegmentator's folder"
+    case.add_argument("--labels", metavar="PATH", type=Path, help=formats)
+    case.add_argument("--landmarks", metavar="FILE", type=Path, help="Slicer .mrk.json (default: found automatically)")
     film = parser.add_argument_group("radiographs of that case (each option once for each --radiograph)")
     film.add_argument("--radiograph", metavar="FILE", type=Path, action="append", default=[], help="DICOM, PNG or TIFF")
     film.add_argument("--view", choices=["pa", "lateral"], action="append", default=[])
@@ -53,7 +60,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     how.add_argument("--drop-other-labels", action="store_true", help="further label values are background")
     how.add_argument("--styloid-label", metavar="NAME", help="landmark: tip of the radial styloid")
     how.add_argument("--notch-label", metavar="NAME", help="landmark: volar edge of the sigmoid notch")
-    how.add_argument("--find-landmarks", action="store_true", help="find them where a case brings none")
+    how.add_argument("--find-landmarks", action=BooleanOptionalAction, default=True,
+                     help="find them where a case brings none, or refuse such a case (default: find them)")  # fmt: skip
     voxels = how.add_mutually_exclusive_group()
     voxels.add_argument("--spacing-mm", metavar="MM", type=positive_float, default=PAPER_SPACING_MM,
                         help="voxel side of every CT (default: 0.625)")  # fmt: skip
@@ -63,49 +71,76 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     console = console_for(options)
-    sources = _from_table(options) if options.table else [_from_options(options)]
+    table = _from_table(options) if options.table else ImportTable((_from_options(options),))
     settings = ImportSettings(
         None if options.keep_voxels else options.spacing_mm, options.interpolation, options.find_landmarks
     )
+    report = _imported(options, console, table.cases, settings) if table.cases else ImportReport(Study((), ""))
+    complaints = [str(problem) for problem in table.problems] + list(report.failed.values())
+    complaints.sort(key=_line_of)
+    total, spoiled = len(table.cases) + table.spoiled, table.spoiled + len(report.failed)
+    values = {
+        "study": str(options.out),
+        "cases": len(report.study.cases),
+        "imported": list(report.imported),
+        "redone": list(report.redone),
+        "kept": list(report.kept),
+        "failed": report.failed,
+        "problems": [asdict(problem) for problem in table.problems],
+        "notes": list(report.notes),
+    }
+    if complaints and not options.table:
+        raise InputError(complaints[0])
+    console.result(values, _summary(options.out, report, complaints))
+    if complaints:
+        raise InputError(
+            f"{options.table.name}: {spoiled} of {total} cases were not imported; {complaints[0]}"
+            + (f"; and {len(complaints) - 1} more complaints, listed above" if len(complaints) > 1 else "")
+            + "; mend the table and run the same command again: it keeps what is there"
+        )
+    return 0
+
+
+def _imported(
+    options: Namespace, console: Console, sources: Sequence[CaseSource], settings: ImportSettings
+) -> ImportReport:
     with console.bar(len(sources), "cases") as bar:
 
         def on_case(name: str) -> None:
             bar.set_postfix_str(name)
             bar.update()
 
-        report = import_cases(options.out, sources, settings, on_case)
-    values = {
-        "study": str(options.out),
-        "cases": len(report.study.cases),
-        "imported": list(report.imported),
-        "kept": list(report.kept),
-        "failed": report.failed,
-        "notes": list(report.notes),
-    }
-    if report.failed and len(sources) == 1:
-        raise InputError(next(iter(report.failed.values())))
-    console.result(values, _summary(options.out, report))
-    if report.failed:
-        first = next(iter(report.failed.values()))
-        raise InputError(
-            f"{len(report.failed)} of {len(sources)} cases were not imported; {first}; mended, the same command goes on"
-        )
-    return 0
+        return import_cases(options.out, sources, settings, on_case)
 
 
-def _summary(folder: Path, report: ImportReport) -> str:
-    lines = [f"{folder}: {len(report.study.cases)} cases; {len(report.imported)} imported, {len(report.kept)} kept"]
+def _line_of(complaint: str) -> int:
+    return int(complaint.split(":")[0].removeprefix("line ")) if complaint.startswith("line ") else 0
+
+
+def _summary(folder: Path, report: ImportReport, complaints: Sequence[str]) -> str:
+    counts = f"{len(report.imported)} imported, {len(report.redone)} made again, {len(report.kept)} kept"
+    lines = [f"{folder}: {len(report.study.cases)} cases; {counts}"]
     lines += [f"  {note}" for note in report.notes]
-    lines += [f"  not imported: {reason}" for reason in report.failed.values()]
-    return "\n".join([*lines, f"bonelift check {folder} looks each case over"])
+    lines += [f"  not imported: {complaint}" for complaint in complaints]
+    if report.study.cases:
+        lines.append(f"Next: bonelift check {folder} looks each case over")
+    return "\n".join(lines)
 
 
-def _from_table(options: Namespace) -> list[CaseSource]:
+def _from_table(options: Namespace) -> ImportTable:
     given = [name for name in (*_CASE_OPTIONS, "landmarks") if getattr(options, name)]
     if given or options.radiograph:
         raise InputError(f"--table with --{(given or ['radiograph'])[0]}; expected a table or one case, not both")
-    sources = read_table(options.table, _bones(options))
-    return [replace(source, styloid_label=options.styloid_label, notch_label=options.notch_label) for source in sources]
+    table = read_table(options.table, _bones(options))
+    cases = [
+        replace(
+            source,
+            styloid_label=source.styloid_label or options.styloid_label,
+            notch_label=source.notch_label or options.notch_label,
+        )
+        for source in table.cases
+    ]
+    return replace(table, cases=tuple(cases))
 
 
 def _from_options(options: Namespace) -> CaseSource:

@@ -43,10 +43,10 @@ _MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 
 def is_nifti(head: bytes) -> bool:
     """Whether a file, plain or gzip, that starts with ``head`` claims to be NIfTI."""
-    return _class_name(head) is not None
+    return class_name_of(head) is not None
 
 
-def _class_name(head: bytes) -> str | None:
+def class_name_of(head: bytes) -> str | None:
     """nibabel's class for such a file."""
     if head[:2] == b"\x1f\x8b":
         try:
@@ -64,10 +64,10 @@ def read_nifti(path: Path) -> tuple[NDArray[np.number], Float]:
 
     name = path.name
     size = file_size(path, _EXPECTED, memory_limit_bytes())
-    with _quiet(), opened(path, _EXPECTED) as stream:
+    with quiet_nibabel(), opened(path, _EXPECTED) as stream:
         head = stream.read(1024)
         stream.seek(0)
-        class_name = _class_name(head)
+        class_name = class_name_of(head)
         if class_name is None:
             raise InputError(f"{name}: is not NIfTI; expected a volume")
         packed = head[:2] == b"\x1f\x8b"
@@ -83,7 +83,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.number], Float]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_nibabel() -> Iterator[None]:
     """nibabel reports odd headers on the screen."""
     logger = logging.getLogger("nibabel.global")
     level = logger.level

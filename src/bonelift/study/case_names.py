@@ -11,6 +11,11 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 _ENDS_OF_FILES = (".json", ".csv", ".html", ".png", ".partial", ".earlier", ".lock")
 """Beside the folders of cases lie files of these kinds: no case is named like one."""
 
+SPELLED_ALIKE = (
+    "are spelled alike: if they are the same patient, write both alike; if not, choose numbers that differ by more "
+    "than capitals, signs and leading zeros"
+)
+
 
 def check_name(what: str, name: object) -> str:
     """``name`` where it can be a folder beside the others of a study and nothing else, else InputError.
