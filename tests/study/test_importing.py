@@ -288,7 +288,7 @@ def missing_slice(wrist: ClinicalWrist, folder: Path) -> dict[str, str]:
         (missing_slice, ["slices are missing"]),
         (lambda w, f: {"landmarks": None, "no_find_landmarks": None}, ["no landmarks", "--landmarks"]),
         (other_body_part, ["does not lie on bone of this CT", "another body part"]),
-        (exchanged_bones, ["not the shape of a distal radius", "exchanged"]),
+        (exchanged_bones, ["radial_styloid_tip lies", "radius and ulna are exchanged"]),
         (two_arms, ["its radius is there twice", "crop the CT to one arm"]),
         (lambda w, f: {"labels": str(f / "none.nrrd")}, ["none.nrrd"]),
         (lambda w, f: {"radiograph": str(w.folder / "film-pa.dcm"), "side": "left"}, ["contradicts"]),

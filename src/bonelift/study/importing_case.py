@@ -40,19 +40,20 @@ from bonelift.images.resampling import (
 )
 from bonelift.images.volume import LABEL_NAMES
 from bonelift.images.volume_reading import read_noted_ct
-from bonelift.study.checking_bones import LEAST_CONTRAST_HU, rim_contrast
+from bonelift.study.checking_bones import LEAST_CONTRAST_HU, landmark_findings, rim_contrast
 from bonelift.study.fingerprint import file_sha256
 from bonelift.study.folder import StudyCase, StudyRadiograph, read_pose, write_pose
 from bonelift.study.importing_sources import CaseSource, RadiographSource
 from bonelift.surface.label_surface import label_surface
+from bonelift.surface.mesh import TriangleMesh
 
 PAPER_SPACING_MM = 0.625
 LOWEST_HU, HIGHEST_HU = -1024, 32767
 _INSIDE_SHARE = 0.99
 _SHORTEST_CT_VOXELS = 16
-UNLIKE_MM = 4.0
+UNLIKE_MM = 2.5
 """Mean distance from the mean radius, moved and scaled onto it, beyond which a bone is no distal radius: virtual wrists
-lie 0.4 to 0.7 mm from the mean bone of their side and at most 3.5 mm from the other side's."""
+lie 0.4 to 0.7 mm from it, the mean ulna and a plain shaft 1.5 mm, a bone as thick as a tibia 3 mm."""
 _SECOND_PIECE, _APART_MM = 0.3, 15.0
 """A second piece of a bone, of this part of the largest and so far from it, is another arm's."""
 
@@ -119,10 +120,14 @@ def write_case(staging: Path, source: CaseSource, settings: ImportSettings) -> t
             raise FilmError(film.line, str(error)) from error
     given = _given_landmarks(source, settings)
     ct, labels, facts = read_scan(source, settings)
-    _check_anatomy(source, ct, labels)
+    _check_on_bone(source, ct, labels)
+    radius, ulna = label_surface(labels, RADIUS), label_surface(labels, ULNA)
+    _check_shape(source, radius, ulna)
+    if given is not None:
+        _check_landmarks(source, radius, given)
     write_volume_nrrd(staging / "ct.nrrd", ct)
     write_labels_seg_nrrd(staging / "labels.seg.nrrd", labels)
-    landmarks, facts["landmarks"] = (given, {"origin": "given"}) if given else _found_landmarks(source, labels)
+    landmarks, facts["landmarks"] = (given, {"origin": "given"}) if given else _found_landmarks(source, radius, ulna)
     write_landmarks(staging / "landmarks.mrk.json", landmarks)
     facts["radiographs"] = [told for _, told in films]
     name = source.case
@@ -176,8 +181,8 @@ def read_scan(source: CaseSource, settings: ImportSettings) -> tuple[Volume, Lab
     return Volume(values, grid), replace(labels, world_from_voxel=grid), facts
 
 
-def _check_anatomy(source: CaseSource, ct: Volume, labels: LabelMap) -> None:
-    """Raise InputError where the labels are no radius and ulna of one wrist on this CT."""
+def _check_on_bone(source: CaseSource, ct: Volume, labels: LabelMap) -> None:
+    """Raise InputError where the labels are no bones of one arm on this CT."""
     for value, bone in LABEL_NAMES.items():
         _check_one_arm(source, labels, value, bone)
         rim = rim_contrast(ct, labels, value)
@@ -187,13 +192,26 @@ def _check_anatomy(source: CaseSource, ct: Volume, labels: LabelMap) -> None:
                 "denser than its surroundings; expected several hundred); the CT may show another body part, or the "
                 "labels may belong to another scan"
             )
-    evidence = side_evidence(label_surface(labels, RADIUS), label_surface(labels, ULNA))
+
+
+def _check_shape(source: CaseSource, radius: TriangleMesh, ulna: TriangleMesh) -> None:
+    """Raise InputError where the radius is no distal radius at all; bonelift check looks closer."""
+    evidence = side_evidence(radius, ulna)
     if min(evidence.as_right_mm, evidence.as_left_mm) > UNLIKE_MM:
         raise InputError(
             f"{source.labels.name}: what it calls radius has not the shape of a distal radius (it lies "
             f"{min(evidence.as_right_mm, evidence.as_left_mm):.0f} mm from the mean bone, on average); the CT may show "
             "another body part, or radius and ulna may be exchanged"
         )
+
+
+def _check_landmarks(source: CaseSource, radius: TriangleMesh, landmarks: dict[str, NDArray[np.float64]]) -> None:
+    """Raise InputError where the given landmarks cannot be this radius's."""
+    findings, _ = landmark_findings(radius, landmarks)
+    texts = [finding.text for finding in findings if finding.level == "error"]
+    if texts:
+        name = source.landmarks.name if source.landmarks else "landmarks"
+        raise InputError(f"{name}: {'; '.join(texts)}; or radius and ulna are exchanged")
 
 
 def _check_one_arm(source: CaseSource, labels: LabelMap, value: int, bone: str) -> None:
@@ -232,8 +250,10 @@ def _given_landmarks(source: CaseSource, settings: ImportSettings) -> dict[str, 
     return None
 
 
-def _found_landmarks(source: CaseSource, labels: LabelMap) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
-    frame = find_frame(label_surface(labels, RADIUS), label_surface(labels, ULNA), source.side)
+def _found_landmarks(
+    source: CaseSource, radius: TriangleMesh, ulna: TriangleMesh
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
+    frame = find_frame(radius, ulna, source.side)
     return frame.landmarks, {"origin": "found automatically", "residual_mm": round(frame.residual_mm, 3)}
 
 
