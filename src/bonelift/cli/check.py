@@ -6,21 +6,26 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from bonelift.cli.console import console_for
+from bonelift.cli.console import Console, console_for
 from bonelift.errors import InputError
 from bonelift.study.checking import CaseCheck, StudyCheck, check_study
+from bonelift.study.checking_sheet import SHEET_FILE, CheckSheet
 from bonelift.study.folder import read_study
 
 EPILOG = """\
 Looks at spacing, orientation, side (a mirrored wrist has the other side's shape), label values, labels
 on bone, landmarks on the radius, radiographs, cameras and poses, and one CT under two patients.
 Exit status 2 where there are errors; warnings alone leave it at 0.
+One picture of the whole study is written beside study.json (check.png): every CT with its labels and landmarks,
+and the radiographs. Nothing else is changed.
 
   bonelift check study"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="study folder")
+    parser.add_argument("--sheet", metavar="FILE", type=Path, help="picture of the study (default: STUDY/check.png)")
+    parser.add_argument("--no-sheet", action="store_true", help="write no picture")
 
 
 def run(options: Namespace) -> int:
@@ -31,15 +36,18 @@ def run(options: Namespace) -> int:
             bar.set_postfix_str(name)
             bar.update()
 
-        check = check_study(options.study, on_case)
+        sheet = None if options.no_sheet else CheckSheet(options.study)
+        check = check_study(options.study, on_case, sheet)
+    picture = None if sheet is None else _written(sheet, options, console, check)
     errors, warnings = check.count("error"), check.count("warning")
     values = {
         "study": str(options.study),
+        "sheet": None if picture is None else str(picture),
         "errors": errors,
         "warnings": warnings,
         "cases": [asdict(case) for case in check.cases],
     }
-    console.result(values, table(check))
+    console.result(values, table(check) + ("" if picture is None else f"\nLook at {picture}"))
     if errors:
         spoiled = [case.case for case in check.cases if case.count("error")]
         raise InputError(
@@ -47,6 +55,19 @@ def run(options: Namespace) -> int:
             f"{spoiled[0]}: {_first_error(check)}"
         )
     return 0
+
+
+def _written(sheet: CheckSheet, options: Namespace, console: Console, check: StudyCheck) -> Path | None:
+    """The picture's path; None where the study is on a disk that cannot be written and no other place was asked for."""
+    path = options.sheet or options.study / SHEET_FILE
+    try:
+        sheet.write(path, check)
+    except InputError as error:
+        if options.sheet is not None:
+            raise
+        console.say(f"No picture: {error}")
+        return None
+    return path
 
 
 def _first_error(check: StudyCheck) -> str:

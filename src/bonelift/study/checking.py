@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.dicom_series import AIR_HU
+from bonelift.images.radiograph import Radiograph
 from bonelift.images.reading import read_radiograph
 from bonelift.images.volume import LabelMap, Volume
 from bonelift.images.volume_reading import read_ct, read_labels
@@ -57,7 +58,17 @@ class StudyCheck:
         return sum(case.count(level) for case in self.cases)
 
 
-def check_study(folder: Path, on_case: Callable[[str], None] = lambda _: None) -> StudyCheck:
+class Looker(Protocol):
+    """What is shown every scan and film that the check reads, such as a picture of the study (study.checking_sheet)."""
+
+    def scan(self, case: StudyCase, ct: Volume | None, labels: LabelMap | None) -> None: ...
+
+    def film(self, case: StudyCase, radiograph: Radiograph) -> None: ...
+
+
+def check_study(
+    folder: Path, on_case: Callable[[str], None] = lambda _: None, looker: Looker | None = None
+) -> StudyCheck:
     """Look over every case. Raises InputError only where ``study.json`` itself cannot be used."""
     study = read_study(folder)
     if not study.cases:
@@ -65,12 +76,12 @@ def check_study(folder: Path, on_case: Callable[[str], None] = lambda _: None) -
     checks, hashes = [], {}
     for case in study.cases:
         on_case(case.case)
-        check, hashes[case.case] = check_case(folder, case)
+        check, hashes[case.case] = check_case(folder, case, looker)
         checks.append(check)
     return StudyCheck(with_comparisons(checks, hashes))
 
 
-def check_case(folder: Path, case: StudyCase) -> tuple[CaseCheck, str | None]:
+def check_case(folder: Path, case: StudyCase, looker: Looker | None = None) -> tuple[CaseCheck, str | None]:
     """One case by itself, and the SHA-256 of its CT's voxels (None where it does not read)."""
     findings: list[Finding] = []
     facts: dict[str, Any] = {"radiographs": len(case.radiographs), "poses": 0}
@@ -87,8 +98,10 @@ def check_case(folder: Path, case: StudyCase) -> tuple[CaseCheck, str | None]:
         found, measured = check_bones(folder, case, ct, labels)
         findings += found
         facts |= measured
+    if looker is not None:
+        looker.scan(case, ct, labels)
     for radiograph in case.radiographs:
-        findings += check_radiograph(folder, case, radiograph, labels)
+        findings += check_radiograph(folder, case, radiograph, labels, looker)
         facts["poses"] += radiograph.pose_file is not None
     if not case.radiographs:
         facts["poses"] = None
@@ -176,7 +189,9 @@ def check_grids(ct: Volume, labels: LabelMap) -> list[Finding]:
     return []
 
 
-def check_radiograph(folder: Path, case: StudyCase, entry: StudyRadiograph, labels: LabelMap | None) -> list[Finding]:
+def check_radiograph(
+    folder: Path, case: StudyCase, entry: StudyRadiograph, labels: LabelMap | None, looker: Looker | None = None
+) -> list[Finding]:
     """Image and camera read and fit each other, the pose is rigid and puts the bones on the image."""
     findings: list[Finding] = []
     name = Path(entry.file).name
@@ -190,6 +205,8 @@ def check_radiograph(folder: Path, case: StudyCase, entry: StudyRadiograph, labe
     film = _tried(findings, "radiograph", lambda: read_radiograph(folder / entry.file, options))
     if film is None:
         return findings
+    if looker is not None:
+        looker.film(case, film)
     if film.pixels.max() == film.pixels.min():
         findings.append(Finding("error", "radiograph", f"{name}: every pixel is the same; export the image again"))
     if not 0.05 <= film.spacing_at_wrist_mm <= 0.8:

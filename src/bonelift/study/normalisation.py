@@ -7,13 +7,14 @@ Source of the frame: Shiode et al. 2021, Methods. Landmarks are the study's or f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from bonelift.anatomy.automatic_landmarks import FoundFrame, find_frame
 from bonelift.drr.normalised_case import NormalisedCase, case_occupancy, normalise_case
@@ -25,8 +26,10 @@ from bonelift.images.markups import read_landmarks, write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
 from bonelift.images.resampling import resample_volume
 from bonelift.images.volume_reading import read_ct, read_labels
+from bonelift.report.contact_sheet import Tile, contact_sheet
 from bonelift.report.palette import png_bytes
 from bonelift.storage.input_files import read_json
+from bonelift.storage.whole import write_whole, writing
 from bonelift.study.folder import StudyCase, read_study
 from bonelift.study.normalisation_picture import frame_picture
 from bonelift.study.results import MadeFrom, check_same_study, is_made, made_from_case, made_result, study_results
@@ -39,6 +42,9 @@ LandmarkOrigin = Literal["study", "automatic"]
 GRIDS: dict[str, LabelGrid] = {"laptop": LAPTOP_GRID, "paper": PAPER_GRID}
 FRAME_FILE = "frame.json"
 SETTINGS_FILE = "normalisation.json"
+OVERLAY_FILE, SHEET_FILE = "overlay.png", "sheet.png"
+FAR_MM, FAR_DEG = 1.0, 4.0
+"""A frame found without landmarks that lies farther from the one used wants a look at the landmarks."""
 _HALF = 128
 
 
@@ -93,7 +99,32 @@ def normalise_study(
                 report.frames[case.case] = normalised_folder(folder, out, case, settings, made_from)
             except InputError as error:
                 report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
+        write_sheet(out, settings, [case for case, _ in made], report)
     return report
+
+
+def write_sheet(out: Path, settings: NormaliseSettings, cases: Sequence[StudyCase], report: NormaliseReport) -> None:
+    """One picture of all cases that this call made or kept: their overlays, and how far the frame that is found without
+    landmarks lies from the one used. Raises InputError where it cannot be written."""
+    tiles = []
+    for case in cases:
+        title = f"{case.case} ({case.patient}, {case.side})"
+        if case.case in report.failed:
+            tiles.append(Tile(title, (), [report.failed[case.case]], "error"))
+            continue
+        automatic = report.frames[case.case]["automatic"]
+        if "failed" in automatic:
+            lines, far = [f"no frame without landmarks: {automatic['failed']}"], True
+        else:
+            lines = [
+                f"frame found without landmarks: {automatic['origin_mm']} mm, {automatic['rotation_deg']} deg away"
+            ]
+            far = automatic["origin_mm"] > FAR_MM or automatic["rotation_deg"] > FAR_DEG
+        with Image.open(out / case.case / OVERLAY_FILE) as overlay:
+            tiles.append(Tile(title, [overlay.convert("RGB")], lines, "warning" if far else "ok"))
+    sheet = contact_sheet(f"bonelift normalize: {len(report.frames)} cases, landmarks: {settings.landmarks}", tiles)
+    with writing(out):
+        write_whole(out / SHEET_FILE, png_bytes(sheet))
 
 
 def normalised_folder(
@@ -199,5 +230,5 @@ def _write(
     placed = {name: apply_transform(patient_from_right, point) for name, point in points.items()}
     write_landmarks(staging / "landmarks.mrk.json", placed)
     picture = frame_picture(case, normalised, moved, points)
-    (staging / "overlay.png").write_bytes(png_bytes(picture))
+    (staging / OVERLAY_FILE).write_bytes(png_bytes(picture))
     (staging / FRAME_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -14,7 +14,11 @@ from dataclasses import asdict, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from PIL import Image
+
 from bonelift.errors import InputError
+from bonelift.report.contact_sheet import Level, Tile, contact_sheet
+from bonelift.report.palette import png_bytes
 from bonelift.storage.folder_lock import folder_lock
 from bonelift.storage.input_files import plain_text, read_json, read_text, understood
 from bonelift.storage.json_values import without_nan
@@ -35,6 +39,7 @@ from bonelift.study.results import MadeFrom, check_same_study, is_made, made_fro
 SETTINGS_FILE = "registration.json"
 RECORD_FILE = "record.json"
 TABLE = "records"
+SHEET_FILE = "sheet.png"
 
 
 def register_study(
@@ -71,6 +76,7 @@ def register_study(
         rows = [row for name in current for row in read_rows(out / name)]
         with writing(out):
             write_table(out, rows)
+            write_sheet(out, rows)
     return rows
 
 
@@ -164,6 +170,28 @@ def write_table(out: Path, rows: Sequence[RecordRow]) -> None:
         )
     write_whole(out / f"{TABLE}.csv", table.getvalue())
     write_whole(out / f"{TABLE}.json", json.dumps({"rows": without_nan(flat)}, indent=1) + "\n")
+
+
+def write_sheet(out: Path, rows: Sequence[RecordRow]) -> None:
+    """One picture of all films: their overlays with the verdict. A film whose bones were registered one by one has one
+    tile, with the worst verdict."""
+    by_film: dict[tuple[str, str, str], list[RecordRow]] = {}
+    for row in rows:
+        by_film.setdefault((row.case, row.radiograph, row.view), []).append(row)
+    tiles = []
+    for (case, radiograph, view), own in by_film.items():
+        overlay = out / case / f"{radiograph}-overlay.png"
+        pictures = []
+        if radiograph and overlay.is_file():
+            with Image.open(overlay) as picture:
+                pictures.append(picture.convert("RGB"))
+        kinds = {row.verdict for row in own}
+        level: Level = "error" if "failed" in kinds else "ok" if kinds == {"ok"} else "warning"
+        lines = [f"{row.bones or 'no bones'}: {row.verdict} {row.reason}".strip() for row in own]
+        tiles.append(Tile(f"{case} {radiograph} {view}", pictures, lines, level))
+    trusted = sum(row.verdict == "ok" for row in rows)
+    sheet = contact_sheet(f"bonelift register: {trusted} of {len(rows)} registrations trusted", tiles)
+    write_whole(out / SHEET_FILE, png_bytes(sheet))
 
 
 def adopt_poses(study_folder: Path, out: Path, rows: Sequence[RecordRow]) -> int:
