@@ -1,4 +1,4 @@
-"""The picture that ``bonelift check`` writes: each case's CT from two sides with labels and landmarks, and its films."""
+"""The picture of `bonelift check`: the CT of each case from two sides with labels and landmarks, and its films."""
 
 from __future__ import annotations
 
