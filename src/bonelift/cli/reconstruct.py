@@ -7,10 +7,12 @@ from pathlib import Path
 
 from bonelift.cli.arguments import add_report_options, pixel_box, pixel_points, positive_float, positive_int
 from bonelift.cli.warm_up import kernels_compiling
+from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FILE_KINDS, IDENTITIES, file_kinds
 
 EPILOG = """\
-Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, gan_drr.png, overlay.png,
-report.html and reconstruction.json, and with --pdf report.pdf. What the file's header says need not be repeated.
+Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, measurements.csv (--files chooses), gan_drr.png,
+overlay.png, report.html and reconstruction.json, and with --pdf report.pdf. What the file's header says need not be
+repeated.
 With two images give --view (and --camera) once for each, in their order. Calibrations in one world (XMALab,
 or JSON with camera_from_world) make more of two images: the distance of the wrist comes from where their
 rays meet, and the bones are fitted to both.
@@ -58,6 +60,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     add_report_options(parser)
+    parser.add_argument(
+        "--files",
+        metavar="KINDS",
+        type=file_kinds,
+        default=DEFAULT_KINDS,
+        help=f"what to write, of {','.join(FILE_KINDS)} (default: {','.join(DEFAULT_KINDS)}); see docs/output-files.md",
+    )
+    parser.add_argument(
+        "--dicom-identity",
+        choices=IDENTITIES,
+        default="none",
+        help="what the files of kind dicom say of the patient: nothing (default), or what the image file says",
+    )
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a warning is raised")
 
 

@@ -20,6 +20,7 @@ from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.radiograph import Hanging
 from bonelift.images.reading import RadiographOptions
 from bonelift.reconstruction.inputs import ImageInput, read_radiographs
+from bonelift.reconstruction.output_files import OutputFiles
 from bonelift.reconstruction.stopwatch import Stopwatch
 from bonelift.report.content import ReportExtras, case_label
 from bonelift.report.pdf import check_pdf_library
@@ -40,11 +41,12 @@ def reconstruct_files(options: Namespace, kernels: KernelWarmUp) -> bool:
     """Reconstruct and save what ``bonelift reconstruct`` was called for; returns whether the result is flagged."""
     console, extras = console_for(options), report_extras(options)
     inputs = image_inputs(options)
+    files = OutputFiles(options.files, tuple(options.images), options.dicom_identity)
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "reconstruct") as bar:
         result = run_job(inputs, options.model, options.device, kernels, bar, options.method)
         from bonelift.reconstruction.save import save
 
-        save(result, folder, extras=extras)
+        save(result, folder, extras=extras, files=files)
     show(console, result, options.out)
     return any(flag.severity != "info" for flag in result.quality.flags)
 

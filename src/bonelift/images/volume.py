@@ -15,6 +15,8 @@ BACKGROUND, RADIUS, ULNA = 0, 1, 2
 LABEL_NAMES: dict[int, str] = {RADIUS: "radius", ULNA: "ulna"}
 BONES = ("radius", "ulna")
 """In the order of their labels, as in every array and code with a place for each."""
+BONE_COLOURS: dict[str, tuple[int, int, int]] = {"radius": (230, 159, 0), "ulna": (0, 114, 178)}
+"""sRGB 0..255; orange and blue of Okabe and Ito, which people with any colour vision tell apart."""
 
 
 def _check_grid(values: NDArray[np.generic], world_from_voxel: NDArray[np.generic]) -> None:

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from bonelift.geometry.patient_frame import patient_from_radius
-from bonelift.images import LABEL_NAMES, LabelMap
+from bonelift.images.nifti_files import write_labels_nifti
 from bonelift.images.nrrd_files import write_labels_seg_nrrd
 from bonelift.images.radiograph import Side
-from bonelift.reconstruction.bones import SURFACE_LEVEL, Bones
-from bonelift.reconstruction.result import Reconstruction
-from bonelift.surface.files import BONE_COLOURS, write_stl
+from bonelift.images.volume import BONE_COLOURS, LabelMap
+from bonelift.reconstruction.file_kinds import FileKind
+from bonelift.surface.closing import closed_ends
+from bonelift.surface.files import write_stl
 from bonelift.surface.glb import write_glb
 from bonelift.surface.mesh import TriangleMesh
+from bonelift.surface.voxelize import label_surfaces
+
+LABEL_SPACING_MM = 0.5
+"""Side of a voxel of the written labels: a surface lies within a quarter of it on average."""
 
 
-def write_bones(result: Reconstruction, folder: Path) -> None:
-    """radius.stl, ulna.stl, bones.glb and labels.seg.nrrd; a bone that came out empty has no surface file."""
-    if result.bones is None:
+def write_bones(
+    surfaces: Mapping[str, TriangleMesh],
+    labels: LabelMap | None,
+    side: Side,
+    folder: Path,
+    kinds: Collection[FileKind],
+) -> None:
+    """The surfaces and labels among ``kinds``.
+
+    surfaces: of :func:`patient_surfaces`; where there is none nothing is written. STL: closed where the bone was cut.
+        GLB: open there. labels: of :func:`bone_labels`.
+    """
+    if not surfaces:
         return
-    side = result.side
-    meshes = patient_surfaces(result)
-    for name, mesh in meshes.items():
-        write_stl(folder / f"{name}.stl", mesh)
-    if meshes:
-        nodes = {f"{side} {name}": mesh for name, mesh in meshes.items()}
-        write_glb(folder / "bones.glb", nodes, {f"{side} {name}": BONE_COLOURS[name] for name in meshes})
-    write_labels_seg_nrrd(folder / "labels.seg.nrrd", label_map(result.bones, side))
+    if "stl" in kinds:
+        for name, mesh in surfaces.items():
+            write_stl(folder / f"{name}.stl", *closed_ends(mesh))
+    if "glb" in kinds:
+        nodes = {f"{side} {name}": mesh for name, mesh in surfaces.items()}
+        write_glb(folder / "bones.glb", nodes, {f"{side} {name}": BONE_COLOURS[name] for name in surfaces})
+    if "seg" in kinds and labels is not None:
+        write_labels_seg_nrrd(folder / "labels.seg.nrrd", labels, side)
+    if "nifti" in kinds and labels is not None:
+        write_labels_nifti(folder / "labels.nii.gz", labels)
 
 
-def patient_surfaces(result: Reconstruction) -> dict[str, TriangleMesh]:
-    """name -> surface as the patient has it, in the patient frame (:mod:`bonelift.geometry.patient_frame`), mm; without
-    the empty ones."""
-    surfaces = {} if result.bones is None else result.bones.surfaces
-    patient = patient_from_radius(result.side)
+def bone_labels(surfaces: Mapping[str, TriangleMesh]) -> LabelMap:
+    """The inside of the surfaces, up to the cut, on voxels that carry them; in the patient frame as they are."""
+    return label_surfaces(surfaces, LABEL_SPACING_MM)
+
+
+def patient_surfaces(surfaces: Mapping[str, TriangleMesh], side: Side) -> dict[str, TriangleMesh]:
+    """The bones as the patient has them, in the patient frame (:mod:`bonelift.geometry.patient_frame`), mm.
+
+    surfaces: name -> right bone in the radius frame, mm, open where it was cut. Empty ones are left out.
+    """
+    patient = patient_from_radius(side)
     return {name: mesh.transformed(patient) for name, mesh in surfaces.items() if not mesh.is_empty}
-
-
-def label_map(bones: Bones, side: Side) -> LabelMap:
-    """Voxels more than half bone, by the likelier bone; in the patient frame."""
-    labels = np.where(bones.fields.max(axis=0) > SURFACE_LEVEL, bones.fields.argmax(axis=0) + 1, 0).astype(np.uint8)
-    return LabelMap(labels, patient_from_radius(side) @ bones.grid.radius_from_voxel, dict(LABEL_NAMES))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from bonelift.images import Radiograph
-from bonelift.reconstruction.bone_files import write_bones
+from bonelift.images import LabelMap, Radiograph
+from bonelift.reconstruction.bone_files import bone_labels, patient_surfaces, write_bones
 from bonelift.reconstruction.measured import MeasuredValue
+from bonelift.reconstruction.measurements_csv import write_measurements_csv
+from bonelift.reconstruction.output_files import OutputFiles
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.reconstruction.result_json import reconstruction_json
 from bonelift.report.content import Fact, Measurement, ReportContent, ReportExtras, ReportFilm, TruthComparison
 from bonelift.report.html import write_report
 from bonelift.report.overlay import gan_drr_image, overlay_image
 from bonelift.report.pdf import report_pdf
+from bonelift.surface.mesh import TriangleMesh
 
 JSON_NAME = "reconstruction.json"
 _FACTS = {
@@ -39,12 +42,19 @@ def save(
     truth: TruthComparison | None = None,
     true_measurements: Sequence[MeasuredValue] = (),
     extras: ReportExtras | None = None,
+    files: OutputFiles | None = None,
 ) -> None:
     """Write everything into ``folder``, which is empty: the staging folder of :func:`images.output_folder`.
 
     truth, true_measurements: the known answer, shown in the report. extras: what the user adds to the report.
+    files: what is written beside report, pictures and JSON; None writes the default.
     """
-    write_bones(result, folder)
+    files = files or OutputFiles()
+    surfaces = {} if result.bones is None else patient_surfaces(result.bones.surfaces, result.side)
+    labels = bone_labels(surfaces) if surfaces and {"seg", "nifti", "dicom"} & set(files.kinds) else None
+    write_bones(surfaces, labels, result.side, folder, files.kinds)
+    if "csv" in files.kinds:
+        write_measurements_csv(folder / "measurements.csv", result.measurements)
     films = report_films(result)
     write_pictures(films, folder)
     extras = extras or ReportExtras()
@@ -52,9 +62,25 @@ def save(
     write_report(folder / "report.html", content)
     if extras.pdf:
         (folder / "report.pdf").write_bytes(report_pdf(content))
-    files = sorted(path.name for path in folder.iterdir())
-    text = json.dumps(reconstruction_json(result, files), indent=1, allow_nan=False)
+    if "dicom" in files.kinds and labels is not None:
+        _write_dicom(result, folder, surfaces, labels, files)
+    written = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    text = json.dumps(reconstruction_json(result, written), indent=1, allow_nan=False)
     (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def _write_dicom(
+    result: Reconstruction, folder: Path, surfaces: Mapping[str, TriangleMesh], labels: LabelMap, files: OutputFiles
+) -> None:
+    """The folder ``dicom``; the report is in it where there is a PDF of it."""
+    # They need an optional package.
+    from bonelift.reconstruction.dicom.files import write_dicom
+    from bonelift.reconstruction.dicom.source import result_series
+
+    series = result_series(files.sources, result.side, files.identity)
+    pdf = folder / "report.pdf"
+    report = pdf.read_bytes() if pdf.is_file() else None
+    write_dicom(folder / "dicom", series, surfaces, labels, result.measurements, report)
 
 
 def report_films(result: Reconstruction) -> tuple[ReportFilm, ...]:

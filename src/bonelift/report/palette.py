@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from bonelift.surface.files import BONE_COLOURS
+from bonelift.images.volume import BONE_COLOURS
 
 INK = (32, 38, 46)
 PAPER = (255, 255, 255)

@@ -22,6 +22,7 @@ from bonelift.errors import InputError
 from bonelift.geometry.plausible import MESH, check_length
 from bonelift.storage.input_files import read_bytes
 from bonelift.surface.mesh import TriangleMesh
+from bonelift.surface.mesh_claims import cap_faces as caps_claimed
 from bonelift.surface.mesh_claims import check_claims, declared_space, is_binary_stl, lps_from_file
 
 Float = NDArray[np.float64]
@@ -31,9 +32,6 @@ LARGEST_FILE_BYTES = 512 * 2**20
 _MM_FROM_GLTF = 1000.0
 _STL_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
-BONE_COLOURS: dict[str, tuple[int, int, int]] = {"radius": (230, 159, 0), "ulna": (0, 114, 178)}
-"""sRGB 0..255; orange and blue of Okabe and Ito, which people with any colour vision tell apart."""
-
 
 def read_mesh(path: str | Path) -> TriangleMesh:
     """Every triangle of the file as one mesh, mm, with coinciding vertices welded.
@@ -41,6 +39,7 @@ def read_mesh(path: str | Path) -> TriangleMesh:
     A closed surface that the file winds inward is turned outward: inside and outside would be exchanged otherwise.
     Where 3D Slicer's header says SPACE=RAS, the mesh is turned to LPS, which is what every other file is taken for.
     Files of versions of bonelift that wrote the radius frame are turned to the patient frame, which is written now.
+    The caps that close the cut of our own STL are left out: the surface is the open one, as it was reconstructed.
     Raises InputError, in one line, for a missing, oversized, broken, cut or empty file, for non-finite coordinates, and
     for a bone that is longer or shorter than any.
     """
@@ -55,6 +54,7 @@ def read_mesh(path: str | Path) -> TriangleMesh:
     check_claims(content, suffix, path.name)
     turn = lps_from_file(content, suffix)
     vertices, faces = _triangles(content, suffix, path.name)
+    faces = faces[: len(faces) - caps_claimed(content, suffix)]
     if len(faces) == 0:
         raise InputError(f"{path.name}: holds no triangles; expected a surface mesh of one bone")
     with np.errstate(over="ignore"):
@@ -111,12 +111,22 @@ def _check_length(vertices: Float, suffix: str, name: str) -> None:
             raise InputError(f"{error}{unit}; expected a bone") from error
 
 
-def write_stl(path: str | Path, mesh: TriangleMesh) -> None:
-    """Binary STL of a mesh in LPS, mm, as a rule in the patient frame; the header says so as 3D Slicer's does."""
-    header = f"bonelift {__version__}; SPACE=LPS; units mm; research use only".encode("ascii").ljust(80)
+def write_stl(path: str | Path, mesh: TriangleMesh, cap_faces: int = 0) -> None:
+    """Binary STL of a mesh in LPS, mm, as a rule in the patient frame; the header says so as 3D Slicer's does.
+
+    cap_faces: how many of the last faces close a cut (:mod:`bonelift.surface.closing`). The header says that, too, and
+        :func:`read_mesh` leaves them out, so that no score is taken on a cut.
+    """
+    Path(path).write_bytes(stl_bytes(mesh, cap_faces))
+
+
+def stl_bytes(mesh: TriangleMesh, cap_faces: int = 0) -> bytes:
+    """What :func:`write_stl` writes."""
+    cap = f"CAP={cap_faces} last faces; " if cap_faces else ""
+    header = f"bonelift {__version__}; SPACE=LPS; {cap}units mm; research use only".encode("ascii")[:80].ljust(80)
     record = np.zeros(len(mesh.faces), dtype=_STL_RECORD)
     normals = mesh.area_normals_mm2
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     record["normal"] = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
     record["corners"] = mesh.triangles
-    Path(path).write_bytes(header + struct.pack("<I", len(record)) + record.tobytes())
+    return header + struct.pack("<I", len(record)) + record.tobytes()

@@ -24,6 +24,7 @@ GLTF_AXES = "glTF: +X to the patient's left, +Y distal (up), +Z dorsal (to the v
 _BYTES_PER_TRIANGLE = 900
 """What a triangle costs at most on its way from a file to a welded mesh (measured: 880, STL)."""
 _SPACE = re.compile(rb"SPACE\s*=\s*([A-Za-z]{1,20})")
+_CAP = re.compile(rb"CAP=(\d{1,9}) last faces")
 _PLY_BYTES = {
     **dict.fromkeys(("char", "uchar", "int8", "uint8"), 1), **dict.fromkeys(("short", "ushort", "int16", "uint16"), 2),
     **dict.fromkeys(("int", "uint", "int32", "uint32", "float", "float32"), 4),
@@ -46,6 +47,15 @@ def declared_space(content: bytes, suffix: str) -> str | None:
         return None
     found = _SPACE.search(header)
     return None if found is None else found[1].decode().upper()
+
+
+def cap_faces(content: bytes, suffix: str) -> int:
+    """How many of its last triangles close a cut, by the header of an STL of ours; 0 of any other file."""
+    if suffix != ".stl" or not is_binary_stl(content) or not content.startswith(b"bonelift "):
+        return 0
+    found = _CAP.search(content[:80])
+    claimed = 0 if found is None else int(found[1])
+    return claimed if claimed < struct.unpack_from("<I", content, 80)[0] else 0
 
 
 def lps_from_file(content: bytes, suffix: str) -> Float:

@@ -7,11 +7,13 @@ do not leak: a hole spoils at most the rays that pass through it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bonelift.images.volume import LabelGrid
+from bonelift.images.volume import LABEL_NAMES, LabelGrid, LabelMap
 from bonelift.surface.mesh import TriangleMesh
 from bonelift.surface.triangle_distance import closest_on_triangle
 
@@ -48,6 +50,33 @@ def soft_label(mesh: TriangleMesh, grid: LabelGrid) -> NDArray[np.float32]:
     """(I, J, K) occupancy of a bone's surface (radius frame, mm) on a label grid, in [0, 1]."""
     distance = signed_distance_grid(mesh, grid.shape, grid.radius_from_voxel, band_mm=2 * grid.spacing_mm)
     return occupancy(distance, grid.spacing_mm)
+
+
+def label_surfaces(surfaces: Mapping[str, TriangleMesh], spacing_mm: float, margin_voxels: int = 2) -> LabelMap:
+    """The inside of each surface as a label map on cubic voxels along the axes, around all of them.
+
+    surfaces: bone -> mesh in one world, mm, in which the map lies too; open ends across an axis are closed flat.
+    A voxel is a bone's where its centre is inside; inside of two, it is that in which it lies deeper. Centres lie half
+    a voxel beside whole multiples of ``spacing_mm``, so that a cut at such a height runs between them.
+    Raises ValueError where every mesh is empty.
+    """
+    shown = {name: mesh for name, mesh in surfaces.items() if not mesh.is_empty}
+    if not shown:
+        raise ValueError("no surface to voxelise: all are empty")
+    points = np.concatenate([mesh.vertices for mesh in shown.values()])
+    first = np.floor(points.min(axis=0) / spacing_mm) - margin_voxels
+    counts = (np.ceil(points.max(axis=0) / spacing_mm) + margin_voxels - first + 1).astype(int)
+    shape = (int(counts[0]), int(counts[1]), int(counts[2]))
+    world_from_voxel = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    world_from_voxel[:3, 3] = (first + 0.5) * spacing_mm
+    deepest = np.zeros(shape, dtype=np.float32)
+    labels = np.zeros(shape, dtype=np.uint8)
+    for value, name in LABEL_NAMES.items():
+        if name in shown:
+            distance = signed_distance_grid(shown[name], shape, world_from_voxel, band_mm=2 * spacing_mm)
+            labels[distance < deepest] = value
+            deepest = np.minimum(deepest, distance)
+    return LabelMap(labels, world_from_voxel, dict(LABEL_NAMES))
 
 
 def _squared_distance(
