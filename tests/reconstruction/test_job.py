@@ -189,7 +189,7 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "radius.stl", "ulna.stl", "bones.glb", "labels.seg.nrrd", "gan_drr.png", "overlay.png", "report.html",
-        "reconstruction.json",
+        "reconstruction.json", "measurements.csv",
     }  # fmt: skip
     facts = json.loads((folder / "reconstruction.json").read_text())
     radius, ulna = read_mesh(folder / "radius.stl"), read_mesh(folder / "ulna.stl")
@@ -211,7 +211,7 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
     for label, mesh in ((RADIUS, radius), (ULNA, ulna)):
         inside = np.argwhere(labels.labels == label)
         points = apply_transform(labels.world_from_voxel, inside)
-        # Labels run to 44 mm above the joint, meshes to 40; both bones are shafts, so only z differs by some mm.
+        # The middle of the inside against that of the vertices, which crowd where the surface bends.
         assert np.allclose(points.mean(axis=0)[:2], mesh.vertices.mean(axis=0)[:2], atol=2.0)
     assert facts["side"] == side
     assert facts["model"]["method"] == "tl"

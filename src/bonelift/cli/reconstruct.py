@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bonelift.cli.arguments import add_report_options, pixel_box, pixel_points, positive_float, positive_int
 from bonelift.cli.warm_up import kernels_compiling
-from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FILE_KINDS, IDENTITIES, file_kinds
+from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FILE_KINDS, IDENTITIES
 
 EPILOG = """\
 Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, measurements.csv (--files chooses), gan_drr.png,
@@ -63,8 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--files",
         metavar="KINDS",
-        type=file_kinds,
-        default=DEFAULT_KINDS,
+        default=",".join(DEFAULT_KINDS),
         help=f"what to write, of {','.join(FILE_KINDS)} (default: {','.join(DEFAULT_KINDS)}); see docs/output-files.md",
     )
     parser.add_argument(

@@ -19,6 +19,7 @@ from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.radiograph import Hanging
 from bonelift.images.reading import RadiographOptions
+from bonelift.reconstruction.file_kinds import file_kinds
 from bonelift.reconstruction.inputs import ImageInput, read_radiographs
 from bonelift.reconstruction.output_files import OutputFiles
 from bonelift.reconstruction.stopwatch import Stopwatch
@@ -41,7 +42,7 @@ def reconstruct_files(options: Namespace, kernels: KernelWarmUp) -> bool:
     """Reconstruct and save what ``bonelift reconstruct`` was called for; returns whether the result is flagged."""
     console, extras = console_for(options), report_extras(options)
     inputs = image_inputs(options)
-    files = OutputFiles(options.files, tuple(options.images), options.dicom_identity)
+    files = OutputFiles(file_kinds(options.files), tuple(options.images), options.dicom_identity)
     with output_folder(options.out) as folder, console.bar(STEP_COUNT, "reconstruct") as bar:
         result = run_job(inputs, options.model, options.device, kernels, bar, options.method)
         from bonelift.reconstruction.save import save

@@ -30,5 +30,5 @@ def closed_ends(mesh: TriangleMesh) -> tuple[TriangleMesh, int]:
     total = np.bincount(end, length)
     middles = np.stack([np.bincount(end, weighed[:, axis]) / total for axis in range(3)], axis=1)
     # Against the direction in which the surface runs along the edge: then the cap faces outward as the surface does.
-    caps = np.column_stack([edges[:, 1], edges[:, 0], count + end])
+    caps = np.column_stack([edges[:, 1], edges[:, 0], count + end]).astype(np.int32)
     return TriangleMesh(np.concatenate([mesh.vertices, middles]), np.concatenate([mesh.faces, caps])), len(caps)

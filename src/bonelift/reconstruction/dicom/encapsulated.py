@@ -6,7 +6,7 @@ from datetime import datetime
 
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import EncapsulatedPDFStorage, EncapsulatedSTLStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, EncapsulatedPDFStorage, EncapsulatedSTLStorage, ExplicitVRLittleEndian, generate_uid
 
 from bonelift import __version__
 from bonelift.reconstruction.dicom.codes import MANUFACTURER, MODEL, SERIAL, UNITS
@@ -44,7 +44,7 @@ def encapsulated_pdf(content: bytes, series: ResultSeries) -> FileDataset:
     return dataset
 
 
-def _document(content: bytes, series: ResultSeries, sop_class: str, series_uid: str, instance: int) -> FileDataset:
+def _document(content: bytes, series: ResultSeries, sop_class: UID, series_uid: str, instance: int) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
