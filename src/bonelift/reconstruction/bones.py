@@ -15,6 +15,7 @@ from bonelift.images import LAPTOP_GRID, LabelGrid, View
 from bonelift.images.volume import BONES
 from bonelift.networks.inference import decode_fields, latent_of_views, read_shape
 from bonelift.networks.model import WristModel
+from bonelift.networks.own_network import PredictsBones, WristImage
 from bonelift.registration import MovingBone, moving_bone
 from bonelift.registration.nominal_bone import nominal_attenuation
 from bonelift.surface.clip import clip_below
@@ -27,6 +28,8 @@ SURFACE_LEVEL = 0.5
 
 Method = Literal["shape", "tl"]
 """shape: the shape regressor S. tl: the paper's TL-embedding network."""
+MadeBy = Literal["shape", "tl", "own"]
+"""What predicted bones: a Method, or a predictor that the caller gave (:mod:`bonelift.networks.own_network`)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Bones:
     grid: LabelGrid
     surfaces: Mapping[str, TriangleMesh]
     code: NDArray[np.floating]
-    method: Method = "tl"
+    method: MadeBy = "tl"
     fitted: bool = False
     code_sd: NDArray[np.floating] | None = None
     fit: FitRecord | None = None
@@ -91,6 +94,8 @@ def predict(
     films: what the images were translated from (``Film.pixels``), which S may read beside them; None for DRRs of a CT.
     Raises InputError where S is asked of a model that has none.
     """
+    if method is None and isinstance(model, PredictsBones):
+        return _from_own_predictor(drrs, views, model, films)
     chosen: Method = method or ("shape" if model.bases else "tl")
     return _from_shape(drrs, views, model, films) if chosen == "shape" else _from_latents(drrs, views, model)
 
@@ -112,6 +117,23 @@ def _from_shape(
     """S(DRR, film)."""
     reading = read_shape(drrs, views, model, films)
     return replace(bones_of_code(reading.code, model), code_sd=reading.sd)
+
+
+def _from_own_predictor(
+    drrs: Sequence[NDArray[np.floating]],
+    views: Sequence[View],
+    model: PredictsBones,
+    films: Sequence[NDArray[np.floating]] | None,
+) -> Bones:
+    """Surfaces that somebody else's network gave; the fields are their voxels. There is no code."""
+    images = [
+        WristImage(view, np.asarray(drr, np.float32), None if film is None else np.asarray(film, np.float32))
+        for drr, view, film in zip(drrs, views, films or [None] * len(drrs), strict=True)
+    ]
+    whole = model.predict_bones(images)
+    fields = np.stack([soft_label(whole[name], LAPTOP_GRID) for name in BONES])
+    surfaces = {name: clip_below(mesh, SHOWN_ABOVE_MM) for name, mesh in whole.items()}
+    return Bones(fields, LAPTOP_GRID, surfaces, np.zeros(0), "own")
 
 
 def code_by_bone(code: NDArray[np.floating], model: WristModel) -> dict[str, NDArray[np.float64]]:

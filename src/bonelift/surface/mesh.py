@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bonelift.errors import InputError
 from bonelift.geometry import apply_transform
 
 Float = NDArray[np.float64]
@@ -19,23 +20,25 @@ class TriangleMesh:
     vertices: (V, 3) float64, mm, in the frame that the variable's name or docstring says.
     faces: (F, 3) int32 vertex indices, counter-clockwise seen from outside (normals point out of the bone).
 
-    Raises ValueError for other shapes, non-finite vertices or indices outside 0..V-1.
+    Raises InputError for other shapes, non-finite vertices or indices outside 0..V-1.
     """
 
     vertices: Float
     faces: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        vertices = np.ascontiguousarray(self.vertices, dtype=np.float64).reshape(-1, 3)
-        faces = np.ascontiguousarray(self.faces, dtype=np.int32).reshape(-1, 3)
+        vertices = np.ascontiguousarray(_rows_of_three(self.vertices, "vertices", "numbers (mm)"), dtype=np.float64)
+        faces = _rows_of_three(self.faces, "faces", "vertex indices")
+        if faces.size and faces.dtype.kind not in "iu":
+            raise InputError(f"mesh has faces of type {faces.dtype}; expected (F, 3) whole numbers, 0 to V-1")
         if not np.isfinite(vertices).all():
-            raise ValueError("mesh has NaN or infinite vertices; expected finite mm")
+            raise InputError("mesh has NaN or infinite vertices; expected finite mm")
         if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
-            raise ValueError(
+            raise InputError(
                 f"mesh has face indices {faces.min()}..{faces.max()} but {len(vertices)} vertices; expected 0..V-1"
             )
         object.__setattr__(self, "vertices", vertices)
-        object.__setattr__(self, "faces", faces)
+        object.__setattr__(self, "faces", np.ascontiguousarray(faces, dtype=np.int32))
 
     def transformed(self, target_from_source: ArrayLike) -> TriangleMesh:
         """The mesh moved by an affine (4, 4); a mirror (det < 0) also reverses the faces, so normals stay outward."""
@@ -117,3 +120,18 @@ class TriangleMesh:
         degenerate = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 2] == faces[:, 0])
         used, faces = np.unique(faces[~degenerate], return_inverse=True)
         return TriangleMesh(unique[used], faces.reshape(-1, 3).astype(np.int32))
+
+
+def _rows_of_three(given: object, what: str, expected: str) -> NDArray[np.generic]:
+    """(N, 3), which an empty list is, too; a flat list and
+    triangles (N, 3, 3) are taken apart. Raises InputError."""
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"mesh has {what} that make no array ({error}); expected (N, 3) {expected}") from error
+    if array.size == 0:
+        return array.reshape(0, 3).astype(np.int32)
+    flat = array.ndim == 1 and array.size % 3 == 0
+    if not (flat or (array.ndim > 1 and array.shape[-1] == 3)) or array.dtype.kind not in "iuf":
+        raise InputError(f"mesh has {what} of shape {array.shape} {array.dtype}; expected (N, 3) {expected}")
+    return array.reshape(-1, 3)
