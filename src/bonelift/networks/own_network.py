@@ -214,7 +214,9 @@ def fault_of_bone(mesh: TriangleMesh, bone: str) -> str:
     border = shown.vertices[shown.border_vertices()]
     high = int((border[:, 2] > SHOWN_ABOVE_MM + MOST_OPEN_ABOVE_MM).sum())
     if high:
-        return f"the {bone} is open: {high} vertices at holes above the cut at {SHOWN_ABOVE_MM:g} mm; expected it closed"
+        return (
+            f"the {bone} is open: {high} vertices at holes above the cut at {SHOWN_ABOVE_MM:g} mm; expected it closed"
+        )
     return ""
 
 

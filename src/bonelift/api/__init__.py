@@ -1,0 +1,2 @@
+"""What ``import bonelift`` gives, one module a subject. Import the names from ``bonelift`` itself: they are promised to
+stay; where they lie in here is not."""
