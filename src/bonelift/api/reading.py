@@ -39,6 +39,7 @@ def read_radiograph(
     frame: int | None = None,
     invert: Invert = "auto",
     hanging: Hanging | None = None,
+    landmarks: tuple[float, float, float, float] | None = None,
 ) -> Radiograph:
     """Read one wrist radiograph, from a file or from an array of grey levels.
 
@@ -71,6 +72,9 @@ def read_radiograph(
         ``"yes"``: bones are dark as displayed. ``"no"``: bones are bright. ``"auto"``: by the header, else by the pixels.
     hanging
         ``"as recorded"``: as the source saw the wrist. ``"mirrored"``: flipped left to right for display.
+    landmarks
+        ``(x, y, x, y)`` px of the image as recorded: where the axis of the radial shaft meets the distal joint surface,
+        and a point of that axis some 40 mm up the forearm. None: found in the picture later on.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def read_radiograph(
     >>> radiograph.pixels.shape, radiograph.camera.sdd_mm
     ((300, 240), 1000.0)
     """
-    options = _options(locals())
+    options = radiograph_options(locals())
     if isinstance(source, np.ndarray):
         grey = an_array(source, "the array of pixels", "(rows, columns)", 2)
         how = f"array of {grey.dtype}"
@@ -106,17 +110,17 @@ def read_radiograph(
     return radiographs.read_radiograph(a_path(source, "source"), options)
 
 
-def _options(given: dict[str, Any]) -> RadiographOptions:
+def radiograph_options(given: dict[str, Any]) -> RadiographOptions:
     """The keyword arguments of :func:`read_radiograph` as options, each of its type."""
     known: dict[str, Any] = {
-        name: given[name] for name in ("side", "view", "roi", "trim", "frame", "invert", "hanging")
+        name: given[name] for name in ("side", "view", "roi", "trim", "frame", "invert", "hanging", "landmarks")
     }
     if known["frame"] is not None:
         known["frame"] = a_count(known["frame"], "frame", least=1)
     if known["roi"] is not None:
-        known["roi"] = tuple(int(x) for x in an_array(known["roi"], "roi", "(x0, y0, x1, y1)", 1))
-        if len(known["roi"]) != 4:
-            raise InputError(f"roi has {len(known['roi'])} numbers; expected (x0, y0, x1, y1) in px")
+        known["roi"] = tuple(int(x) for x in _four(known["roi"], "roi", "(x0, y0, x1, y1)"))
+    if known["landmarks"] is not None:
+        known["landmarks"] = tuple(_four(known["landmarks"], "landmarks", "(x, y, x, y)"))
     for name in ("pixel_spacing_mm", "sdd_mm", "source_to_object_mm"):
         known[name] = None if given[name] is None else a_number(given[name], name, "mm")
     camera = given["camera"]
@@ -132,6 +136,13 @@ def _options(given: dict[str, Any]) -> RadiographOptions:
             }
         camera = camera.camera
     return RadiographOptions(camera=camera, **known)
+
+
+def _four(given: object, what: str, expected: str) -> list[float]:
+    numbers = an_array(given, what, expected, 1)
+    if len(numbers) != 4:
+        raise InputError(f"{what} has {len(numbers)} numbers; expected {expected} in px")
+    return [float(number) for number in numbers]
 
 
 @in_python_words

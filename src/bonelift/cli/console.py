@@ -9,12 +9,12 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from tqdm import tqdm
+from functools import cached_property
+from typing import Any, cast
 
 from bonelift.errors import InputError
-from bonelift.progress import Bar
+from bonelift.progress import BarMaker
+from bonelift.progress_lines import ShownBar, shown_on
 from bonelift.storage.json_values import without_nan
 
 
@@ -58,42 +58,15 @@ class Console:
             self.say(text)
 
     @contextmanager
-    def bar(self, total: int | None, label: str, unit: str = "", initial: int = 0) -> Iterator[tqdm]:
-        """A progress bar; shown on a terminal only, and never with --quiet or --json."""
-        hidden = True if self.quiet or self.json else None
-        with tqdm(
-            total=total, desc=label, unit=unit, disable=hidden, leave=False, dynamic_ncols=True, initial=initial
-        ) as progress:
-            yield progress
+    def bar(self, total: int | None, label: str, unit: str = "", initial: int = 0) -> Iterator[ShownBar]:
+        """A bar on a terminal, else a line every so often; nothing with --quiet or --json."""
+        with self.progress(total, label, initial) as shown:
+            yield cast("ShownBar", shown)
 
-    @contextmanager
-    def progress(self, total: int | None, label: str, initial: int = 0) -> Iterator[Bar]:
-        """What :mod:`bonelift.progress` shows: bars on a terminal; where the log is a file a line for each thing done
-        that has a name, since a run takes hours."""
-        lines = not (self.quiet or self.json or sys.stderr.isatty())
-        with self.bar(total, label, initial=initial) as shown:
-            yield _Shown(shown, label, total, lines, initial)
-
-
-@dataclass
-class _Shown:
-    bar: tqdm
-    label: str
-    total: int | None
-    lines: bool
-    count: int
-
-    def done(self, name: str = "", count: int = 1) -> None:
-        self.count += count
-        if name:
-            self.bar.set_postfix_str(name)
-            if self.lines:
-                of = "" if self.total is None else f"/{self.total}"
-                print(f"{self.label} {self.count}{of}: {name}", file=sys.stderr, flush=True)
-        self.bar.update(count)
-
-    def note(self, text: str) -> None:
-        self.bar.set_postfix_str(text)
+    @cached_property
+    def progress(self) -> BarMaker:
+        """The maker of the bars that :mod:`bonelift.progress` shows."""
+        return shown_on(hidden=self.quiet or self.json)
 
 
 def console_for(options: Namespace) -> Console:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tqdm import tqdm
-
 from bonelift import RESEARCH_NOTICE
 from bonelift.cli.console import Console, console_for
 from bonelift.cli.warm_up import KernelWarmUp
@@ -19,6 +17,7 @@ from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file
 from bonelift.images.radiograph import Hanging
 from bonelift.images.reading import RadiographOptions
+from bonelift.progress_lines import ShownBar
 from bonelift.reconstruction.file_kinds import file_kinds
 from bonelift.reconstruction.inputs import ImageInput, read_radiographs
 from bonelift.reconstruction.output_files import OutputFiles
@@ -64,7 +63,7 @@ def run_job(
     model: Path | None,
     device: str,
     kernels: KernelWarmUp,
-    bar: tqdm,
+    bar: ShownBar,
     method: Method | None = None,
 ) -> Reconstruction:
     """Read, load, reconstruct; ``bar`` moves with each step."""

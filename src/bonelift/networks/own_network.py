@@ -20,7 +20,8 @@ from bonelift.errors import InputError
 from bonelift.images import LabelGrid, View
 from bonelift.images.volume import BONES
 from bonelift.networks.inference import translate
-from bonelift.networks.model import Program, WristModel
+from bonelift.networks.model import WristModel
+from bonelift.networks.model_files import Program
 from bonelift.networks.views import view_of
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
