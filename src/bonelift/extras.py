@@ -13,8 +13,8 @@ from bonelift.errors import InputError
 
 @dataclass(frozen=True)
 class Extra:
-    """One optional part. name: as in ``pip install ".[name]"``. modules: what it brings, by the name that Python imports.
-    what: of them, for a person. use: what it is needed for."""
+    """One optional part. name: as in ``pip install ".[name]"``. modules: what it brings, by the name that Python
+    imports. what: of them, for a person. use: what it is needed for."""
 
     name: str
     modules: tuple[str, ...]

@@ -159,8 +159,8 @@ class Lines:
         with self._lock:
             self._open.remove(bar)
             if outermost and self._told and not self.hidden:
-                took = in_words(self.clock() - bar.started)
-                self._write(f"{bar.label} {bar.count}{'' if bar.total is None else f'/{bar.total}'}: ended after {took}")
+                bar.word = ""
+                self._write(f"{bar.text()}: ended after {in_words(self.clock() - bar.started)}")
 
     def _print(self, now: float) -> None:
         parts = "; ".join(bar.text() for bar in self._open)

@@ -57,7 +57,7 @@ def attenuation(ct: Volume, labels: LabelMap | None = None, energy_kev: float = 
     --------
     >>> import bonelift, numpy as np
     >>> water = bonelift.Volume(np.zeros((4, 4, 4)), np.eye(4))
-    >>> float(bonelift.attenuation(water).values[0, 0, 0].round(4))
+    >>> round(float(bonelift.attenuation(water).values[0, 0, 0]), 4)
     0.0193
     """
     if not isinstance(ct, Volume):
@@ -150,8 +150,8 @@ def project_with_gradient(
     images : numpy.ndarray
         As of :func:`project`.
     gradients : numpy.ndarray
-        The shape of ``images`` and a last axis of 6: per rad about the camera's x, y and z axis, then per mm along them,
-        of a motion applied from the left, ``motion @ camera_from_world``, at no motion.
+        The shape of ``images`` and a last axis of 6: per rad about the camera's x, y and z axis, then per mm along
+        them, of a motion applied from the left, ``motion @ camera_from_world``, at no motion.
 
     Raises
     ------
@@ -207,9 +207,9 @@ def project_torch(
     camera, camera_from_world
         As of :func:`project`; not differentiated.
     motion
-        (N, 6) tensor for N poses: rotation vector (rad) and translation (mm) in the camera's frame, applied from the left
-        to each pose. Gradients flow to it. On the CPU the derivative is that at 0, so pass zeros and fold steps into
-        ``camera_from_world``; on other devices any motion will do.
+        (N, 6) tensor for N poses: rotation vector (rad) and translation (mm) in the camera's frame, applied from the
+        left to each pose. Gradients flow to it. On the CPU the derivative is that at 0, so pass zeros and fold steps
+        into ``camera_from_world``; on other devices any motion will do.
     rule
         As of :func:`project`.
 

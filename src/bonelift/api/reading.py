@@ -69,7 +69,8 @@ def read_radiograph(
     frame
         Which image of a multi-frame file, counted from 1.
     invert
-        ``"yes"``: bones are dark as displayed. ``"no"``: bones are bright. ``"auto"``: by the header, else by the pixels.
+        ``"yes"``: bones are dark as displayed. ``"no"``: bones are bright. ``"auto"``: by the header, else by the
+        pixels.
     hanging
         ``"as recorded"``: as the source saw the wrist. ``"mirrored"``: flipped left to right for display.
     landmarks
@@ -252,7 +253,8 @@ def read_mesh(path: FilePath) -> TriangleMesh:
     Returns
     -------
     TriangleMesh
-        ``vertices`` (V, 3) mm and ``faces`` (F, 3), in the file's frame; one that 3D Slicer marks as RAS is turned to LPS.
+        ``vertices`` (V, 3) mm and ``faces`` (F, 3), in the file's frame; one that 3D Slicer marks as RAS is turned to
+        LPS.
 
     Raises
     ------

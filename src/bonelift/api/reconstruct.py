@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift import progress
+from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.api.arguments import a_count, a_path, in_python_words, one_of, shown
 from bonelift.api.notebook import overlay_png, reconstruction_html
 from bonelift.api.reading import FilePath, radiograph_options, read_radiograph
-from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.errors import InputError
-from bonelift.geometry import CameraFile, XrayCamera
+from bonelift.geometry import CameraFile, XrayCamera, invert_rigid
+from bonelift.geometry.patient_frame import PATIENT_FROM_OWN_SIDE
 from bonelift.images import Radiograph, Side, View
 from bonelift.images.radiograph import Hanging
 from bonelift.images.reading import Invert
@@ -24,11 +25,12 @@ from bonelift.networks import model as models
 from bonelift.networks.model import WristModel
 from bonelift.networks.own_network import Predictor, Translator, with_own_networks
 from bonelift.reconstruction import job
-from bonelift.reconstruction.bones import BONES, MeasuredValue, Method
+from bonelift.reconstruction.bone_files import patient_surfaces
+from bonelift.reconstruction.bones import MeasuredValue, Method
 from bonelift.reconstruction.inputs import MOST_IMAGES, ImageInput, read_radiographs
 from bonelift.reconstruction.judge import Quality
 from bonelift.reconstruction.result import Reconstruction as JobResult
-from bonelift.reconstruction.save import own_side, save
+from bonelift.reconstruction.save import save
 from bonelift.reconstruction.settings import JobSettings
 from bonelift.reconstruction.stopwatch import Stopwatch
 from bonelift.storage.output_folder import output_folder
@@ -52,11 +54,12 @@ class Reconstruction:
     radiographs : tuple of Radiograph
         The films that were read, in order; one in which no wrist was seen is left out.
     bones : dict
-        ``"radius"`` and ``"ulna"``: :class:`TriangleMesh` in the radius frame of the patient's own side, mm; what
-        :meth:`save` writes as STL. Empty where no wrist was found.
+        ``"radius"`` and ``"ulna"``: :class:`TriangleMesh` in the patient frame (LPS: x to the patient's left, y to the
+        back, z to the head; the origin where the radial shaft's axis meets its joint), mm; what :meth:`save` writes as
+        STL. Without a bone that came out empty.
     poses : tuple of dict
-        For each of ``radiographs``: ``"wrist"``, ``"radius"`` and ``"ulna"`` to (4, 4) rigid transforms, mm, from the radius
-        frame to the world of the film's camera. Empty where nothing could be placed.
+        For each of ``radiographs``: ``"wrist"``, ``"radius"`` and ``"ulna"`` to (4, 4) rigid transforms, mm, from the
+        patient frame to the world of the film's camera. Empty where nothing could be placed.
     measurements : dict
         Name to a value with ``value``, ``unit`` and, where it is NaN, ``reason``.
     expected_error_mm : dict
@@ -90,12 +93,15 @@ class Reconstruction:
 
     @property
     def bones(self) -> dict[str, TriangleMesh]:
-        return own_side(self.result)
+        return patient_surfaces(self.result)
 
     @property
     def poses(self) -> tuple[dict[str, NDArray[np.float64]], ...]:
         return tuple(
-            {"wrist": placed.world_from_radius, **{name: placed.world_from_bone[name] for name in BONES}}
+            {
+                name: pose @ invert_rigid(PATIENT_FROM_OWN_SIDE)
+                for name, pose in {"wrist": placed.world_from_radius, **placed.world_from_bone}.items()
+            }
             for placed in self.result.placed
         )
 
@@ -140,7 +146,9 @@ class Reconstruction:
 
     def __repr__(self) -> str:
         views = " and ".join(radiograph.view for radiograph in self.radiographs)
-        return f"<bonelift.Reconstruction: {self.side} wrist, {views}, {self.verdict}, quality {self.quality.score:.2f}>"
+        return (
+            f"<bonelift.Reconstruction: {self.side} wrist, {views}, {self.verdict}, quality {self.quality.score:.2f}>"
+        )
 
     def _repr_png_(self) -> bytes:
         return overlay_png(self.result)
@@ -240,8 +248,8 @@ def reconstruct(
     Raises
     ------
     InputError
-        An image cannot be read, a fact is missing or contradicted, two images are not of one wrist, or a function of one's
-        own gave back what is no image or no bone.
+        An image cannot be read, a fact is missing or contradicted, two images are not of one wrist, or a function of
+        one's own gave back what is no image or no bone.
 
     Examples
     --------
@@ -313,5 +321,3 @@ def _one_each(given: Any, count: int, what: str) -> list[Any]:
     if len(values) != count:
         raise InputError(f"{what} has {len(values)} entries for {count} images; expected one for each, in order")
     return values
-
-

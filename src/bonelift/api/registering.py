@@ -89,11 +89,11 @@ def register(
     radiographs
         One film or several, all of the CT's wrist.
     masks
-        For each film the bones as drawn on it: an array (rows, columns) of 0, 1 (radius) and 2 (ulna), or a PNG, TIFF or
-        NRRD file. Read the film with ``trim=False`` then.
+        For each film the bones as drawn on it: an array (rows, columns) of 0, 1 (radius) and 2 (ulna), or a PNG, TIFF
+        or NRRD file. Read the film with ``trim=False`` then.
     start
-        ``"landmarks"``: found by the model's locator. ``"outline"``: the masks. ``"auto"``: the masks where there are some.
-        Or (4, 4) ``camera_from_ct``, rigid, mm, to start from.
+        ``"landmarks"``: found by the model's locator. ``"outline"``: the masks. ``"auto"``: the masks where there are
+        some. Or (4, 4) ``camera_from_ct``, rigid, mm, to start from.
     bones
         ``"both"`` as one rigid object, ``"radius"``, ``"ulna"``, or ``"each"`` after both.
     together
@@ -165,15 +165,16 @@ def _rows(number: int, film: RegisteredFilm) -> list[Registration]:
 
 
 def _films(given: object) -> list[Radiograph]:
-    films = list(given) if isinstance(given, list | tuple) else [given]
-    for film in films:
+    films: list[Radiograph] = []
+    for film in cast("list[object]", given if isinstance(given, list | tuple) else [given]):
         if not isinstance(film, Radiograph):
             raise InputError(f"radiographs holds {shown(film)}; expected what bonelift.read_radiograph gives")
+        films.append(film)
     if not films:
         raise InputError("radiographs is empty; expected at least one film")
     if len({film.side for film in films}) > 1:
         raise InputError("radiographs are of a left and a right wrist; expected the wrist of the CT alone")
-    return cast("list[Radiograph]", films)
+    return films
 
 
 def _start(given: object) -> tuple[StartKind, NDArray[np.float64] | None]:
@@ -201,8 +202,8 @@ def _masks(given: Any, films: Sequence[Radiograph]) -> list[NDArray[np.uint8] | 
         drawn = an_array(mask, "mask", "(rows, columns)", 2)
         if drawn.shape != film.pixels.shape:
             raise InputError(
-                f"a mask has shape {drawn.shape}, its film {film.pixels.shape}; read the film with trim=False, as the mask "
-                "was drawn on the image as recorded"
+                f"a mask has shape {drawn.shape}, its film {film.pixels.shape}; read the film with trim=False, as the "
+                "mask was drawn on the image as recorded"
             )
         found.append(drawn.astype(np.uint8))
     return found

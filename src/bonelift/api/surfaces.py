@@ -8,9 +8,9 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.anatomy.side import mirror_mesh
 from bonelift.api.arguments import an_array, in_python_words, one_of, shown
 from bonelift.errors import InputError
+from bonelift.geometry.patient_frame import patient_from_radius
 from bonelift.images import LabelGrid, Side
 from bonelift.images.volume import BONES
 from bonelift.reconstruction.bones import MeasuredValue, bone_surface, measure_bones
@@ -36,8 +36,8 @@ def compare_surfaces(
     Returns
     -------
     SurfaceDistances
-        ``asd_surface_mm`` (mean distance, by area), ``asd_paper_mm`` (point to nearest point, as in Shiode et al. 2021),
-        ``hd95_mm``, ``maximum_mm`` and ``compared_fraction``.
+        ``asd_surface_mm`` (mean distance, by area), ``asd_paper_mm`` (point to nearest point, as in Shiode et al.
+        2021), ``hd95_mm``, ``maximum_mm`` and ``compared_fraction``.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def measure(bones: Mapping[str, TriangleMesh], side: Side = "right") -> dict[str
     Parameters
     ----------
     bones
-        ``"radius"`` and ``"ulna"``: surfaces in the radius frame of the patient's own side, mm, as
-        :attr:`Reconstruction.bones` and the files of a result hold them.
+        ``"radius"`` and ``"ulna"``: surfaces in the patient frame, mm, as :attr:`Reconstruction.bones` and the files of
+        a result hold them: x to the patient's left, y to the back, z to the head, the origin at the radius' joint.
     side
         Which wrist it is.
 
@@ -97,12 +97,13 @@ def measure(bones: Mapping[str, TriangleMesh], side: Side = "right") -> dict[str
     """
     if not isinstance(bones, Mapping):
         raise InputError(f"bones is {shown(bones)}; expected a mapping with 'radius' and 'ulna'")
+    right_from_patient = np.linalg.inv(patient_from_radius(cast("Side", one_of(side, "side", ("left", "right")))))
     surfaces = {}
     for bone in BONES:
         mesh = cast("Mapping[str, object]", bones).get(bone)
         if not isinstance(mesh, TriangleMesh):
             raise InputError(f"bones[{bone!r}] is {shown(mesh)}; expected a bonelift.TriangleMesh")
-        surfaces[bone] = mirror_mesh(mesh) if one_of(side, "side", ("left", "right")) == "left" else mesh
+        surfaces[bone] = mesh.transformed(right_from_patient)
     return {value.name: value for value in measure_bones(surfaces)}
 
 

@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from bonelift.api.arguments import a_count, a_number, in_python_words, one_of, shown
 from bonelift.errors import InputError
+from bonelift.geometry import apply_transform, invert_rigid
+from bonelift.geometry.patient_frame import patient_from_radius
 from bonelift.images import LabelMap, Radiograph, View, Volume
 from bonelift.origin import Origin
+from bonelift.phantom import patient as phantom
 from bonelift.phantom.ct import draw_scan_settings, scan
-from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import draw_geometry
 from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.study.virtual_cohort import RADIOGRAPH_SHAPE_PX, RADIOGRAPH_SPACING_MM, RADIOGRAPH_SPREAD
 from bonelift.surface.mesh import TriangleMesh
+
+_PATIENT_FROM_RADIUS = patient_from_radius("right")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +35,34 @@ class VirtualRadiograph:
     ----------
     radiograph
         As :func:`read_radiograph` gives one; a right wrist.
-    camera_from_radius
-        (4, 4) rigid, mm: where the radius frame of the wrist lies in the camera's frame.
+    camera_from_patient
+        (4, 4) rigid, mm: where the patient frame, in which the patient's bones and CT lie, is in the camera's frame.
     """
 
     radiograph: Radiograph
-    camera_from_radius: NDArray[np.float64]
+    camera_from_patient: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class VirtualPatient:
+    """One virtual wrist, a right one.
+
+    Parameters
+    ----------
+    bones
+        ``"radius"`` and ``"ulna"``: true surfaces in the patient frame, mm.
+    landmarks
+        Name to (3,) in the patient frame, mm.
+    facts
+        What was drawn, by name: seed, sex, age and more.
+    made
+        The densities that films and CTs are made of; its parts may change between versions.
+    """
+
+    bones: Mapping[str, TriangleMesh]
+    landmarks: Mapping[str, NDArray[np.float64]]
+    facts: Mapping[str, float | str]
+    made: phantom.VirtualPatient
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +74,7 @@ class DemoCase:
     radiograph
         A simulated film of a virtual patient whom no packaged network has seen.
     truth
-        ``"radius"`` and ``"ulna"``: true surfaces in the radius frame (right wrist), mm.
+        ``"radius"`` and ``"ulna"``: true surfaces in the patient frame, mm, as :attr:`Reconstruction.bones` are.
     mean_bone
         The same of the mean of the population, which knows nothing of this patient: what any method has to beat.
     """
@@ -75,7 +101,12 @@ def demo_case() -> DemoCase:
     ('right', 'pa')
     """
     case = load_demo_case()
-    return DemoCase(read_radiographs([case.image])[0], case.truth, case.mean_bone)
+    radiograph = read_radiographs([case.image])[0]
+    patient = patient_from_radius(radiograph.side)
+    truth, mean = (
+        {name: mesh.transformed(patient) for name, mesh in bones.items()} for bones in (case.truth, case.mean_bone)
+    )
+    return DemoCase(radiograph, truth, mean)
 
 
 @in_python_words
@@ -94,8 +125,7 @@ def virtual_patient(seed: int, *, voxel_mm: float = 0.6, whole_hand: bool = True
     Returns
     -------
     VirtualPatient
-        ``shape`` (surfaces ``radius`` and ``ulna`` and landmarks in the radius frame of a right wrist, mm), ``body``
-        (densities, g/cm3), ``facts`` (what was drawn).
+        Its bones, landmarks and facts; :func:`virtual_radiograph` and :func:`virtual_ct` take it.
 
     Raises
     ------
@@ -112,7 +142,14 @@ def virtual_patient(seed: int, *, voxel_mm: float = 0.6, whole_hand: bool = True
     number, side_mm = a_count(seed, "seed"), a_number(voxel_mm, "voxel_mm", "mm")
     if not 0.3 <= side_mm <= 3:
         raise InputError(f"voxel_mm is {side_mm:g}; expected 0.3 to 3 mm")
-    return make_patient(number, spacing_mm=side_mm, whole_hand=bool(whole_hand))
+    made = phantom.make_patient(number, spacing_mm=side_mm, whole_hand=bool(whole_hand))
+    bones = {"radius": made.shape.radius, "ulna": made.shape.ulna}
+    return VirtualPatient(
+        {name: mesh.transformed(_PATIENT_FROM_RADIUS) for name, mesh in bones.items()},
+        {name: apply_transform(_PATIENT_FROM_RADIUS, point) for name, point in made.shape.landmarks.items()},
+        dict(made.facts),
+        made,
+    )
 
 
 @in_python_words
@@ -154,7 +191,7 @@ def virtual_radiograph(
     >>> import bonelift
     >>> patient = bonelift.virtual_patient(7, voxel_mm=2.0, whole_hand=False)
     >>> film = bonelift.virtual_radiograph(patient, shape_px=(160, 128), pixel_mm=0.5)
-    >>> film.radiograph.pixels.shape, film.camera_from_radius.shape
+    >>> film.radiograph.pixels.shape, film.camera_from_patient.shape
     ((160, 128), (4, 4))
     """
     _check_patient(patient)
@@ -164,16 +201,18 @@ def virtual_radiograph(
     if not 0.05 <= spacing <= 2:
         raise InputError(f"pixel_mm is {spacing:g}; expected 0.05 to 2 mm at the wrist")
     rng = np.random.default_rng([a_count(seed, "seed"), 1])
-    head = patient.shape.landmarks["ulnar_head_centre"]
+    made = patient.made
+    head = made.shape.landmarks["ulnar_head_centre"]
     geometry = draw_geometry(rng, chosen, (rows, columns), spacing, RADIOGRAPH_SPREAD, ulnar_head_mm=head)
     settings = draw_settings(rng, field_centre=geometry.origin_fraction)
-    pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
+    pixels = expose(made.body, geometry.camera, geometry.camera_from_radius, rng, settings)
     simulated = Origin("recorded", "simulated")
-    facts = dict.fromkeys(("side", "view", "pixel_spacing", "sdd", "source_to_object", "polarity"), simulated)
+    known = ("side", "view", "pixel_spacing", "sdd", "source_to_object", "polarity")
+    facts: dict[str, Origin] = dict.fromkeys(known, simulated)
     radiograph = Radiograph(
         np.asarray(pixels, dtype=np.float32), geometry.camera, "right", chosen, geometry.source_to_object_mm, facts
     )
-    return VirtualRadiograph(radiograph, geometry.camera_from_radius)
+    return VirtualRadiograph(radiograph, geometry.camera_from_radius @ invert_rigid(_PATIENT_FROM_RADIUS))
 
 
 @in_python_words
@@ -190,7 +229,7 @@ def virtual_ct(patient: VirtualPatient, *, seed: int = 0) -> tuple[Volume, Label
     Returns
     -------
     ct : Volume
-        HU, in the radius frame of a right wrist, mm.
+        HU, in the patient frame (LPS), mm.
     labels : LabelMap
         1 radius, 2 ulna, on the same grid.
 
@@ -209,7 +248,11 @@ def virtual_ct(patient: VirtualPatient, *, seed: int = 0) -> tuple[Volume, Label
     """
     _check_patient(patient)
     rng = np.random.default_rng([a_count(seed, "seed"), 2])
-    return scan(patient.body, rng, draw_scan_settings(rng))
+    ct, labels = scan(patient.made.body, rng, draw_scan_settings(rng))
+    return (
+        Volume(ct.values, _PATIENT_FROM_RADIUS @ ct.world_from_voxel),
+        LabelMap(labels.labels, _PATIENT_FROM_RADIUS @ labels.world_from_voxel, labels.names),
+    )
 
 
 def _check_patient(patient: object) -> None:

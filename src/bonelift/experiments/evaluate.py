@@ -14,6 +14,7 @@ from typing import Any
 from bonelift import progress
 from bonelift.experiments.folds import Folds, check_folds, draw_folds, read_folds, write_folds
 from bonelift.experiments.images import make_case_images
+from bonelift.experiments.own_methods import BoneMethod, check_methods, learn_method, score_method
 from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.results.figures import pyplot
 from bonelift.experiments.results.report import write_study_report
@@ -23,7 +24,7 @@ from bonelift.experiments.run.scheduling import Piece, Runner, runner
 from bonelift.experiments.scores import score_case
 from bonelift.experiments.training import train_network, training_tasks
 from bonelift.storage.folder_lock import held_folder
-from bonelift.study.folder import Study, read_study
+from bonelift.study.folder import Study, StudyCase, read_study
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class ExperimentSettings:
     """folds: how many. seed: of folds, images and weights. only: names of the folds to work on, or () for all.
 
     scheduler: of a Dask cluster that shares study and run folder. workers: processes here where there is none.
-    allow_failed: go on without cases that cannot be used; they count as failures.
+    allow_failed: go on without cases that cannot be used; they count as failures. methods: scored beside ours
+    (:mod:`bonelift.experiments.own_methods`); with ``workers`` or a scheduler each has to be importable and picklable.
     """
 
     preset: StudyPreset
@@ -41,6 +43,7 @@ class ExperimentSettings:
     scheduler: str | None = None
     workers: int = 1
     allow_failed: bool = False
+    methods: tuple[BoneMethod, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings)
 
     Raises InputError: see held_folder, claim_run, read_folds, check_unchanged, require_usable and train_network.
     """
+    check_methods(settings.methods)
     pyplot()  # Not to be missed hours later.
     with held_folder(run, "--run"):
         return _run_held(study_folder, run, settings)
@@ -98,8 +102,36 @@ def _run_held(study_folder: Path, run: Path, settings: ExperimentSettings) -> Ex
             Piece(case.case, score_case, (paths, case, cases, folds, settings.preset, settings.seed)) for case in tested
         ]
         failed_rows = _run_pieces(everywhere, "scores", scores)
+        failed_rows += _run_methods(everywhere, paths, cases, tested, folds, names, settings)
     report = write_study_report(run)
     return ExperimentOutcome(len(tested), sum(bool(r.failure) for r in records), sum(failed_rows), report)
+
+
+def _run_methods(
+    run: Runner,
+    paths: RunPaths,
+    cases: Sequence[StudyCase],
+    tested: Sequence[StudyCase],
+    folds: Folds,
+    names: Sequence[str],
+    settings: ExperimentSettings,
+) -> list[int]:
+    """Have each method that somebody brought learn every fold, then score it; returns failed rows, case by case."""
+    if not settings.methods:
+        return []
+    fixed = (folds, settings.preset)
+    learn = [
+        Piece(f"{method.name}, {name}", learn_method, (paths, cases, *fixed, method, name, settings.seed))
+        for method in settings.methods
+        for name in names
+    ]
+    _run_pieces(run, "own methods", learn)
+    scores = [
+        Piece(f"{method.name}, {case.case}", score_method, (paths, case, cases, *fixed, method, settings.seed))
+        for method in settings.methods
+        for case in tested
+    ]
+    return _run_pieces(run, "scores of own methods", scores)
 
 
 def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: ExperimentSettings) -> Folds:

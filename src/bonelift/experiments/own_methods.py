@@ -23,7 +23,7 @@ from bonelift.experiments.folds import Folds
 from bonelift.experiments.images import CaseImages, load_case_images
 from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.run.case_records import failure_of
-from bonelift.experiments.run.cost import peak_mib, write_cost
+from bonelift.experiments.run.cost import LEARNED_FILE, peak_mib, write_cost
 from bonelift.experiments.run.folder import RunPaths, write_json, written_once
 from bonelift.experiments.scores import (
     GRID_FLOOR,
@@ -33,6 +33,7 @@ from bonelift.experiments.scores import (
     CaseRow,
     CaseScores,
     Picture,
+    Source,
     bone_rows,
     case_pictures,
     case_translator,
@@ -53,10 +54,8 @@ from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 
 MethodInput = Literal["film", "CT-DRR", "GAN-DRR", "registration-DRR", "histogram-matched"]
-"""film: the film itself. The others are bone-only images: of the CT; of the film by the fold's pix2pix (the film is given
-beside it); of the CT at the film's pose; of the film by histogram matching."""
-METHODS_FOLDER = "methods"
-LEARNED_FILE = "learned.json"
+"""film: the film itself. The others are bone-only images: of the CT; of the film by the fold's pix2pix (the film is
+given beside it); of the CT at the film's pose; of the film by histogram matching."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +148,7 @@ class BoneMethod(Protocol):
     Attributes
     ----------
     name : str
-        Of its rows, such as ``"my network"``; also a folder's name.
+        Of its rows, such as ``"my-network"``; it is also the name of a folder.
     inputs : tuple of str
         The images that it is tested on, each a row of its own: see ``MethodInput``.
     """
@@ -162,8 +161,8 @@ class BoneMethod(Protocol):
     def learn(self, fold: TrainingFold) -> Predictor:
         """Learn from the patients of a fold.
 
-        It is called again for the same fold where a run goes on, and in each process that scores: keep what takes long in
-        ``fold.folder`` and load it from there.
+        It is called again for the same fold where a run goes on, and in each process that scores: keep what takes long
+        in ``fold.folder`` and load it from there.
 
         Parameters
         ----------
@@ -174,8 +173,8 @@ class BoneMethod(Protocol):
         -------
         Predictor
             A function from the images of one wrist (a sequence of :class:`WristImage`, here of length 1) to
-            ``{"radius": TriangleMesh, "ulna": TriangleMesh}``: surfaces in the radius frame of a right wrist, mm, closed
-            at and above z = -40 mm.
+            ``{"radius": TriangleMesh, "ulna": TriangleMesh}``: surfaces in the radius frame of a right wrist, mm,
+            closed at and above z = -40 mm.
         """
         ...
 
@@ -234,7 +233,7 @@ def training_fold(
             if case.patient in patients and not failure_of(paths.images(case.case))
         )
 
-    folder = paths.run / METHODS_FOLDER / method.name / fold
+    folder = paths.learned(method.name, fold)
     folder.mkdir(parents=True, exist_ok=True)
     return TrainingFold(fold, chosen(split.training), chosen(split.validation), folder, preset.networks.grid, seed)
 
@@ -247,7 +246,7 @@ def score_method(
 
     The case was scored by the fold's own networks before: their mean bone is what skill is measured against.
     """
-    folder = paths.run / METHODS_FOLDER / method.name / "scores" / case.case
+    folder = paths.method_scores(method.name, case.case)
     started = time.monotonic()
     if not folder.is_dir():
         rows = _method_rows(paths, case, cases, folds, preset, method, seed)
@@ -268,7 +267,9 @@ def _method_rows(
         return [row for source in _expected(method, case, pair) for row in _failed(blank, source, 0, "", reason)]
     images = load_case_images(paths.images(case.case))
     generator = case_translator(paths, case, folds, preset, seed)
-    pictures = case_pictures(images, generator, preset, CaseScores(), blank)
+    made = CaseScores()
+    pictures = case_pictures(images, generator, preset, made, blank)
+    rows = [row for row in made.rows if row.source in method.inputs and row.method == "model"]
     pictures = [picture for picture in (*pictures, *_films(images)) if picture.source in method.inputs]
     baseline = [row for row in read_scores(paths.scores(case.case))[0] if row.method == MEAN_BONE]
     given = training_fold(paths, cases, folds, preset, method, fold.name, seed)
@@ -280,7 +281,7 @@ def _method_rows(
         true_field=images.occupancy.astype(np.float32) / 255,
         shown=grid.centres_mm()[..., 2] >= SHOWN_ABOVE_MM,
     )
-    rows: list[CaseRow] = []
+    rows = [replace(row, method=method.name) for row in rows]  # what could not be made of the film at all
     for picture in pictures:
         view = view_of(picture.view)
         try:
@@ -320,7 +321,7 @@ def _expected(method: BoneMethod, case: StudyCase, pair: bool) -> list[MethodInp
     return [source for source in method.inputs if source == "CT-DRR" or source in with_film]
 
 
-def _failed(blank: CaseRow, source: MethodInput, image: int, view: str, reason: str) -> list[CaseRow]:
+def _failed(blank: CaseRow, source: Source, image: int, view: str, reason: str) -> list[CaseRow]:
     return [
         replace(blank, source=source, image=image, view=view, bone=bone, alignment=alignment, note=reason)
         for bone in BONES
@@ -351,7 +352,7 @@ def reason_of(error: Exception) -> str:
 def _case_data(images: CaseImages, with_films: bool) -> CaseData:
     kept = images.film_registered & with_films
     return CaseData(
-        images.occupancy.astype(np.float32) / 255,
+        np.asarray(images.occupancy, dtype=np.float32) / np.float32(255),
         {bone: images.truth(bone) for bone in BONES},
         {bone: np.array(getattr(images, f"{bone}_points"), dtype=np.float32) for bone in BONES},
         images.drr.astype(np.float32),

@@ -45,7 +45,8 @@ from bonelift.surface.overlap import dice
 from bonelift.surface.voxelize import soft_label
 
 Float = NDArray[np.float64]
-Source = Literal["CT-DRR", "GAN-DRR", "registration-DRR", "histogram-matched", "none"]
+Source = Literal["CT-DRR", "GAN-DRR", "registration-DRR", "histogram-matched", "film", "none"]
+"""film: read by a method that somebody brings (own_methods); ours read images of the bones alone."""
 SOURCES: tuple[Source, ...] = ("CT-DRR", "GAN-DRR", "registration-DRR", "histogram-matched")
 BONE_LEVEL = 0.02
 """Line integral above which a pixel of the registration-DRR counts as bone: the segmented film's mask."""
@@ -168,26 +169,32 @@ def _scores(
         return scores
     images = load_case_images(paths.images(case.case))
     key = (str(paths.run), preset, seed)
-    generator = _translator(fold.name if is_pair else ALL_PAIRS, *key)
+    generator = case_translator(paths, case, folds, preset, seed)
     model = _model(fold.name, *key)
     mean = _mean_bones(tuple(c.case for c in cases if c.patient in fold.tl.training), *key[:2])
     truth = {bone: images.truth(bone) for bone in BONES}
     grid = preset.networks.grid
     own = images.occupancy.astype(np.float32) / 255
-    judge = partial(_bone_rows, truth=truth, true_field=own, shown=grid.centres_mm()[..., 2] >= SHOWN_ABOVE_MM)
-    baseline = judge(replace(blank, method=MEAN_BONE), mean, _fields(mean, grid))
+    judge = partial(bone_rows, truth=truth, true_field=own, shown=grid.centres_mm()[..., 2] >= SHOWN_ABOVE_MM)
+    baseline = judge(replace(blank, method=MEAN_BONE), mean, label_fields(mean, grid))
     scores.rows += [*baseline, *judge(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own)]
-    for picture in _pictures(images, generator, preset, scores, blank):
+    for picture in case_pictures(images, generator, preset, scores, blank):
         start = replace(blank, source=picture.source, image=picture.image, view=view_of(picture.view))
         fields = predicted_bones(model, picture, "tl").fields
         surfaces = _surfaces(fields, grid)
-        scores.rows += [_with_skill(row, baseline) for row in judge(start, surfaces, fields)]
+        scores.rows += [with_skill(row, baseline) for row in judge(start, surfaces, fields)]
         by_shape = predicted_bones(model, picture, "shape").surfaces
-        rows = judge(replace(start, method=SHAPE), by_shape, _fields(by_shape, grid))
-        scores.rows += [_with_skill(row, baseline) for row in rows]
+        rows = judge(replace(start, method=SHAPE), by_shape, label_fields(by_shape, grid))
+        scores.rows += [with_skill(row, baseline) for row in rows]
         if picture.image == 0:
             _keep_surfaces(scores, picture.source, surfaces, truth)
     return scores
+
+
+def case_translator(paths: RunPaths, case: StudyCase, folds: Folds, preset: StudyPreset, seed: int) -> Generator:
+    """The pix2pix that never saw the case's patient: of the fold, or of all pairs for those who are none."""
+    group = folds.fold_testing(case.patient).name if case.patient in folds.pairs else ALL_PAIRS
+    return _translator(group, str(paths.run), preset, seed)
 
 
 def _surfaces(fields: NDArray[np.floating], grid: LabelGrid) -> dict[str, TriangleMesh]:
@@ -206,7 +213,7 @@ def _failed_rows(blank: CaseRow, sources: Sequence[Source], reason: str, image: 
     ]
 
 
-def _pictures(
+def case_pictures(
     images: CaseImages, generator: Generator, preset: StudyPreset, scores: CaseScores, blank: CaseRow
 ) -> list[Picture]:
     """The inputs of one case; translation rows, pictures and failures of pairs go into ``scores``."""
@@ -259,7 +266,7 @@ def predicted_bones(model: ModelBundle, picture: Picture, method: Method) -> Bon
     return predict([picture.pixels], [view_of(picture.view)], model, method, film)
 
 
-def _bone_rows(
+def bone_rows(
     start: CaseRow,
     surfaces: Mapping[str, TriangleMesh],
     fields: NDArray[np.floating],
@@ -289,7 +296,7 @@ def _bone_rows(
     return rows
 
 
-def _with_skill(row: CaseRow, baseline: Sequence[CaseRow]) -> CaseRow:
+def with_skill(row: CaseRow, baseline: Sequence[CaseRow]) -> CaseRow:
     mean = next(b for b in baseline if (b.bone, b.alignment) == (row.bone, row.alignment))
     return replace(
         row,
@@ -311,7 +318,7 @@ def _keep_surfaces(
         scores.arrays[f"{source}/{bone}/error_mm"] = distance_to_surface(mesh.vertices, shown).astype(np.float32)
 
 
-def _fields(surfaces: Mapping[str, TriangleMesh], grid: LabelGrid) -> NDArray[np.float32]:
+def label_fields(surfaces: Mapping[str, TriangleMesh], grid: LabelGrid) -> NDArray[np.float32]:
     """(2, I, J, K) soft labels."""
     return np.stack([soft_label(surfaces[bone], grid) for bone in BONES])
 

@@ -175,8 +175,8 @@ def checked_drr(made: object, shape: tuple[int, int], who: str) -> NDArray[np.fl
 
 
 def checked_bones(found: object, who: str) -> dict[str, TriangleMesh]:
-    """``found`` as bones by name, whole as they were given. Raises InputError, one line, naming ``who``: nothing, a bone
-    missing, NaN, an open mesh, one that ends above the cut, or another frame than that of a right wrist's radius."""
+    """``found`` as bones by name, whole as they were given. Raises InputError, one line, naming ``who``: nothing, a
+    bone missing, NaN, an open mesh, one that ends above the cut, or another frame than the radius frame."""
     if found is None:
         raise InputError(f"{who}: gave back nothing (None); expected bones named radius and ulna")
     if not isinstance(found, Mapping):

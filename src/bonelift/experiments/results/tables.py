@@ -44,7 +44,8 @@ def collect_scores(paths: RunPaths) -> tuple[list[CaseRow], list[TranslationRow]
     """All scores so far, in order of their case, also written as rows.csv and translation.csv."""
     rows: list[CaseRow] = []
     translation: list[TranslationRow] = []
-    for folder in sorted(path for path in (paths.run / "scores").glob("[!.]*") if path.is_dir()):
+    folders = [*(paths.run / "scores").glob("[!.]*"), *paths.methods.glob("[!.]*/scores/[!.]*")]
+    for folder in sorted(path for path in folders if path.is_dir()):
         of_case, of_films = read_scores(folder)
         rows += of_case
         translation += of_films
@@ -109,9 +110,15 @@ def by_shape(source: str) -> str:
 
 def input_of(row: CaseRow) -> str:
     """What a row's bone was made of: an input, ``by_shape`` of it, or no image at all."""
-    if row.method == SHAPE:
-        return by_shape(row.source)
-    return row.source if row.method == "model" else row.method
+    if row.method in ("model", MEAN_BONE, GRID_FLOOR):
+        return row.source if row.method == "model" else row.method
+    return f"{row.method}: {row.source}"
+
+
+def brought(rows: Iterable[CaseRow]) -> list[str]:
+    """``input_of`` the rows of methods that somebody brought, in the rows' order."""
+    ours = ("model", SHAPE, MEAN_BONE, GRID_FLOOR)
+    return list(dict.fromkeys(input_of(row) for row in rows if row.method not in ours))
 
 
 def chosen(rows: Iterable[CaseRow], source: str, bone: str, alignment: str, pair: bool | None = None) -> list[CaseRow]:
@@ -145,15 +152,21 @@ def experiment_2(rows: Sequence[CaseRow]) -> list[Line]:
             (f"{SHAPE}: CT-DRR", by_shape("CT-DRR"), None),
             ("GAN-DRR, never seen by pix2pix", "GAN-DRR", False),
             (f"{SHAPE}: GAN-DRR and film, never seen by pix2pix", by_shape("GAN-DRR"), False),
+            *((_brought_label(name), name, None if name.endswith(": CT-DRR") else False) for name in brought(rows)),
             ("no skill: mean bone", MEAN_BONE, None),
             ("floor: the grid", GRID_FLOOR, None),
         ],
     )
 
 
+def _brought_label(name: str) -> str:
+    return name if name.endswith(": CT-DRR") else f"{name}, never seen by pix2pix"
+
+
 def experiment_3(rows: Sequence[CaseRow]) -> list[Line]:
     inputs = [(source, source, True) for source in SOURCES]
     inputs += [(by_shape(source), by_shape(source), True) for source in SOURCES]
+    inputs += [(name, name, True) for name in brought(rows)]
     return lines(rows, [*inputs, ("no skill: mean bone", MEAN_BONE, True), ("floor: the grid", GRID_FLOOR, True)])
 
 

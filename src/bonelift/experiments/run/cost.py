@@ -15,6 +15,8 @@ from bonelift.learning.loop import CURVE_NAME
 from bonelift.storage.input_files import MAX_JSON_BYTES, parse_json, read_json, read_text, understood
 
 COST_FILE = "cost.json"
+LEARNED_FILE = "learned.json"
+"""What learning a fold cost a method that somebody brought, and whether it failed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,16 @@ def run_costs(paths: RunPaths) -> list[Cost]:
         _sum("images", images),
         Cost("training stages", len(minutes), 60 * sum(minutes), max(networks, default=0.0)),
         _sum("scores", scores),
+        *(
+            _sum(f"method {folder.name}", list(_noted(_pieces_of(folder))))
+            for folder in sorted(paths.methods.glob("[!.]*"))
+        ),
     ]
+
+
+def _pieces_of(method: Path) -> Iterator[Path]:
+    yield from method.glob(f"*/{LEARNED_FILE}")
+    yield from method.glob(f"scores/[!.]*/{COST_FILE}")
 
 
 def _sum(step: str, entries: list[Mapping[str, float]]) -> Cost:

@@ -56,6 +56,18 @@ class RunPaths:
         return self.run / "scores" / case
 
     @property
+    def methods(self) -> Path:
+        """Folder with one for each method that somebody brought."""
+        return self.run / "methods"
+
+    def learned(self, method: str, fold: str) -> Path:
+        """Folder of what a method that somebody brought learned of a fold."""
+        return self.methods / method / fold
+
+    def method_scores(self, method: str, case: str) -> Path:
+        return self.methods / method / "scores" / case
+
+    @property
     def figures(self) -> Path:
         return self.run / "figures"
 
