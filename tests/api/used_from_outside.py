@@ -25,7 +25,7 @@ def reconstruct_one(path: Path) -> float:
     folder: Path = found.save(path.with_suffix(""))
     truth = bonelift.read_mesh(folder / "radius.stl")
     apart = bonelift.compare_surfaces(radius, truth, align="rigid").asd_surface_mm
-    inclination = bonelift.measure(found.bones, found.side)["radial inclination"].value
+    inclination = bonelift.measure(found.bones, found.side)["radial inclination (3D)"].value
     expected = found.expected_error_mm["radius"].rigid_mm
     return apart + inclination + expected + float(pose[0, 3]) + found.quality.score
 

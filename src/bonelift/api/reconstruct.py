@@ -26,9 +26,10 @@ from bonelift.networks.model import WristModel
 from bonelift.networks.own_network import Predictor, Translator, with_own_networks
 from bonelift.reconstruction import job
 from bonelift.reconstruction.bone_files import patient_surfaces
-from bonelift.reconstruction.bones import MeasuredValue, Method
+from bonelift.reconstruction.bones import Method
 from bonelift.reconstruction.inputs import MOST_IMAGES, ImageInput, read_radiographs
 from bonelift.reconstruction.judge import Quality
+from bonelift.reconstruction.measured import MeasuredValue
 from bonelift.reconstruction.result import Reconstruction as JobResult
 from bonelift.reconstruction.save import save
 from bonelift.reconstruction.settings import JobSettings
@@ -39,7 +40,6 @@ from bonelift.surface.mesh import TriangleMesh
 Image = FilePath | NDArray[Any] | Radiograph
 Camera = XrayCamera | CameraFile | FilePath
 Verdict = Literal["usable", "doubtful", "not usable"]
-_STEPS = 13
 
 
 class Reconstruction:
@@ -61,7 +61,9 @@ class Reconstruction:
         For each of ``radiographs``: ``"wrist"``, ``"radius"`` and ``"ulna"`` to (4, 4) rigid transforms, mm, from the
         patient frame to the world of the film's camera. Empty where nothing could be placed.
     measurements : dict
-        Name to a value with ``value``, ``unit`` and, where it is NaN, ``reason``.
+        Name to a value with ``value``, ``unit``, ``error`` (what it is expected to be off by), ``facts`` (definition,
+        source, normal range) and, where it is NaN, ``reason``. On the bones in 3D, "radial inclination (3D)", and on
+        each film.
     expected_error_mm : dict
         Bone to the mean surface distance from the true bone that is expected, mm: ``as_predicted_mm`` and, after rigid
         alignment, ``rigid_mm``. Empty where the model or the method does not tell it.
@@ -76,7 +78,7 @@ class Reconstruction:
     --------
     >>> import bonelift
     >>> found = bonelift.reconstruct(bonelift.demo_case().radiograph)  # doctest: +SKIP
-    >>> found.verdict, found.measurements["radial inclination"].value  # doctest: +SKIP
+    >>> found.verdict, found.measurements["radial inclination (3D)"].value  # doctest: +SKIP
     >>> found.save("result")  # doctest: +SKIP
     """
 
@@ -267,7 +269,7 @@ def reconstruct(
         raise InputError(f"model is {shown(model)}; expected what bonelift.load_model gives, a folder, or None")
     model = with_own_networks(model, translator, predictor)
     settings = JobSettings(method=chosen, seed=a_count(seed, "seed"))
-    with progress.bar(_STEPS, "reconstruct") as bar:
+    with progress.bar(len(job.STEPS), "reconstruct") as bar:
         clock = Stopwatch(lambda name: bar.done(name))
         return Reconstruction(job.reconstruct(radiographs, model, settings, clock))
 

@@ -13,7 +13,8 @@ from bonelift.errors import InputError
 from bonelift.geometry.patient_frame import patient_from_radius
 from bonelift.images import LabelGrid, Side
 from bonelift.images.volume import BONES
-from bonelift.reconstruction.bones import MeasuredValue, bone_surface, measure_bones
+from bonelift.reconstruction.bones import bone_surface
+from bonelift.reconstruction.measured import MeasuredValue, measure_bones
 from bonelift.surface.compare import compare
 from bonelift.surface.distance import SurfaceDistances
 from bonelift.surface.mesh import TriangleMesh
@@ -77,7 +78,8 @@ def measure(bones: Mapping[str, TriangleMesh], side: Side = "right") -> dict[str
     Returns
     -------
     dict
-        Name ("radial inclination") to a value with its ``unit`` and, where it is NaN, the ``reason``.
+        Name ("radial inclination (3D)") to a value with ``value``, ``unit``, ``facts`` (definition, source, normal
+        range) and, where it is NaN, the ``reason``.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def measure(bones: Mapping[str, TriangleMesh], side: Side = "right") -> dict[str
     --------
     >>> import bonelift
     >>> found = bonelift.measure(bonelift.demo_case().truth)
-    >>> found["radial inclination"].unit
+    >>> found["radial inclination (3D)"].unit
     'deg'
     """
     if not isinstance(bones, Mapping):

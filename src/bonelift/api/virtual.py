@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.api.arguments import a_count, a_number, in_python_words, one_of, shown
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, invert_rigid
@@ -22,6 +23,7 @@ from bonelift.phantom.xray_geometry import draw_geometry
 from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.study.virtual_cohort import RADIOGRAPH_SHAPE_PX, RADIOGRAPH_SPACING_MM, RADIOGRAPH_SPREAD
+from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 
 _PATIENT_FROM_RADIUS = patient_from_radius("right")
@@ -74,7 +76,7 @@ class DemoCase:
     radiograph
         A simulated film of a virtual patient whom no packaged network has seen.
     truth
-        ``"radius"`` and ``"ulna"``: true surfaces in the patient frame, mm, as :attr:`Reconstruction.bones` are.
+        ``"radius"`` and ``"ulna"``: true surfaces in the patient frame, mm, cut as :attr:`Reconstruction.bones` are.
     mean_bone
         The same of the mean of the population, which knows nothing of this patient: what any method has to beat.
     """
@@ -104,7 +106,8 @@ def demo_case() -> DemoCase:
     radiograph = read_radiographs([case.image])[0]
     patient = patient_from_radius(radiograph.side)
     truth, mean = (
-        {name: mesh.transformed(patient) for name, mesh in bones.items()} for bones in (case.truth, case.mean_bone)
+        {name: clip_below(mesh, SHOWN_ABOVE_MM).transformed(patient) for name, mesh in bones.items()}
+        for bones in (case.truth, case.mean_bone)
     )
     return DemoCase(radiograph, truth, mean)
 
