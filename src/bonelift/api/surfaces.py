@@ -15,7 +15,7 @@ from bonelift.images import LabelGrid, Side
 from bonelift.images.volume import BONES
 from bonelift.reconstruction.bones import bone_surface
 from bonelift.reconstruction.measured import MeasuredValue, measure_bones
-from bonelift.surface.compare import compare
+from bonelift.surface import comparison
 from bonelift.surface.distance import SurfaceDistances
 from bonelift.surface.mesh import TriangleMesh
 
@@ -60,7 +60,10 @@ def compare_surfaces(
     for name, mesh in (("first", first), ("second", second)):
         if not isinstance(mesh, TriangleMesh):
             raise InputError(f"{name} is {shown(mesh)}; expected a bonelift.TriangleMesh (read_mesh reads one)")
-    return compare(first, second, cast("Literal['none', 'rigid']", one_of(align, "align", ("none", "rigid"))))
+        if mesh.is_empty:
+            raise InputError(f"{name} has no triangles; expected the surface of a bone")
+    how = cast("comparison.Align", one_of(align, "align", ("none", "rigid")))
+    return comparison.compare_surfaces(first, second, how).distances
 
 
 @in_python_words
