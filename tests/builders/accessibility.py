@@ -29,10 +29,11 @@ def browser_path() -> str:
     return path
 
 
-def findings(page: Path, *, width_px: int = 1400, dark: bool = False) -> tuple[list[str], int]:
+def findings(page: Path, *, width_px: int = 1400, dark: bool = False, seen: str = "main") -> tuple[list[str], int]:
     """What axe-core finds in a file, every fold of it opened, and the width that its content takes (px).
 
-    Nothing else than the file is loaded: a request for anything is a finding too.
+    Nothing else than the file is loaded: a request for anything is a finding too, and so is an element of the selector
+    ``seen`` that ends beyond the right edge of the window.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     script, browser = axe_script(), browser_path()
@@ -47,6 +48,11 @@ def findings(page: Path, *, width_px: int = 1400, dark: bool = False) -> tuple[l
         shown.goto(page.as_uri())
         shown.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
         width = shown.evaluate("document.documentElement.scrollWidth")
+        ends = shown.evaluate(
+            "(css) => [...document.querySelectorAll(css)].map((e) => e.getBoundingClientRect().right)", seen
+        )
+        found += [f"{seen} ends at {end:.0f} of {width_px} px" for end in ends if end > width_px]
+        found += [] if ends else [f"no {seen}"]
         shown.evaluate(script)
         for violation in shown.evaluate("axe.run()")["violations"]:
             where = "; ".join(str(node["target"]) for node in violation["nodes"][:3])

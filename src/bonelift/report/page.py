@@ -39,7 +39,8 @@ def number(value: float | None, decimals: int = 2) -> str:
     """Fixed decimals with a true minus sign; a dash where there is no number."""
     if value is None or not np.isfinite(value):
         return "–"
-    return f"{value:.{decimals}f}".replace("-", "−")
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if not float(text) else text.replace("-", "−")
 
 
 def p_value(p: float) -> str:

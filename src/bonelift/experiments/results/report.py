@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from bonelift import RESEARCH_NOTICE, __version__
 from bonelift.experiments.folds import read_folds
 from bonelift.experiments.results.figures import draw_figures
-from bonelift.experiments.results.published import (
-    PAPER_ASD_MM,
-    PAPER_BEST_MAE,
-    PAPER_MAE,
-    PAPER_MAE_SD,
-    PAPER_RANGE,
-    PAPER_WORST_MAE,
-)
+from bonelift.experiments.results.study_page import StudyFindings, render_study_page
 from bonelift.experiments.results.tables import (
     collect_scores,
     experiment_2,
@@ -31,8 +19,7 @@ from bonelift.experiments.results.tables import (
 from bonelift.experiments.run.case_records import study_warnings
 from bonelift.experiments.run.cost import run_costs
 from bonelift.experiments.run.folder import RunPaths, read_run, write_json, write_text, writing
-from bonelift.experiments.scores import SOURCES, CaseRow, TranslationRow
-from bonelift.report.page import page_template
+from bonelift.experiments.scores import CaseRow, TranslationRow
 from bonelift.report.palette import png_uri
 from bonelift.storage.json_values import without_nan
 
@@ -59,25 +46,21 @@ def write_study_report(run: Path) -> Path:
         "tests": [asdict(test) for test in tests],
     }
     write_json(run / STATISTICS_FILE, without_nan(values))
-    folds = read_folds(paths.folds)
-    page = page_template("bonelift.experiments.results", "study_report.html.j2").render(
-        run=content,
-        preset_json=json.dumps(content["preset"], indent=1),
-        folds=folds,
-        counts=_counts(rows, translation),
-        first=first,
-        second=second,
-        third=third,
-        tests=tests,
-        order=_order(third),
-        failures=failures(rows, translation),
-        warnings=study_warnings(paths),
-        costs=run_costs(paths),
-        figures=[(name, caption, png_uri((paths.figures / name).read_bytes())) for name, caption in figures],
-        paper=PAPER_ASD_MM,
-        paper_mae=(PAPER_MAE, PAPER_MAE_SD, PAPER_RANGE, PAPER_BEST_MAE, PAPER_WORST_MAE),
-        notice=RESEARCH_NOTICE,
-        version=__version__,
+    shown = [(name, caption, png_uri((paths.figures / name).read_bytes())) for name, caption in figures]
+    page = render_study_page(
+        StudyFindings(
+            run=content,
+            folds=len(read_folds(paths.folds).folds),
+            counts=_counts(rows, translation),
+            first=first,
+            second=second,
+            third=third,
+            tests=tests,
+            failed=failures(rows, translation),
+            warnings=study_warnings(paths),
+            costs=run_costs(paths),
+            figures=shown,
+        )
     )
     write_text(run / REPORT_FILE, page)
     return run / REPORT_FILE
@@ -92,17 +75,3 @@ def _counts(rows: list[CaseRow], translation: list[TranslationRow]) -> dict[str,
         "rows": len(rows) + len(translation),
         "failed rows": sum(bool(row.note) for row in [*rows, *translation]),
     }
-
-
-def _order(third: list[Any]) -> list[tuple[str, str, str]]:
-    """(bone, alignment, inputs from the smallest mean ASD to the largest): the paper's ordering put to the test."""
-    made = []
-    for bone, alignment in dict.fromkeys((line.bone, line.alignment) for line in third):
-        means = {
-            line.label: line.means["asd_paper_mm"].mean
-            for line in third
-            if (line.bone, line.alignment) == (bone, alignment) and line.label in SOURCES
-        }
-        ordered = sorted((name for name in means if np.isfinite(means[name])), key=means.__getitem__)
-        made.append((bone, alignment, " < ".join(f"{name} ({means[name]:.2f})" for name in ordered)))
-    return made
