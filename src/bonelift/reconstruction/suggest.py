@@ -45,7 +45,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True, eq=False)
-class _Supposed:
+class Supposed:
     """A film with other facts, and how well it fits them."""
 
     facts: tuple[Fact, ...]
@@ -82,12 +82,16 @@ def suggest(
     return _swapped(radiographs, found) or tuple(found)
 
 
-def _better(radiograph: Radiograph, agreement: float, model: WristModel, how: JobSettings) -> _Supposed | None:
-    """The other facts that the film agrees with best, where that is clear."""
-    tried = [_fitted(facts, supposed, model, how) for facts, supposed in _suppositions(radiograph)]
+def _better(radiograph: Radiograph, as_given: float, model: WristModel, how: JobSettings) -> Supposed | None:
+    tried = [fitted(facts, supposed, model, how) for facts, supposed in suppositions(radiograph)]
+    return clearly_better(tried, as_given, how.suggest)
+
+
+def clearly_better(tried: Sequence[Supposed], as_given: float, settings: SuggestSettings) -> Supposed | None:
+    """The facts that the film agrees with best, where that is clear. as_given: its agreement with the given ones."""
     best = max(tried, key=lambda one: one.agreement)
-    clear = best.agreement >= how.suggest.agreed_from and best.agreement - agreement >= how.suggest.ahead_by
-    return best if clear and (best.fit is None or _ulna_fits(best.fit.sighting, how.suggest)) else None
+    clear = best.agreement >= settings.agreed_from and best.agreement - as_given >= settings.ahead_by
+    return best if clear and best.fit is not None and _ulna_fits(best.fit.sighting, settings) else None
 
 
 def _ulna_fits(sighting: Sighting, settings: SuggestSettings) -> bool:
@@ -104,7 +108,7 @@ def ulnar_head_across_mm(sighting: Sighting) -> float:
     return float((located.ulnar_head_px - located.origin_px) @ across) * sighting.radiograph.spacing_at_wrist_mm
 
 
-def _suppositions(radiograph: Radiograph) -> list[tuple[tuple[Fact, ...], Radiograph]]:
+def suppositions(radiograph: Radiograph) -> list[tuple[tuple[Fact, ...], Radiograph]]:
     """Other view, other polarity, both; and the other side, of a PA film whose hanging is known: of another one the
     other side is the same as hanging mirrored, which is tried anyhow, and a lateral's is the same from the other side.
     """
@@ -120,9 +124,9 @@ def _suppositions(radiograph: Radiograph) -> list[tuple[tuple[Fact, ...], Radiog
     return found
 
 
-def _fitted(facts: tuple[Fact, ...], radiograph: Radiograph, model: WristModel, how: JobSettings) -> _Supposed:
+def fitted(facts: tuple[Fact, ...], radiograph: Radiograph, model: WristModel, how: JobSettings) -> Supposed:
     best = locate_wrist(radiograph, model, how.locate)[0]
-    return _Supposed(facts, radiograph, carried(best, 0.0, model, how)[0] if best.found else None)
+    return Supposed(facts, radiograph, carried(best, 0.0, model, how)[0] if best.found else None)
 
 
 def inverted(radiograph: Radiograph) -> Radiograph:
@@ -133,7 +137,7 @@ def inverted(radiograph: Radiograph) -> Radiograph:
     return replace(radiograph, pixels=np.ascontiguousarray(pixels), provenance=provenance)
 
 
-def _suggestion(index: int, given: Radiograph, better: _Supposed, agreement: float, count: int) -> Suggestion:
+def _suggestion(index: int, given: Radiograph, better: Supposed, agreement: float, count: int) -> Suggestion:
     changes: dict[str, str] = {}
     looks, options = [], []
     if "view" in better.facts:

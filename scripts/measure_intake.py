@@ -1,0 +1,183 @@
+"""How often what ``reconstruct`` says of a film that was given with a wrong fact is right, and how often it is wrong.
+
+    python scripts/measure_intake.py virtual --first 950000 --count 10 --out rows.csv
+    BONELIFT_DATA=... python scripts/measure_intake.py adult_films --out rows.csv
+    BONELIFT_DATA=... python scripts/measure_intake.py radiographs --out rows.csv
+    python scripts/measure_intake.py table --out rows.csv
+
+Each film is given as it is, as the other view, with dark and bright exchanged, and (PA) as the other side while its
+hanging is stated. Every claim is judged as ``suggest`` judges it, as if the answer were doubtful: the job itself asks
+only where it is. Rows are added to the table as they come; films that are in it are not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.experiments.holdout import simulated_film
+from bonelift.images import Radiograph
+from bonelift.images.radiograph import Side, View
+from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.networks.model import WristModel, load_model
+from bonelift.origin import Origin
+from bonelift.phantom.patient import make_patient
+from bonelift.reconstruction.settings import JobSettings
+from bonelift.reconstruction.suggest import clearly_better, fitted, inverted, suppositions
+
+STATED = Origin("option", "option --hanging")
+CLAIMS = ("as it is", "other view", "inverted", "other side")
+RIGHT_ANSWER = {"as it is": "", "other view": "view", "inverted": "polarity", "other side": "side"}
+SIDES: dict[str, Side] = {"L": "left", "R": "right"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One film under one claim. said: facts that were told to fit better, "" where none. as_given, best: agreement."""
+
+    films: str
+    film: str
+    view: str
+    claim: str
+    said: str
+    as_given: float
+    best: float
+
+    @property
+    def outcome(self) -> str:
+        right = RIGHT_ANSWER[self.claim]
+        return "silent" if not self.said else "right" if self.said == right else "wrong"
+
+
+def claimed(film: Radiograph, mirrored: bool, claim: str) -> Radiograph:
+    """The film as somebody gives it who has one fact wrong. mirrored: whether it is shown so, which nobody states but
+    with the other side."""
+    other: View = "lateral" if film.view == "pa" else "pa"
+    if claim == "other view":
+        return replace(film, view=other)
+    if claim == "inverted":
+        return inverted(film)
+    if claim == "other side":
+        stated = film.hung("mirrored" if mirrored else "as recorded", STATED)
+        return replace(stated, side="left" if film.side == "right" else "right")
+    return film
+
+
+def rows_of(
+    films: str, name: str, film: Radiograph, mirrored: bool, model: WristModel, how: JobSettings
+) -> Iterator[Row]:
+    for claim in CLAIMS:
+        if claim == "other side" and film.view == "lateral":
+            continue
+        given = claimed(film, mirrored, claim)
+        as_given = fitted((), given, model, how).agreement
+        tried = [fitted(facts, supposed, model, how) for facts, supposed in suppositions(given)]
+        better = clearly_better(tried, as_given, how.suggest) if as_given < how.suggest.agreed_above else None
+        said = "" if better is None else "+".join(better.facts)
+        yield Row(films, name, film.view, claim, said, as_given, max(one.agreement for one in tried))
+
+
+def virtual_films(first: int, count: int) -> Iterator[tuple[str, Radiograph, bool]]:
+    """A PA and a lateral film of each patient; of every second pair of patients shown mirrored."""
+    for seed in range(first, first + count):
+        patient = make_patient(seed, load_shape_model())
+        side: Side = "left" if seed % 2 else "right"
+        views: tuple[View, View] = ("pa", "lateral")
+        for index, view in enumerate(views):
+            film, _ = simulated_film(patient, np.random.default_rng([seed, 7, index]), view, side)
+            mirrored = bool((seed // 2) % 2)
+            if mirrored:
+                film = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
+            yield f"{seed}-{view}", film, mirrored
+
+
+def real_films(films: str) -> Iterator[tuple[str, Radiograph, bool]]:
+    root = Path(os.environ["BONELIFT_DATA"]) / films
+    with (root / "metadata.csv").open(newline="") as table:
+        for row in csv.DictReader(table):
+            if films == "adult_films":
+                path, side = root / row["file"], SIDES[row["side"]]
+                view, spacing_mm = ("pa" if row["view"] == "pa" else "lateral"), 0.125
+            else:
+                found = [p for p in root.glob(f"{row['filestem']}.*") if p.suffix in (".png", ".jpg")]
+                if not found:
+                    continue
+                path, side = found[0], SIDES[row["laterality"]]
+                view, spacing_mm = ("pa" if row["projection"] == "1" else "lateral"), float(row["pixel_spacing"])
+            film = read_radiograph(path, RadiographOptions(side=side, view=view, pixel_spacing_mm=spacing_mm))
+            yield path.stem, film, films == "adult_films"  # that clinic shows all its films mirrored
+
+
+def read_rows(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as table:
+        return [
+            Row(r["films"], r["film"], r["view"], r["claim"], r["said"], float(r["as_given"]), float(r["best"]))
+            for r in csv.DictReader(table)
+        ]
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    model, how = load_model(None), JobSettings()
+    done = {(row.films, row.film) for row in read_rows(arguments.out)}
+    films = arguments.films
+    source = virtual_films(arguments.first, arguments.count) if films == "virtual" else real_films(films)
+    with arguments.out.open("a", newline="") as file:
+        table = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
+        if file.tell() == 0:
+            table.writeheader()
+        made = 0
+        for name, film, mirrored in source:
+            if (films, name) in done:
+                continue
+            for row in rows_of(films, name, film, mirrored, model, how):
+                table.writerow({k: f"{v:.3f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+            file.flush()
+            made += 1
+            if arguments.most and made >= arguments.most:
+                return
+
+
+def show(rows: list[Row]) -> str:
+    """Confusion table: films x view x claim -> right, silent, wrong."""
+    lines = [
+        "| films | view | given | films | right | silent | wrong | said wrongly |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for films in dict.fromkeys(row.films for row in rows):
+        for view in ("pa", "lateral"):
+            for claim in CLAIMS:
+                here = [row for row in rows if (row.films, row.view, row.claim) == (films, view, claim)]
+                if here:
+                    counts = Counter(row.outcome for row in here)
+                    wrong = ", ".join(sorted(row.said for row in here if row.outcome == "wrong")) or "-"
+                    numbers = " | ".join(str(counts[name]) for name in ("right", "silent", "wrong"))
+                    lines.append(f"| {films} | {view} | {claim} | {len(here)} | {numbers} | {wrong} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("films", choices=["virtual", "adult_films", "radiographs", "table"])
+    parser.add_argument("--first", type=int, default=950000, help="seed of the first virtual patient")
+    parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--most", type=int, help="stop after so many films; the same command goes on")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    if arguments.films == "table":
+        print(show(read_rows(arguments.out)))
+    else:
+        measure(arguments)
+
+
+if __name__ == "__main__":
+    main()
