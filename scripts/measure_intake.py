@@ -31,11 +31,13 @@ from bonelift.networks.model import WristModel, load_model
 from bonelift.origin import Origin
 from bonelift.phantom.patient import make_patient
 from bonelift.reconstruction.settings import JobSettings
-from bonelift.reconstruction.suggest import clearly_better, fitted, inverted, suppositions
+from bonelift.reconstruction.suggest import Supposed, clearly_better, fitted, inverted, suppositions
 
 STATED = Origin("option", "option --hanging")
 CLAIMS = ("as it is", "other view", "inverted", "other side")
 RIGHT_ANSWER = {"as it is": "", "other view": "view", "inverted": "polarity", "other side": "side"}
+OTHER_VIEW: dict[View, View] = {"pa": "lateral", "lateral": "pa"}
+OTHER_SIDE: dict[Side, Side] = {"left": "right", "right": "left"}
 SIDES: dict[str, Side] = {"L": "left", "R": "right"}
 
 
@@ -57,32 +59,54 @@ class Row:
         return "silent" if not self.said else "right" if self.said == right else "wrong"
 
 
-def claimed(film: Radiograph, mirrored: bool, claim: str) -> Radiograph:
-    """The film as somebody gives it who has one fact wrong. mirrored: whether it is shown so, which nobody states but
-    with the other side."""
-    other: View = "lateral" if film.view == "pa" else "pa"
-    if claim == "other view":
-        return replace(film, view=other)
-    if claim == "inverted":
-        return inverted(film)
-    if claim == "other side":
-        stated = film.hung("mirrored" if mirrored else "as recorded", STATED)
-        return replace(stated, side="left" if film.side == "right" else "right")
-    return film
+class Variants:
+    """One film with other facts, each fitted once. A variant is (view, whether inverted, side, whether the hanging is
+    stated)."""
+
+    def __init__(self, film: Radiograph, mirrored: bool, model: WristModel, how: JobSettings) -> None:
+        self.film, self.how, self.model = film, how, model
+        self.stated = film.hung("mirrored" if mirrored else "as recorded", STATED)
+        self._known: dict[tuple[View, bool, Side, bool], Supposed] = {}
+
+    def fit(self, view: View, is_inverted: bool, side: Side, stated: bool) -> Supposed:
+        key = (view, is_inverted, side, stated)
+        if key not in self._known:
+            film = replace(self.stated if stated else self.film, view=view, side=side)
+            self._known[key] = fitted((), inverted(film) if is_inverted else film, self.model, self.how)
+        return self._known[key]
+
+    def judged(self, claim: str) -> tuple[Supposed, list[Supposed]]:
+        """As it is given under the claim, and the facts that are then tried (:func:`suppositions`)."""
+        film = self.film
+        view = OTHER_VIEW[film.view] if claim == "other view" else film.view
+        side = OTHER_SIDE[film.side] if claim == "other side" else film.side
+        is_inverted, stated = claim == "inverted", claim == "other side"
+        given = self.fit(view, is_inverted, side, stated)
+        tried = []
+        for facts, _ in suppositions(replace(self.stated if stated else film, view=view, side=side)):
+            found = self.fit(
+                OTHER_VIEW[view] if "view" in facts else view,
+                is_inverted != ("polarity" in facts),
+                OTHER_SIDE[side] if "side" in facts else side,
+                stated,
+            )
+            tried.append(replace(found, facts=facts))
+        return given, tried
 
 
 def rows_of(
     films: str, name: str, film: Radiograph, mirrored: bool, model: WristModel, how: JobSettings
 ) -> Iterator[Row]:
+    """mirrored: whether the picture is shown so, which nobody states but with the other side."""
+    variants = Variants(film, mirrored, model, how)
     for claim in CLAIMS:
         if claim == "other side" and film.view == "lateral":
             continue
-        given = claimed(film, mirrored, claim)
-        as_given = fitted((), given, model, how).agreement
-        tried = [fitted(facts, supposed, model, how) for facts, supposed in suppositions(given)]
-        better = clearly_better(tried, as_given, how.suggest) if as_given < how.suggest.agreed_above else None
+        given, tried = variants.judged(claim)
+        doubted = given.agreement < how.suggest.agreed_above
+        better = clearly_better(tried, given.agreement, how.suggest) if doubted else None
         said = "" if better is None else "+".join(better.facts)
-        yield Row(films, name, film.view, claim, said, as_given, max(one.agreement for one in tried))
+        yield Row(films, name, film.view, claim, said, given.agreement, max(one.agreement for one in tried))
 
 
 def virtual_films(first: int, count: int) -> Iterator[tuple[str, Radiograph, bool]]:

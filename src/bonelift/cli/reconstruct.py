@@ -19,12 +19,23 @@ rays meet, and the bones are fitted to both.
 
   bonelift reconstruct wrist.dcm --out result
   bonelift reconstruct pa.png --side right --view pa --pixel-spacing-mm 0.144 --out result
+  bonelift reconstruct --on films/ --table facts.csv --out batch        # docs/batch.md
   bonelift reconstruct pa.tif lat.tif --side right --view pa --view lateral --camera a.txt --camera b.txt --out two"""
 FLAGGED = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="DICOM, PNG, JPEG or TIFF; one or two")
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="*", help="DICOM, PNG, JPEG or TIFF; one or two")
+    parser.add_argument(
+        "--on",
+        metavar="FILE_OR_FOLDER",
+        type=Path,
+        nargs="+",
+        help="a batch instead: these films and all in these folders, each by itself; results.csv and index.html",
+    )
+    parser.add_argument(
+        "--table", metavar="CSV", type=Path, help="facts of a batch's films: file, case, side, view, spacing_mm, ..."
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the result")
     parser.add_argument("--side", choices=["left", "right"], help="which wrist")
     parser.add_argument("--view", choices=["pa", "lateral"], action="append", help="one for each image")
@@ -80,5 +91,9 @@ def run(options: Namespace) -> int:
         # Imported now, with all that it needs: that takes seconds, and the projector compiles beside it.
         from bonelift.cli.reconstruction import reconstruct_files
 
+        if options.on or options.table:
+            from bonelift.cli.batch import reconstruct_batch
+
+            return reconstruct_batch(options, kernels)
         flagged = reconstruct_files(options, kernels)
     return FLAGGED if options.strict and flagged else 0

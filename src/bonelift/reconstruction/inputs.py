@@ -32,7 +32,9 @@ def read_radiographs(inputs: Sequence[ImageInput]) -> tuple[Radiograph, ...]:
     Raises InputError for what cannot be read or does not belong together: more than two images, two sides, two
     patients (by their DICOM headers), one picture twice. MissingFactsError names all that the files do not say.
     """
-    if not 1 <= len(inputs) <= MOST_IMAGES:
+    if not inputs:
+        raise InputError("got no image; expected one or two of the same wrist, or --on FOLDER for many")
+    if len(inputs) > MOST_IMAGES:
         raise InputError(
             f"got {len(inputs)} images; expected one or two of the same wrist; many films go through "
             "bonelift reconstruct --on FOLDER"

@@ -88,8 +88,8 @@ def png_uri(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
-def photo_uri(image: Image.Image) -> str:
-    """The same for films, as JPEG: their grain makes a PNG five times larger."""
+def photo_uri(image: Image.Image, quality: int = 90) -> str:
+    """The same for films, as JPEG: their grain makes a PNG five times larger. quality: of the JPEG, to 95."""
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=90, subsampling=0)
+    image.save(buffer, format="JPEG", quality=quality, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
