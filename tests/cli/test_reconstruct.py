@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import torch
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -23,28 +22,18 @@ from pydicom.uid import (
 )
 
 from bonelift.cli import main
-from bonelift.images import LAPTOP_GRID
 from bonelift.images.raster import write_png
-from bonelift.networks.bundle import new_bundle, save_bundle
-from bonelift.networks.locator import LocatorConfig
-from bonelift.networks.pix2pix import Pix2pixConfig
-from bonelift.networks.tl_embedding import TlConfig
 from bonelift.reconstruction.against_truth import compare_with_truth
 from bonelift.reconstruction.bones import BONES
 from bonelift.reconstruction.demo_case import load_demo_case
+from builders.untrained_model import untrained_model
 
 KNOWN = ["--side", "right", "--view", "pa", "--pixel-spacing-mm", "0.2"]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    """Untrained networks of the smallest size: they load and run, and know nothing."""
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("model")
-    tl = TlConfig(encoder_channels=(2, 2, 2), decoder_channels=(4, 2, 2), predictor_channels=(2, 2, 2, 4),
-                  predictor_hidden=4)  # fmt: skip
-    save_bundle(new_bundle("untrained", LAPTOP_GRID, tl, Pix2pixConfig((2, 2), 2), LocatorConfig((2, 2))), folder)
-    return folder
+    return untrained_model(tmp_path_factory.mktemp("model"))
 
 
 def grey_picture() -> np.ndarray:

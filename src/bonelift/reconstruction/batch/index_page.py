@@ -14,7 +14,7 @@ from bonelift.report.palette import photo_uri
 
 _SMALL_PX = (220, 160)
 _SHOWN = ("radial inclination", "palmar tilt", "ulnar variance")
-"""Measurements on the page; results.csv holds all."""
+"""Measurements on the page, where they tell more than the mean of all adults; results.csv holds all."""
 
 
 def index_page(rows: Sequence[BatchRow], out: Path, count: int) -> str:
@@ -33,7 +33,7 @@ def _measured(row: BatchRow) -> list[tuple[str, float]]:
     return [
         (name, value)
         for name, value in row.measurements.items()
-        if value is not None and any(name.startswith(shown) for shown in _SHOWN)
+        if value is not None and name not in row.no_skill and name.startswith(_SHOWN)
     ]
 
 

@@ -22,7 +22,8 @@ FACTS = ("side", "view", "hanging", "pixel_spacing", "sdd", "source_to_object", 
 @dataclass(frozen=True)
 class BatchRow:
     """facts: fact -> (value, where it came from), of several films in their order, apart by "; ". measurements: name
-    with its unit -> value. made: whether it was made now, and not taken from an earlier run."""
+    with its unit -> value; no_skill: names of those that tell no more than the mean of all adults.
+    made: whether it was made now, and not taken from an earlier run."""
 
     case: BatchCase
     verdict: Verdict
@@ -31,6 +32,7 @@ class BatchRow:
     suggestions: tuple[str, ...] = ()
     facts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     measurements: Mapping[str, float | None] = field(default_factory=dict)
+    no_skill: frozenset[str] = frozenset()
     seconds: float | None = None
     error: str = ""
     ours: bool = False
@@ -61,7 +63,7 @@ def row_of(case: BatchCase, result: Mapping[str, Any], made: bool) -> BatchRow:
     quality = result["quality"]
     flags = tuple((str(flag["severity"]), str(flag["text"])) for flag in quality["flags"])
     bones = any(bone["file"] for bone in result["bones"].values())
-    measurements = {f"{one['name']} ({one['unit']})": one["value"] for one in result["measurements"]}
+    measured = {f"{one['name']} ({one['unit']})": one for one in result["measurements"]}
     return BatchRow(
         case,
         _verdict(float(quality["score"]), flags) if bones else "no wrist found",
@@ -69,7 +71,8 @@ def row_of(case: BatchCase, result: Mapping[str, Any], made: bool) -> BatchRow:
         flags,
         tuple(str(one["options"]) for one in result.get("suggestions", ())),
         _facts(result),
-        measurements,
+        {name: one["value"] for name, one in measured.items()},
+        frozenset(name for name, one in measured.items() if one.get("has_skill") is False),
         float(sum(result["timings_s"].values())),
         made=made,
     )
@@ -123,7 +126,8 @@ def _number(value: float | None, decimals: int) -> str:
 def _plain(cell: object) -> object:
     """A cell that a spreadsheet takes for text: what begins like a formula gets a quote before it."""
     text = str(cell)
-    return f"'{text}" if text[:1] in "=+@" or (text[:1] == "-" and not _is_number(text)) else cell
+    risky = text.startswith(("=", "+", "@", "-", "\t", "\r")) and not _is_number(text)
+    return f"'{text}" if risky else cell
 
 
 def _is_number(text: str) -> bool:
