@@ -45,7 +45,12 @@ def test_two_sheets_with_the_notice_and_text_that_can_be_searched(made):
     for words in ("SEVERE: the graver remark", "Quality 0.71", "palmar side", "radial", "ulnar", "10 mm", "0.70 mm"):
         assert words in first
     assert first.index("SEVERE") < first.index("WARNING") < first.index("INFO")
-    for words in ("palmar tilt −10.8 11.5 deg", "ImagerPixelSpacing (0018,1164)", "outline of the radius", "0123abcd"):
+    for words in (
+        "palmar tilt −10.8° not known – – 11.5°",
+        "ImagerPixelSpacing (0018,1164)",
+        "outline of the radius",
+        "0123abcd",
+    ):
         assert words in second
 
 

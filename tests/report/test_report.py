@@ -195,6 +195,31 @@ def test_outlines_of_the_page_lie_where_the_picture_has_them(film):
         assert nearest.max() < 0.15 + 0.1
 
 
+def test_a_measurement_shows_value_error_and_range_and_one_without_skill_is_grey(content):
+    page = render_report(
+        replace(
+            content,
+            measurements_note="errors of 100 virtual patients",
+            measurements=(
+                Measurement("palmar tilt (3D)", -10.83, "deg", None, "3D", "what it is", 2.04, 0.5, True, (3.8, 17.8)),
+                Measurement(
+                    "width (PA film)", 34.9, "mm", None, "film", note="no better than the mean", has_skill=False
+                ),
+            ),
+        )
+    )
+    table = page[page.index('id="measurements"') : page.index('id="facts"')]
+    assert "errors of 100 virtual patients" in table
+    tilt, width = re.findall(r"<tr[^>]*><th scope=\"row\">.*?</tr>", table)
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", tilt) == ["−10.8°", "± 2.0°", "0.5°", "3.8 to 17.8"]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", width) == ["34.9 mm", "not known", "–", "–"]
+    assert "no-skill" in width
+    assert "no better than the mean" in width
+    assert "no-skill" not in tilt
+    assert table.index("On the 3D bones") < table.index(tilt) < table.index("Off the film") < table.index(width)
+    assert "what it is" in table
+
+
 def test_a_case_label_is_shown_and_one_line(content):
     page = render_report(replace(content, label="Case 12"))
     assert "<h1>Case 12: Right wrist, PA view</h1>" in page

@@ -17,6 +17,7 @@ from bonelift.surface.distance import SurfaceDistances
 from bonelift.surface.mesh import TriangleMesh
 
 Severity = Literal["info", "warning", "severe"]
+MeasurementKind = Literal["3D", "film"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Measurement:
     value: float
     unit: str
     truth: float | None = None
-    kind: Literal["3D", "film"] = "3D"
+    kind: MeasurementKind = "3D"
     definition: str = ""
     expected_error: float | None = None
     bias: float | None = None

@@ -31,12 +31,15 @@ from bonelift.report.palette import (
 from bonelift.report.words import (
     EXPECTED_WORDS,
     INTENDED_FOR,
+    MEASUREMENT_KINDS,
     OVERLAY_WORDS,
     QUALITY_WORDS,
     STEP_WORDS,
     VIEW_NAMES,
     by_severity,
+    expected_range,
     grave_flags,
+    quantity,
 )
 from bonelift.surface.distance import SurfaceDistances, distance_to_surface
 from bonelift.surface.mesh import TriangleMesh
@@ -65,6 +68,9 @@ def render_report(content: ReportContent) -> str:
         truth=_truth_tables(content.truth),
         error_maps=_view_pictures(bones, content.side, colours) if errors else [],
         has_measured_truth=any(measurement.truth is not None for measurement in content.measurements),
+        measurement_kinds=MEASUREMENT_KINDS,
+        quantity=quantity,
+        expected_range=expected_range,
         steps=[(step, STEP_WORDS.get(step, ""), seconds) for step, seconds in content.timings_s.items()],
         settings_json=json.dumps(content.settings, indent=1),
         bone_colours=[

@@ -54,10 +54,18 @@ def text(words: str, size: float = 9, *, bold: bool = False, muted: bool = False
     return Paragraph(escape(plain(words)), style)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float], right: Sequence[int]) -> Table:
-    """Rows of plain words under a muted header. right: columns that are set to the right, as numbers are."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[float],
+    right: Sequence[int],
+    muted: Sequence[int] = (),
+) -> Table:
+    """Rows of plain words under a muted header. right: columns that are set to the right, as numbers are. muted: rows
+    that are set in grey."""
     body = [[text(word, 8, bold=True, muted=True, right=n in right) for n, word in enumerate(header)]]
-    body += [[text(word, 8.5, right=n in right) for n, word in enumerate(row)] for row in rows]
+    for number, row in enumerate(rows):
+        body.append([text(word, 8.5, muted=number in muted, right=n in right) for n, word in enumerate(row)])
     style = TableStyle(
         [
             ("LINEBELOW", (0, 0), (-1, -1), 0.5, LINE),

@@ -31,11 +31,14 @@ from bonelift.report.pdf_parts import (
 from bonelift.report.words import (
     EXPECTED_WORDS,
     INTENDED_FOR,
+    MEASUREMENT_KINDS,
     OVERLAY_WORDS,
     QUALITY_WORDS,
     VIEW_NAMES,
     by_severity,
+    expected_range,
     grave_flags,
+    quantity,
 )
 
 MARGIN = 36.0
@@ -163,7 +166,7 @@ def _second_sheet(content: ReportContent) -> list[Flowable]:
     facts = [(fact.name, fact.value, fact.source) for fact in content.facts]
     found: list[Flowable] = []
     if content.measurements:
-        found += [text("Measurements on the 3D bones", 11, bold=True), Spacer(0, 3), _measurements(content)]
+        found += [text("Measurements", 11, bold=True), *_measurements(content)]
     found += [
         Spacer(0, 10),
         text("What this rests on", 11, bold=True),
@@ -179,16 +182,29 @@ def _second_sheet(content: ReportContent) -> list[Flowable]:
     return found
 
 
-def _measurements(content: ReportContent) -> Table:
+def _measurements(content: ReportContent) -> list[Flowable]:
     with_truth = any(measurement.truth is not None for measurement in content.measurements)
-    header = ("Measurement", "Value", *(("Truth",) if with_truth else ()), "Unit")
-    rows = [
-        (m.name, number(m.value, 1), *((number(m.truth, 1),) if with_truth else ()), m.unit)
-        for m in content.measurements
-    ]
-    others = 0.15 * WIDTH
-    widths = [WIDTH - others * (len(header) - 1), *[others] * (len(header) - 1)]
-    return table(header, rows, widths, range(1, len(header) - 1))
+    header = ("Value", "Expected error", "Bias", "Normal range", *(("Truth",) if with_truth else ()))
+    widths = [0.13 * WIDTH] * len(header)
+    widths = [WIDTH - sum(widths), *widths]
+    found: list[Flowable] = [text(content.measurements_note, 8, muted=True)] if content.measurements_note else []
+    for kind, words in MEASUREMENT_KINDS:
+        group = [measurement for measurement in content.measurements if measurement.kind == kind]
+        rows = [
+            (
+                f"{one.name} ({one.note})" if one.note else one.name,
+                quantity(one, "value"),
+                (limits := expected_range(one))[0],
+                quantity(one, "bias"),
+                limits[1],
+                *((quantity(one, "truth"),) if with_truth else ()),
+            )
+            for one in group
+        ]
+        muted = [n for n, one in enumerate(group) if one.has_skill is False]
+        if group:
+            found += [Spacer(0, 3), table((words, *header), rows, widths, range(1, len(widths)), muted)]
+    return found
 
 
 def _colours(content: ReportContent) -> Swatches:

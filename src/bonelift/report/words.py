@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Literal
 
-from bonelift.report.content import Flag, Severity
+from bonelift.report.content import Flag, Measurement, MeasurementKind, Severity
+from bonelift.report.page import number
 
 INTENDED_FOR = "For adults, without fracture, without cast."
 VIEW_NAMES = {"pa": "PA", "lateral": "lateral"}
@@ -26,6 +29,12 @@ STEP_WORDS = {
     "judge": "judge how far to trust the result",
 }
 """Step of the reconstruction -> what it does."""
+
+MEASUREMENT_KINDS: tuple[tuple[MeasurementKind, str], ...] = (
+    ("3D", "On the 3D bones"),
+    ("film", "Off the film, with its magnification and the turn of the wrist"),
+)
+"""Kind of a measurement -> heading of its rows."""
 
 OVERLAY_WORDS = (
     "The lines are the outlines of the 3D bones, projected onto the film. Nothing else is drawn: where a line leaves "
@@ -52,3 +61,18 @@ def grave_flags(flags: Iterable[Flag]) -> str | None:
     if "severe" in severities:
         return "Do not use this result before you have read the severe flags."
     return "Read the warnings before you use this result." if "warning" in severities else None
+
+
+def quantity(measurement: Measurement, field: Literal["value", "expected_error", "bias", "truth"]) -> str:
+    """A number of a measurement with its unit, to a tenth: ``21.1°`` or ``9.8 mm``; a dash where there is none."""
+    value = getattr(measurement, field)
+    if value is None or not math.isfinite(value):
+        return number(None)
+    return number(value, 1) + ("°" if measurement.unit == "deg" else f" {measurement.unit}")
+
+
+def expected_range(measurement: Measurement) -> tuple[str, str]:
+    """The expected error and the normal range in words."""
+    error = "not known" if measurement.expected_error is None else f"± {quantity(measurement, 'expected_error')}"
+    limits = measurement.normal_range
+    return error, number(None) if limits is None else f"{number(limits[0], 1)} to {number(limits[1], 1)}"
