@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.anatomy.film_measurements import FilmProjection, measure_lateral_film, measure_pa_film
+from bonelift.anatomy.film_measurements import (
+    FilmProjection,
+    LateralFilmMeasurements,
+    PaFilmMeasurements,
+    measure_lateral_film,
+    measure_pa_film,
+)
 from bonelift.anatomy.landmarks import find_landmarks
 from bonelift.anatomy.measurement_facts import Kind, MeasurementFacts, facts_of
-from bonelift.anatomy.measurements import measure
+from bonelift.anatomy.measurements import Measurements, measure
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.images import View
@@ -84,9 +90,15 @@ def measurements_of(
     return tuple(replace(value, error=known.get(value.facts.key)) for value in _uniquely_named(found))
 
 
-def measure_bones(surfaces: Mapping[str, TriangleMesh]) -> tuple[MeasuredValue, ...]:
-    """The 3D measurements of right bones in the radius frame."""
-    return _measured("3D", None, None, lambda marks: measure(surfaces["radius"], surfaces["ulna"], marks), surfaces)
+def measure_bones(
+    surfaces: Mapping[str, TriangleMesh], landmarks: Mapping[str, Float] | None = None
+) -> tuple[MeasuredValue, ...]:
+    """The 3D measurements of right bones in the radius frame. landmarks: where they are known; None finds them."""
+
+    def read(marks: Mapping[str, Float]) -> Measurements:
+        return measure(surfaces["radius"], surfaces["ulna"], marks)
+
+    return _measured("3D", None, None, read, surfaces, landmarks)
 
 
 def measure_film(
@@ -95,25 +107,34 @@ def measure_film(
     camera_from_bone: Mapping[str, Float],
     sdd_mm: float,
     number: int = 1,
+    landmarks: Mapping[str, Float] | None = None,
 ) -> tuple[MeasuredValue, ...]:
     """What a film of one view shows of right bones (radius frame) at their poses (4, 4) before its camera.
 
     A left wrist is measured as the mirror image of a right one: ``camera_from_bone`` leads to the mirrored camera.
+    number: of the image. landmarks: of the bones where they are known; None finds them.
     """
     film = FilmProjection(camera_from_bone["radius"], camera_from_bone["ulna"], sdd_mm, view)
 
-    def read(marks: Mapping[str, Float]) -> Any:
+    def read(marks: Mapping[str, Float]) -> PaFilmMeasurements | LateralFilmMeasurements:
         if view == "pa":
             return measure_pa_film(surfaces["radius"], surfaces["ulna"], marks, film)
         return measure_lateral_film(surfaces["radius"], marks, film)
 
-    return _measured("film", view, number, read, surfaces)
+    return _measured("film", view, number, read, surfaces, landmarks)
 
 
-def _measured(kind: Kind, view: View | None, number: int | None, read: Any, surfaces: Mapping[str, TriangleMesh]):
+def _measured(
+    kind: Kind,
+    view: View | None,
+    number: int | None,
+    read: Callable[[Mapping[str, Float]], Measurements | PaFilmMeasurements | LateralFilmMeasurements],
+    surfaces: Mapping[str, TriangleMesh],
+    landmarks: Mapping[str, Float] | None,
+) -> tuple[MeasuredValue, ...]:
     """The values of one kind; all of them with the reason where they cannot be measured."""
     try:
-        marks = find_landmarks(surfaces["radius"], surfaces["ulna"], load_shape_model().landmarks)
+        marks = landmarks or find_landmarks(surfaces["radius"], surfaces["ulna"], load_shape_model().landmarks)
         values, reason = asdict(read(marks)), NOT_MEASURED
     except InputError as error:
         values, reason = {}, str(error)
