@@ -1,7 +1,7 @@
 """How far the measurements are off: docs/results/measurements.md and .csv, and the table that the product packages.
 
 python scripts/measure_measurements.py                                120 patients on a PA film, 60 on the other inputs
-python scripts/measure_measurements.py --minutes 7                    a piece; run it again until it says that it is done
+python scripts/measure_measurements.py --minutes 7                    a piece; repeat until it says that it is done
 
 Patients that are in the CSV for the same weights are not measured again; rows of other weights are dropped. The page
 and src/bonelift/reconstruction/measurement_errors.json are written once every patient is there.

@@ -25,10 +25,12 @@ _AXIS_MM = np.array([[0.0, 0, -40], [0, 0, -10]])
 """Two points of the radial shaft axis (radius frame), from proximal to distal; they project onto the film's axis."""
 _ACROSS = {"pa": np.array([1.0, 0, 0]), "lateral": np.array([0.0, 1, 0])}
 """What counts as positive across the axis: ulnar on a PA film, palmar on a lateral."""
-RIM_REACH_MM = 5.0
-"""How far from the projected rim of the lunate facet the outline's corner is sought on a lateral film."""
-STYLOID_SHARE = 0.25
-"""Part of the width, from the styloid's tip to the volar edge of the notch, that counts as styloid and holds no rim."""
+STYLOID_SHARE = 0.35
+"""Part of the width, from the styloid's tip to the volar edge of the notch, whose rim belongs to the styloid."""
+_RIM_STEP_MM, _RIM_HALF_MM, _RIM_ABOVE_MM = 1.0, 1.0, -9.0
+"""A rim is found in sagittal slices so far apart, of this half thickness, above this height of the radius frame."""
+_RIM_DIRECTIONS = {"volar": (0.0, 0.9, 0.45), "dorsal": (0.0, -0.45, 0.85)}
+"""Sagittal directions in which the rims lie outermost: those of the 3D landmarks without their part along x."""
 WIDTH_WITHIN_MM = 15.0
 """The width is read off the radius within this distance of the tip of its styloid, along the axis."""
 
@@ -54,11 +56,11 @@ class PaFilmMeasurements:
 class LateralFilmMeasurements:
     """Degrees and mm on the detector.
 
-    palmar_tilt_deg: the line from the dorsal to the palmar rim of the joint surface against the perpendicular of the
-        radial axis; positive where the joint faces palmar. A rim is the corner of the outline that the film shows
-        within RIM_REACH_MM of the lunate facet's rim, the radial styloid left out. Another part of the rim makes the
-        corner when the forearm turns: hence the tilt that a film shows turns with it.
-    radius_depth_mm: dorsal to palmar rim, across the axis.
+    palmar_tilt_deg: the line from the dorsal to the palmar corner of the joint against the perpendicular of the radial
+        axis; positive where the joint faces palmar. The corners are the outermost points that the film shows of the
+        dorsal and the palmar rim, from STYLOID_SHARE of the width to the sigmoid notch. Another part of the rim makes
+        the corner when the forearm turns, and the rim falls towards the ulna: hence the tilt turns with the wrist.
+    radius_depth_mm: dorsal to palmar corner, across the axis.
     """
 
     palmar_tilt_deg: float
@@ -111,7 +113,9 @@ def measure_pa_film(
     shown = film.radius_mm(radius.vertices)
     styloid, head = landmarks["radial_styloid_tip"], landmarks["ulnar_styloid_tip"]
     near = np.linalg.norm(radius.vertices - styloid, axis=1) < FAR_POINTS["radial_styloid_tip"].reach_mm
-    tip = _outermost(shown[near], (-0.15, 1.0), "radial styloid")
+    if not near.any():
+        raise InputError("radius: no surface near the tip of its styloid")
+    tip = cap_mean(shown[near], (-0.15, 1.0))
     corners = np.stack([landmarks["sigmoid_notch_volar"], landmarks["sigmoid_notch_dorsal"]])
     reference = film.radius_mm(corners).mean(axis=0)
     dome = film.ulna_mm(ulnar_dome(ulna, head, ulnar_head_centre(ulna, head)))
@@ -128,24 +132,28 @@ def measure_lateral_film(
     radius: TriangleMesh, landmarks: Mapping[str, Float], film: FilmProjection
 ) -> LateralFilmMeasurements:
     """A right radius in the radius frame, landmarks as :func:`find_landmarks` returns them."""
-    tip, notch = landmarks["radial_styloid_tip"][0], landmarks["sigmoid_notch_volar"][0]
-    joint = film.radius_mm(radius.vertices[radius.vertices[:, 0] > tip + STYLOID_SHARE * (notch - tip)])
-    rims = []
-    for name, direction in (("volar_rim", (0.9, 0.45)), ("dorsal_rim", (-0.45, 0.85))):
-        near = np.linalg.norm(joint - film.radius_mm(landmarks[name]), axis=1) < RIM_REACH_MM
-        rims.append(_outermost(joint[near], direction, name.replace("_", " ")))
-    palmar, dorsal = rims
+    palmar = cap_mean(film.radius_mm(_rim(radius, landmarks, "volar")), (1.0, 0.0))
+    dorsal = cap_mean(film.radius_mm(_rim(radius, landmarks, "dorsal")), (-1.0, 0.0))
     return LateralFilmMeasurements(
         palmar_tilt_deg=_angle_deg(dorsal[1] - palmar[1], palmar[0] - dorsal[0]),
         radius_depth_mm=float(palmar[0] - dorsal[0]),
     )
 
 
-def _outermost(points: Float, direction: tuple[float, float], what: str) -> Float:
-    """(2,) the farthest of ``points`` (N, 2) along ``direction`` (across, along). InputError where there are none."""
-    if len(points) == 0:
-        raise InputError(f"radius: no surface near the {what} that the film could show")
-    return cap_mean(points, direction)
+def _rim(radius: TriangleMesh, landmarks: Mapping[str, Float], which: str) -> Float:
+    """(N, 3) the joint's volar or dorsal rim, a point a sagittal slice, from the styloid to the notch."""
+    tip, notch = landmarks["radial_styloid_tip"][0], landmarks["sigmoid_notch_volar"][0]
+    vertices = radius.vertices[radius.vertices[:, 2] > _RIM_ABOVE_MM]
+    points = []
+    for x in np.arange(tip + STYLOID_SHARE * (notch - tip), notch + 1e-9, _RIM_STEP_MM):
+        piece = vertices[np.abs(vertices[:, 0] - x) < _RIM_HALF_MM]
+        if len(piece) > 0:
+            points.append(cap_mean(piece, _RIM_DIRECTIONS[which]))
+    if not points:
+        raise InputError(
+            f"radius: no surface between its styloid and the sigmoid notch; expected its {which} rim there"
+        )
+    return np.array(points)
 
 
 def _angle_deg(rise: float, run: float) -> float:

@@ -172,15 +172,16 @@ _ALL = (
     ),
     MeasurementFacts(
         "palmar_tilt_lateral_film", "palmar tilt (lateral film)", "deg", "film", "lateral", "palmar_tilt_deg",
-        "On the film: the line from the dorsal to the palmar corner of the joint's outline, the radial styloid left "
-        "out, against the perpendicular of the radius's long axis. It is positive where the joint faces palmar.",
+        "On the film: the line from the outermost point of the dorsal rim of the joint to that of the palmar rim, the "
+        "radial styloid left out, against the perpendicular of the radius's long axis. It is positive where the joint "
+        "faces palmar.",
         _MANN,
         NormalRange.of_mean(13.8, 4.4, _HADI),
     ),
     MeasurementFacts(
         "radius_depth_lateral_film", "radius depth (lateral film)", "mm", "film", "lateral", "radius_depth_mm",
-        "On the film: from the dorsal to the palmar corner of the joint's outline, across the long axis. Millimetres "
-        "on the detector.",
+        "On the film: from the outermost point of the dorsal rim of the joint to that of the palmar rim, across the "
+        "long axis. Millimetres on the detector.",
         "Medoff 2005, Hand Clin 21:279-288 (AP distance)",
         no_range="no published range of this definition is known to us",
     ),

@@ -31,7 +31,7 @@ Float = NDArray[np.float64]
 INPUTS: dict[str, tuple[View, ...]] = {"pa": ("pa",), "lateral": ("lateral",), "pa and lateral": ("pa", "lateral")}
 """What is given to the main job, by its name in the table."""
 RESAMPLES = 2000
-READER_DRAWS = 24
+READER_DRAWS = 16
 
 
 @dataclass(frozen=True)
