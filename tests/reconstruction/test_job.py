@@ -51,6 +51,7 @@ from bonelift.reconstruction.stopwatch import Stopwatch
 from bonelift.registration import moving_bone, project_bone
 from bonelift.registration.nominal_bone import CORTEX_PER_MM, nominal_attenuation
 from bonelift.surface.files import read_mesh
+from builders.result_schema import schema_faults
 from builders.toy_wrist import toy_radius, toy_ulna
 
 Float = NDArray[np.float64]
@@ -192,6 +193,7 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
         "reconstruction.json", "measurements.csv",
     }  # fmt: skip
     facts = json.loads((folder / "reconstruction.json").read_text())
+    assert schema_faults(facts) == []
     radius, ulna = read_mesh(folder / "radius.stl"), read_mesh(folder / "ulna.stl")
     assert radius.volume_mm3 > 0  # outward normals survive the mirror
     ulnar_side = np.sign(ulna.vertices[:, 0].mean() - radius.vertices[:, 0].mean())
@@ -232,7 +234,9 @@ def test_an_image_without_a_wrist_gives_no_bone_and_says_so(monkeypatch, tmp_pat
     save(result, tmp_path)
     assert not list(tmp_path.glob("*.stl"))
     assert "no wrist was found" in (tmp_path / "report.html").read_text()
-    assert json.loads((tmp_path / "reconstruction.json").read_text())["world_from_radius"] is None
+    facts = json.loads((tmp_path / "reconstruction.json").read_text())
+    assert facts["world_from_radius"] is None
+    assert schema_faults(facts) == []
 
 
 def test_of_two_images_one_without_a_wrist_is_left_out_and_flagged(monkeypatch, tmp_path, bundle):
@@ -266,6 +270,7 @@ def test_bones_that_come_out_empty_are_flagged(monkeypatch, tmp_path, bundle):
     assert {"no radius was reconstructed", "no ulna was reconstructed"} <= {f.text for f in result.quality.flags}
     save(result, tmp_path)
     assert (tmp_path / "report.html").is_file()
+    assert schema_faults(json.loads((tmp_path / "reconstruction.json").read_text())) == []
 
 
 def test_bones_that_do_not_fit_the_image_are_flagged(monkeypatch, bundle):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from bonelift.reconstruction.fit import FitSettings, fit
 from bonelift.reconstruction.job import Reconstruction, reconstruct
 from bonelift.reconstruction.place import PlaceSettings, stand
 from bonelift.reconstruction.result_json import reconstruction_json
+from builders.result_schema import schema_faults
 
 SEED = 917_000
 """No network saw it, no setting was chosen with it in view (915000 to 915023 and `simulate --seed 920000` were), and
@@ -64,7 +66,9 @@ def test_the_distance_came_from_the_rays(patient, result):
 
 
 def test_the_result_says_that_it_was_fitted(result):
-    assert reconstruction_json(result, [])["model"]["fitted_to_films"] is True
+    facts = json.loads(json.dumps(reconstruction_json(result, []), allow_nan=False))
+    assert facts["model"]["fitted_to_films"] is True
+    assert schema_faults(facts) == []
 
 
 def test_bones_outside_a_film_are_left_as_they_were(result):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from bonelift.reconstruction.suggest import Suggestion
 from bonelift.registration import PoseResult
 
 SCHEMA_VERSION = 3
+SCHEMA_FILE = Path(__file__).with_name("reconstruction.schema.json")
+"""JSON Schema (draft 2020-12) of what is written here; the documentation has a copy."""
 RADIUS_FRAME_NOTE = (
     "mm; +z along the radial shaft, distal; origin where it meets the distal joint surface; +y palmar; "
     "+x ulnar for a right wrist, radial for a left one (its frame is the mirror image)"
@@ -55,7 +58,7 @@ def reconstruction_json(result: Reconstruction, files: list[str]) -> dict[str, A
         "hypotheses": [[_hypothesis(one) for one in tried] for tried in result.tried],
         "world_from_radius": None if first is None else _matrix(first.world_from_radius),
         "world_from_patient": None if first is None else _matrix(_from_patient(first.world_from_radius)),
-        "bones": {name: _bone(result, name) for name in BONES},
+        "bones": {name: _bone(result, name, files) for name in BONES},
         "measurements": measurement_rows(result.measurements),
         "measurement_errors": _measurement_errors(result.measurement_errors),
         "suggestions": [_suggestion(one) for one in result.suggestions],
@@ -171,13 +174,14 @@ def _convergence(pose: PoseResult) -> dict[str, Any]:
     }
 
 
-def _bone(result: Reconstruction, name: str) -> dict[str, Any]:
+def _bone(result: Reconstruction, name: str, files: list[str]) -> dict[str, Any]:
     mesh = None if result.bones is None else result.bones.surfaces[name]
     if mesh is None or mesh.is_empty:
         return {"file": None, "area_mm2": None, "expected_error_mm": None}
     expected = None if result.expected is None else result.expected[name]
     told = None if expected is None else {"as_predicted": expected.as_predicted_mm, "rigid": expected.rigid_mm}
-    return {"file": f"{name}.stl", "area_mm2": mesh.area_mm2, "expected_error_mm": told}
+    file = f"{name}.stl"
+    return {"file": file if file in files else None, "area_mm2": mesh.area_mm2, "expected_error_mm": told}
 
 
 def _measurement_errors(errors: KnownErrors) -> dict[str, Any]:
