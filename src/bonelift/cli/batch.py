@@ -12,6 +12,7 @@ from bonelift.cli.warm_up import KernelWarmUp
 from bonelift.errors import InputError
 from bonelift.images.reading import RadiographOptions
 from bonelift.reconstruction.batch.cases import batch_cases
+from bonelift.reconstruction.file_kinds import file_kinds
 
 DONE, FAULT, WRONG_INPUT, FLAGGED = 0, 1, 2, 3
 _ONE_FILM_ONLY = {"images": "IMAGE", "camera": "--camera", "landmarks": "--landmarks"}
@@ -22,6 +23,7 @@ def reconstruct_batch(options: Namespace, kernels: KernelWarmUp) -> int:
     fault of ours, 3 with --strict where a result is flagged."""
     console = console_for(options)
     cases = batch_cases([Path(place) for place in options.on or []], options.table, _known(options))
+    kinds = file_kinds(options.files)
     kernels.start_rest()
     from bonelift.networks.model import load_model
     from bonelift.reconstruction.batch.run import run_batch
@@ -37,6 +39,8 @@ def reconstruct_batch(options: Namespace, kernels: KernelWarmUp) -> int:
             JobSettings(method=options.method),
             lambda row: bar.done(f"{row.case.label}: {row.verdict}" + (f" ({row.error})" if row.error else "")),
             bar.note,
+            kinds,
+            options.dicom_identity,
         )
     failed = [row for row in rows if row.verdict == "failed"]
     counts = {

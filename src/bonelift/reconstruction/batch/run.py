@@ -14,8 +14,10 @@ from bonelift.networks.model import WristModel
 from bonelift.reconstruction.batch.cases import BatchCase, facts_as_json
 from bonelift.reconstruction.batch.index_page import index_page
 from bonelift.reconstruction.batch.rows import BatchRow, failed_row, row_of, table
+from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FileKind, Identity
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.reconstruction.job import reconstruct
+from bonelift.reconstruction.output_files import OutputFiles
 from bonelift.reconstruction.save import JSON_NAME, save
 from bonelift.reconstruction.settings import JobSettings
 from bonelift.reconstruction.stopwatch import Stopwatch
@@ -36,11 +38,14 @@ def run_batch(
     settings: JobSettings,
     on_case: Callable[[BatchRow], None] = lambda _: None,
     on_step: Callable[[str], None] = lambda _: None,
+    kinds: Sequence[FileKind] = DEFAULT_KINDS,
+    identity: Identity = "none",
 ) -> tuple[BatchRow, ...]:
     """Reconstruct each case into ``out``/label, with results.csv and index.html beside them.
 
     A case that fails is a row that says why, and the others go on. A case whose result was made by this version from
     the same files, facts, settings and model is not made again. on_case: called as each is done.
+    kinds, identity: of the files of each case (:class:`bonelift.reconstruction.output_files.OutputFiles`).
 
     Raises InputError for an ``out`` that holds something else or that another process writes into.
     """
@@ -49,7 +54,7 @@ def run_batch(
         try:
             shown = time.monotonic()
             for case in cases:
-                row = _row(case, out, model, settings, on_step)
+                row = _row(case, out, model, settings, on_step, tuple(kinds), identity)
                 rows.append(row)
                 _write(out / TABLE_NAME, table(rows))
                 if time.monotonic() - shown > _PAGE_EVERY_S:
@@ -67,14 +72,21 @@ def _write(path: Path, text: str) -> None:
 
 
 def _row(
-    case: BatchCase, out: Path, model: WristModel, settings: JobSettings, on_step: Callable[[str], None]
+    case: BatchCase,
+    out: Path,
+    model: WristModel,
+    settings: JobSettings,
+    on_step: Callable[[str], None],
+    kinds: tuple[FileKind, ...],
+    identity: Identity,
 ) -> BatchRow:
     """The row of one case, made now or before. Whatever goes wrong with it is its row's."""
     try:
         if case.problem:
             raise InputError(case.problem)
         folder = out / case.label
-        made_from = _made_from(case, model, settings)
+        files = OutputFiles(kinds, tuple(image.path for image in case.images), identity)
+        made_from = _made_from(case, model, settings, files)
         earlier = _earlier(case, folder, made_from)
         if earlier is not None:
             return earlier
@@ -83,7 +95,7 @@ def _row(
             radiographs = read_radiographs(case.images)
         result = reconstruct(radiographs, model, settings, clock)
         with result_folder(folder, made_from) as staging:
-            save(result, staging, extras=ReportExtras(label=case.label))
+            save(result, staging, extras=ReportExtras(label=case.label), files=files)
         return row_of(case, read_json(folder / JSON_NAME, "a reconstruction"), made=True)
     except InputError as error:
         return failed_row(case, str(error))
@@ -103,13 +115,14 @@ def _earlier(case: BatchCase, folder: Path, made_from: Mapping[str, Any]) -> Bat
         return None
 
 
-def _made_from(case: BatchCase, model: WristModel, settings: JobSettings) -> dict[str, Any]:
+def _made_from(case: BatchCase, model: WristModel, settings: JobSettings, files: OutputFiles) -> dict[str, Any]:
     return {
         "made_by": f"bonelift {__version__}",
         "label": case.label,
         "films": [{"sha256": _sha256(image.path), "facts": facts_as_json(image.options)} for image in case.images],
         "model": model.weights_sha256,
         "settings": settings.as_json(),
+        "written": [*files.kinds, f"identity {files.identity}"],
     }
 
 
