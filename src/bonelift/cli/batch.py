@@ -31,7 +31,7 @@ def reconstruct_batch(options: Namespace, kernels: KernelWarmUp) -> int:
 
     model = load_model(options.model, options.device)
     kernels.wait()
-    with console.progress(len(cases), "films") as bar:
+    with console.bar(len(cases), "films") as bar:
         rows = run_batch(
             cases,
             options.out,
