@@ -16,6 +16,7 @@ const KINDS = { recorded: "recorded", option: "you said", assumed: "assumed", in
 const VIEWS = { pa: "PA", lateral: "lateral" };
 
 let desk = null, wrist = null, view = null, bones = null, shown = [], chosen = null, marked = null, timer = null;
+let sending = 0, sent = Promise.resolve();
 const names = new Map(); // film number -> name of the file, which never leaves this page
 const comparisons = {};
 
@@ -58,7 +59,8 @@ async function guarded(work) {
   }
 }
 
-const sentence = (text) => named(text.charAt(0).toUpperCase() + text.slice(1));
+// Begins with a capital, unless it begins with the name of a file.
+const sentence = (text) => named(/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
 
 // "film 1" is what the server calls a file; here it has its own name.
 function named(text) {
@@ -114,17 +116,27 @@ function newCard(entry) {
   const said = { ...entry.options };
   const wrong = element("p", { class: "wrong", role: "alert", hidden: true });
   const rows = {};
-  let latest = entry, showBox = () => {};
+  let latest = entry, refused = false, showBox = () => {};
 
-  async function send() {
+  // One after the other, each with the latest that was said; the job cannot begin in between.
+  function send() {
     wrong.hidden = true;
-    try {
-      wrist = await ask("PUT", `${base()}/films/${number}`, said);
-      showFilms();
-    } catch (error) {
-      wrong.textContent = sentence(error.message);
-      wrong.hidden = false;
-    }
+    sending += 1;
+    showWork();
+    sent = sent.then(async () => {
+      try {
+        wrist = await ask("PUT", `${base()}/films/${number}`, said);
+        refused = false;
+      } catch (error) {
+        refused = true;
+        wrong.textContent = sentence(error.message);
+        wrong.hidden = false;
+      }
+      sending -= 1;
+      if (sending) showWork();
+      else showFilms();
+    });
+    return sent;
   }
   function set(name, value) {
     if (value === null) delete said[name];
@@ -202,6 +214,7 @@ function newCard(entry) {
       showBox(now.options.roi || null);
     }
     latest = now;
+    if (refused) return; // what was said stays in the form, to be corrected
     for (const name of Object.keys(said)) if (!(name in now.options)) delete said[name];
     Object.assign(said, now.options);
     for (const [name, { control, from }] of Object.entries(rows)) {
@@ -236,7 +249,7 @@ function showWork() {
   const words = { side: "the side", view: "the view", pixel_spacing: "the pixel spacing" };
   const lacking = [...new Set(films.flatMap((entry) => entry.missing))].map((name) => words[name]);
   $("lacking").textContent = lacking.length ? `Say first what the file does not: ${lacking.join(", ")}.` : "";
-  $("run").disabled = work || !films.length || lacking.length > 0;
+  $("run").disabled = sending > 0 || work || !films.length || lacking.length > 0;
   $("cancel").hidden = $("going").hidden = !work;
   if (!wrist) return;
   if (work) {
