@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bonelift.errors import InputError
+from bonelift.reconstruction.job import STEPS
 from bonelift.serve import desk as desk_module
 from bonelift.serve.children import WorkerError
 from bonelift.serve.limits import Limits
@@ -192,3 +193,7 @@ def test_without_keep_the_results_go_too(children: Children) -> None:
 def test_the_desk_holds_so_many_wrists(children: Children) -> None:
     with client(Limits(wrists=2)) as to:
         assert [to.post("/api/wrists").status_code for _ in range(3)] == [201, 201, 409]
+
+
+def test_the_steps_that_the_page_counts_are_those_of_the_job() -> None:
+    assert ("read", "load model", *STEPS, "save") == desk_module.STEP_NAMES

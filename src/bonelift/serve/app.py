@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from bonelift import RESEARCH_NOTICE, __version__
 from bonelift.errors import InputError
@@ -118,6 +119,7 @@ def _add_errors(app: FastAPI) -> None:
     on(BodyError, lambda error: _sentence(error.status_code, error.sentence))
     on(RequestValidationError, lambda error: _sentence(422, _first_problem(error.errors()[0])))
     on(HTTPException, lambda error: _sentence(error.status_code, _NOT_HERE))
+    on(ClientDisconnect, lambda _: _sentence(400, "the upload ended before it was whole"))
     on(OSError, lambda error: _sentence(507, f"the disk of this machine takes no more ({error.strerror})"))
     on(Exception, fault)
 

@@ -24,7 +24,7 @@ from bonelift.serve.sentences import for_the_page
 State = Literal["open", "waiting", "running", "done", "failed", "cancelled"]
 MOST_FILMS = 2
 STEP_NAMES = ("read", "load model", "locate", "scale", "cut", "translate", "predict", "stand", "reconsider", "fit",
-              "place", "measure", "judge", "save")  # fmt: skip
+              "place", "measure", "judge", "suggest", "save")  # fmt: skip
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{12}")
 
 

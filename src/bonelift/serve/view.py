@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift import RESEARCH_NOTICE, __version__
+from bonelift.anatomy.landmarks import find_landmarks
+from bonelift.anatomy.measurement_lines import measurement_lines
+from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.images.display import display_grey
 from bonelift.networks.model import WristModel
 from bonelift.origin import Origin
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.reconstruction.expected import shown_sd_mm
+from bonelift.reconstruction.measured import measurement_rows
 from bonelift.reconstruction.place import PlacedFilm
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.reconstruction.save import report_films
@@ -53,7 +56,7 @@ def page_view(result: Reconstruction, model: WristModel, folder: Path) -> dict[s
         "side": result.side,
         "films": films,
         "scene": _scene(result, model),
-        "measurements": [_measurement(value) for value in result.measurements],
+        "measurements": _measurements(result),
         "expected_mm": {}
         if result.expected is None
         else {name: {"as_predicted": e.as_predicted_mm, "rigid": e.rigid_mm} for name, e in result.expected.items()},
@@ -61,6 +64,9 @@ def page_view(result: Reconstruction, model: WristModel, folder: Path) -> dict[s
             "score": result.quality.score,
             "flags": [{"severity": flag.severity, "text": flag.text} for flag in result.quality.flags],
         },
+        "suggestions": [
+            {"text": one.text, "image": one.image, "changes": dict(one.changes)} for one in result.suggestions
+        ],
         "model": result.model_name,
         "seconds": sum(result.timings_s.values()),
     }
@@ -146,11 +152,25 @@ def as_base64(values: NDArray[Any], kind: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values).astype(kind).tobytes()).decode("ascii")
 
 
-def _measurement(value: Any) -> dict[str, Any]:
-    finite = math.isfinite(value.value)
+def _measurements(result: Reconstruction) -> list[dict[str, Any]]:
+    """What the files say of each measurement, with its lines in the radius frame of the patient's own side."""
+    lines = _lines(result)
+    return [
+        {**row, "lines": lines.get(value.facts.field, [])}
+        for value, row in zip(result.measurements, measurement_rows(result.measurements), strict=True)
+    ]
+
+
+def _lines(result: Reconstruction) -> dict[str, list[dict[str, Any]]]:
+    if result.bones is None or not result.bones.complete:
+        return {}
+    radius, ulna = (result.bones.surfaces[name] for name in ("radius", "ulna"))
+    try:
+        found = measurement_lines(radius, ulna, find_landmarks(radius, ulna, load_shape_model().landmarks))
+    except InputError:
+        return {}
+    own_side = np.array([-1.0 if result.side == "left" else 1.0, 1, 1])
     return {
-        "name": value.name,
-        "value": value.value if finite else None,
-        "unit": value.unit,
-        "reason": "" if finite else value.reason,
+        field: [{"bone": line.bone, "points": np.round(line.points * own_side, 3).tolist()} for line in parts]
+        for field, parts in found.items()
     }

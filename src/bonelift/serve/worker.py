@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -119,13 +120,14 @@ def reconstruct_films(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
         from bonelift.networks.model import load_model
         from bonelift.reconstruction.job import reconstruct
         from bonelift.reconstruction.save import save
+        from bonelift.report.content import ReportExtras
         from bonelift.serve.view import VIEW_NAME, page_view
 
         model = load_model(Path(task["model"]) if task["model"] else None, "cpu")
     result = reconstruct(radiographs, model, clock=clock)
     tell({"step": "save"})
     with output_folder(task["out"]) as folder:
-        save(result, folder)
+        save(result, folder, extras=ReportExtras(pdf=find_spec("reportlab") is not None))
         page = folder / "page"
         page.mkdir()
         view = page_view(result, model, page)

@@ -7,7 +7,7 @@ const STEPS = {
   "": "starting", read: "reading the films", "load model": "loading the networks", locate: "finding the wrist",
   scale: "finding the scale", cut: "cutting the film out", translate: "translating it to bone alone",
   predict: "predicting the bones", stand: "finding where the wrist stands", reconsider: "weighing other readings",
-  fit: "fitting the bones to the films", place: "placing each bone", measure: "measuring", judge: "judging the result",
+  fit: "fitting the bones to the films", place: "placing each bone", measure: "measuring", judge: "judging the result", suggest: "trying what else the film may be",
   save: "writing the files",
 };
 const KINDS = { recorded: "recorded", option: "you said", assumed: "assumed", inferred: "read from the picture",
@@ -60,7 +60,7 @@ async function guarded(work) {
 }
 
 // Begins with a capital, unless it begins with the name of a file.
-const sentence = (text) => named(/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
+const sentence = (text) => named(/^[a-z]+[ ,;]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
 
 // "film 1" is what the server calls a file; here it has its own name.
 function named(text) {
@@ -300,14 +300,31 @@ async function showResult() {
   $("verdict").replaceChildren(element("strong", { text: verdict }), ` Quality ${score.toFixed(2)} of 1 (${view.side} wrist).`,
     expected ? ` Expected distance from the true surface, shape alone: ${expected}.` : "");
   const order = { severe: 0, warning: 1, info: 2 };
-  const flags = view.quality.flags.slice().sort((a, b) => order[a.severity] - order[b.severity]);
+  const offered = new Set(view.suggestions.filter((one) => one.image !== null).map((one) => one.text));
+  const flags = view.quality.flags.filter((flag) => !offered.has(flag.text)).sort((a, b) => order[a.severity] - order[b.severity]);
   $("flags").replaceChildren(...flags.map((flag) => element("li", { class: flag.severity }, element("strong", { text: flag.severity }), flag.text)));
+  $("suggestions").replaceChildren(...view.suggestions.filter((one) => one.image !== null).map(suggestion));
   $("zip").href = `${base()}/result.zip`;
   $("stale").hidden = true;
   chosen = marked = null;
   showPictures();
   showBones();
   showMeasurements();
+}
+
+// What fits a doubtful film better, to be taken with one press; nothing is changed unasked.
+function suggestion(one) {
+  const button = element("button", { type: "button", text: "Take this and run again" });
+  button.addEventListener("click", () => guarded(async () => {
+    const entry = wrist.films[one.image];
+    if (!entry) throw new Error("the films are not here any more; drop them again");
+    const overrule = ["side", "view"].some((name) => name in one.changes && entry.facts[name].kind === "recorded");
+    wrist = await ask("PUT", `${base()}/films/${entry.number}`, { ...entry.options, ...one.changes, ...(overrule ? { overrule_header: true } : {}) });
+    showFilms();
+    await run();
+    $("work").scrollIntoView();
+  }));
+  return element("li", { class: "info" }, element("strong", { text: "fits better" }), one.text, " ", button);
 }
 
 function showPictures() {
@@ -446,12 +463,16 @@ function showMeasurements() {
       };
       name.addEventListener("click", mark);
     }
-    const value = one.value === null ? "–" : one.value.toFixed(1).replace("-", "−");
-    row.append(element("th", { scope: "row" }, name), element("td", { class: "n", text: value }), element("td", { text: one.unit }), element("td", { class: "muted", text: one.note || one.reason || "" }));
+    const shownAs = (value) => (value === null ? "–" : value.toFixed(1).replace("-", "−"));
+    const error = one.expected_error === null ? "" : `± ${shownAs(one.expected_error)}`;
+    const range = one.normal_low === null ? "" : `${shownAs(one.normal_low)} to ${shownAs(one.normal_high)}`;
+    row.className = one.has_skill === false ? "no-skill" : "";
+    row.append(element("th", { scope: "row", title: one.definition }, name), element("td", { class: "n", text: shownAs(one.value) }),
+      element("td", { class: "n", text: error }), element("td", { text: one.unit }), element("td", { class: "n", text: range }), element("td", { text: one.note }));
     return row;
   });
   $("measurements").replaceChildren(element("caption", { text: "Choose one to see it drawn on the films and on the bones." }),
-    element("thead", {}, element("tr", {}, ...["Quantity", "Value", "Unit", "Remark"].map((text, n) => element("th", { scope: "col", class: n === 1 ? "n" : null, text })))),
+    element("thead", {}, element("tr", {}, ...["Quantity", "Value", "Expected error", "Unit", "Normal", "Remark"].map((text, n) => element("th", { scope: "col", class: [1, 2, 4].includes(n) ? "n" : null, text })))),
     element("tbody", {}, ...rows));
 }
 
