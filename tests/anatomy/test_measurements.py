@@ -61,6 +61,11 @@ def test_the_notch_is_measured_below_its_edges():
     assert measured(notched_radius(1.5)).sigmoid_notch_radius_mm == pytest.approx(9 - 1.5, abs=0.05)
 
 
+def test_a_groove_beside_the_notch_is_not_the_notch():
+    """Its chord of 14 mm is longer than the notch's 10 mm, and faces 40 degrees away from the ulna."""
+    assert measured(notched_radius(grooved=True)).sigmoid_notch_radius_mm == pytest.approx(9, abs=0.05)
+
+
 def test_each_cortical_angle_belongs_to_its_plane():
     """25 % of 25 mm from the styloid at x = -14 is x = -7.75, 58 % is x = 0.5."""
     found = measured(flared_radius())

@@ -46,9 +46,10 @@ def ulna(half_axes: tuple[float, float] = (HEAD_RADIUS, HEAD_RADIUS)) -> Triangl
     return lofted(np.stack([shaft, shaft, head, head, top]), np.array([-80.0, -20, -15, TOP_Z - 1, TOP_Z]))
 
 
-def notched_radius(depth_of_the_cut_mm: float = 3.5) -> TriangleMesh:
+def notched_radius(depth_of_the_cut_mm: float = 3.5, grooved: bool = False) -> TriangleMesh:
     """A block whose side towards the ulna is hollowed along a chord of 10 mm: by a circle of 9 mm at the height where
-    the notch is measured, and of 0.75 mm more a mm above."""
+    the notch is measured, and of 0.75 mm more a mm above. grooved: with a hollow beside it on the dorsal side, along a
+    chord of 14 mm that also faces the ulna, as tendons lie in."""
     heights = np.arange(-20.0, 3, 0.5)
     outlines = []
     for height in heights:
@@ -57,7 +58,8 @@ def notched_radius(depth_of_the_cut_mm: float = 3.5) -> TriangleMesh:
         turn = np.linspace(half, -half, 25)
         middle = 11 + np.sqrt(size**2 - 25)
         arc = np.column_stack([middle - size * np.cos(turn), -size * np.sin(turn)])
-        outlines.append(np.concatenate([[[8, -9.0]], arc, [[8, 9.0], [-14, 9], [-14, -9]]]))
+        dorsal = [[2, -16.0], [4.5, -9.5]] if grooved else [[8, -9.0]]
+        outlines.append(np.concatenate([dorsal, arc, [[8, 9.0], [-14, 9], [-14, -16 if grooved else -9]]]))
     return lofted(np.array(outlines), heights)
 
 

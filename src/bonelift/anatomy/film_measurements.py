@@ -132,15 +132,15 @@ def measure_lateral_film(
     radius: TriangleMesh, landmarks: Mapping[str, Float], film: FilmProjection
 ) -> LateralFilmMeasurements:
     """A right radius in the radius frame, landmarks as :func:`find_landmarks` returns them."""
-    palmar = cap_mean(film.radius_mm(_rim(radius, landmarks, "volar")), (1.0, 0.0))
-    dorsal = cap_mean(film.radius_mm(_rim(radius, landmarks, "dorsal")), (-1.0, 0.0))
+    palmar = cap_mean(film.radius_mm(rim(radius, landmarks, "volar")), (1.0, 0.0))
+    dorsal = cap_mean(film.radius_mm(rim(radius, landmarks, "dorsal")), (-1.0, 0.0))
     return LateralFilmMeasurements(
         palmar_tilt_deg=_angle_deg(dorsal[1] - palmar[1], palmar[0] - dorsal[0]),
         radius_depth_mm=float(palmar[0] - dorsal[0]),
     )
 
 
-def _rim(radius: TriangleMesh, landmarks: Mapping[str, Float], which: str) -> Float:
+def rim(radius: TriangleMesh, landmarks: Mapping[str, Float], which: str) -> Float:
     """(N, 3) the joint's volar or dorsal rim, a point a sagittal slice, from the styloid to the notch."""
     tip, notch = landmarks["radial_styloid_tip"][0], landmarks["sigmoid_notch_volar"][0]
     vertices = radius.vertices[radius.vertices[:, 2] > _RIM_ABOVE_MM]

@@ -72,7 +72,7 @@ def measure(radius: TriangleMesh, ulna: TriangleMesh, landmarks: Mapping[str, Fl
         radius_width_mm=float(np.linalg.norm((volar - tip)[:2])),
         radius_depth_mm=float(rim_volar[1] - rim_dorsal[1]),
         ulnar_head_diameter_mm=_head_width(ulna, centre),
-        ulnar_head_radius_mm=_head_circle(ulna, centre, volar, dorsal)[1],
+        ulnar_head_radius_mm=head_circle(ulna, centre, volar, dorsal)[1],
         sigmoid_notch_radius_mm=_notch_radius(radius, centre, volar, dorsal),
         ulnar_head_offset_mm=_head_offset(ulna, centre),
         palmar_cortical_angle_medial_deg=palmar_cortical_angle_deg(radius, float(medial)),
@@ -141,7 +141,7 @@ def _head_width(ulna: TriangleMesh, centre: Float) -> float:
     return float(np.ptp(across, axis=0).min())
 
 
-def _head_circle(ulna: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> tuple[Float, float]:
+def head_circle(ulna: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> tuple[Float, float]:
     """Circle through the part of the head's section that faces the notch, within 60 degrees."""
     points = section_segments(ulna, float(centre[2] + 1.5)).reshape(-1, 2)
     if len(points) == 0:
@@ -153,29 +153,37 @@ def _head_circle(ulna: TriangleMesh, centre: Float, volar: Float, dorsal: Float)
 
 
 def _notch_radius(radius: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> float:
-    """Circle through the notch's section 3.5 mm below its edges; infinite for a flat notch.
+    return notch_circle(radius, centre, volar, dorsal)[1]
 
-    The notch is what the section's convex hull bridges on the side of the ulnar head.
+
+def notch_circle(radius: TriangleMesh, centre: Float, volar: Float, dorsal: Float) -> tuple[Float, float]:
+    """Centre (2,) and radius of the circle through the notch's section 3.5 mm below its edges; infinite where flat.
+
+    The notch is what the section's convex hull bridges between the notch's edges, on the side of the ulnar head.
     """
+    nowhere = np.full(2, np.nan)
     points = section_segments(radius, float((volar + dorsal)[2] / 2 - NOTCH_DEPTH_MM)).reshape(-1, 2)
     if len(points) < 8:
-        return float("nan")
-    toward = centre[:2] - (volar + dorsal)[:2] / 2
-    toward /= np.linalg.norm(toward)
+        return nowhere, float("nan")
+    chord, middle = (volar - dorsal)[:2], (volar + dorsal)[:2] / 2
+    toward = np.array([chord[1], -chord[0]]) / np.linalg.norm(chord)
+    toward *= np.sign(toward @ (centre[:2] - middle))
     hull = points[ConvexHull(points).vertices]  # counter-clockwise
     bridge = np.roll(hull, -1, axis=0) - hull
     span = np.linalg.norm(bridge, axis=1)
     outward = np.column_stack([bridge[:, 1], -bridge[:, 0]]) / np.maximum(span, 1e-9)[:, None]
-    spanned = np.where(outward @ toward > 0.6, span, 0.0)
+    # Longer hollows lie beside it: the grooves of the tendons on the dorsal side, whose bridges end at the same corner.
+    beside = np.abs((hull + bridge / 2 - middle) @ chord) / (chord @ chord)
+    spanned = np.where((outward @ toward > 0.6) & (beside < 0.5), span, 0.0)
     best = int(np.argmax(spanned))
     if spanned[best] < NARROWEST_NOTCH_MM:
-        return float("inf")
+        return nowhere, float("inf")
     offset = points - hull[best]
     along, depth = offset @ bridge[best] / span[best] ** 2, -(offset @ outward[best])
     arc = points[(along > 0.1) & (along < 0.9) & (depth < span[best] / 2)]
     middle, size = fit_circle(arc)
     is_hollow = (middle - arc.mean(axis=0)) @ outward[best] > 0
-    return size if is_hollow else float("inf")
+    return (middle, size) if is_hollow else (nowhere, float("inf"))
 
 
 def _head_offset(ulna: TriangleMesh, centre: Float) -> float:

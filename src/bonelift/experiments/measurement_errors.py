@@ -170,7 +170,7 @@ def reader_ranks(rows: Sequence[MeasurementRow]) -> dict[str, tuple[int, float, 
         pairs = pairs[np.isfinite(pairs).all(axis=1)] if len(pairs) else pairs
         if len(pairs) > 10:
             told, off = pairs.T
-            found[key] = (len(pairs), float(spearmanr(told, off).statistic), float(told.mean()), float(off.mean()))
+            found[key] = (len(pairs), float(np.asarray(spearmanr(told, off))[0]), float(told.mean()), float(off.mean()))
     return found
 
 
