@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test mutate lint format install dev clean lock fuzz
+.PHONY: demo test mutate lint format install dev clean lock fuzz release-check sbom
 
 demo: $(VENV)/.installed
 	$(BIN)/bonelift demo --out demo-result
@@ -54,6 +54,18 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 # Writes both locks from what a clean environment resolves today (torch is held where the code was tested).
 lock:
 	$(BIN)/python scripts/lock_requirements.py
+
+# Builds the wheel, installs it into an empty environment for each of RELEASE_PYTHONS, runs the demo there; then each of
+# RELEASE_EXTRAS in an environment of its own. Goes on where it was stopped (release-work).
+RELEASE_PYTHONS ?= $(PYTHON)
+RELEASE_EXTRAS ?= pdf serve dicom excel jpeg
+release-check: $(VENV)/.installed-dev
+	$(BIN)/python scripts/release_check.py --work release-work $(RELEASE_PYTHONS:%=--python %) $(RELEASE_EXTRAS:%=--extra %)
+
+# What the locks hold, as CycloneDX, with the licences; checked as far as that goes without a network.
+sbom: $(VENV)/.installed-dev
+	$(BIN)/python scripts/sbom.py --lock requirements.lock --out dist
+	$(BIN)/python scripts/sbom.py --lock requirements-dev.lock --out dist
 
 clean:
 	rm -rf $(VENV) demo-result build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis

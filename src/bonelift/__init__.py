@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from bonelift.networks.own_network import WristImage
     from bonelift.surface.mesh import TriangleMesh
 
-__version__ = "0.1.0"
+__version__ = "0.4.0"
 
 RESEARCH_NOTICE = "Research software, not a medical device. Not for diagnosis, treatment or surgical planning."
 
