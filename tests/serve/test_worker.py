@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import struct
@@ -16,10 +17,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bonelift.anatomy.side import mirror_mesh
 from bonelift.errors import InputError
+from bonelift.geometry import rotation_about_axis, translation
 from bonelift.images.raster import write_png
+from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.serve import worker
 from bonelift.serve.children import Task, WorkerError, run_task
+from bonelift.serve.view import mesh_entry
+from bonelift.surface.clip import clip_below
+from bonelift.surface.files import write_stl
 from builders.radiograph_files import CT, dicom_radiograph, film_pixels, save
 
 GIB = 3.0
@@ -117,6 +124,24 @@ def test_a_file_that_is_no_film_is_one_sentence(tmp_path: Path, write, words: st
     with pytest.raises(InputError, match=words) as refused:
         look(tmp_path / "film 1")
     assert str(refused.value).startswith("film 1: ")
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_model_of_another_frame_or_side_is_laid_on_the_bone(tmp_path: Path, mirrored: bool) -> None:
+    """The same bone, turned, moved and perhaps mirrored: nothing is left but the alignment's 0.01 mm."""
+    bone = clip_below(load_demo_case().truth["radius"], -40)
+    moved = bone.transformed(translation(np.array([30.0, -20, 5])) @ rotation_about_axis([0, 1, 1], 0.4))
+    write_stl(tmp_path / "model.stl", mirror_mesh(moved) if mirrored else moved)
+    view = tmp_path / "view.json"
+    view.write_text(json.dumps({"scene": {"meshes": [mesh_entry("radius", bone, None)]}}))
+    task = {"view": str(view), "model": str(tmp_path / "model.stl"), "bone": "radius", "mirror": mirrored}
+    told = worker.compare(task, lambda _: None)
+    assert told["distances"]["asd_surface_mm"] < 0.02
+    by_vertex = np.frombuffer(base64.b64decode(told["vertex_mm"]), "<f4")
+    assert len(by_vertex) == len(bone.vertices)
+    assert by_vertex.max() < 0.1
+    with pytest.raises(InputError, match="holds no ulna"):
+        worker.compare({**task, "bone": "ulna"}, lambda _: None)
 
 
 def task(name: str, seconds: float = 60, gib: float = GIB, **content: object) -> Task:

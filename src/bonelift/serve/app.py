@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import shutil
 import tempfile
@@ -28,7 +27,6 @@ _STATIC = Path(__file__).resolve().parent / "static"
 _SHARED_STYLE = Path(__file__).resolve().parent.parent / "report" / "templates" / "page.css"
 _PAGE_FILES = {"app.js": "text/javascript", "film.js": "text/javascript", "bones.js": "text/javascript",
                "app.css": "text/css", "icon.svg": "image/svg+xml"}  # fmt: skip
-_log = logging.getLogger("bonelift.serve")
 Point = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
@@ -110,10 +108,6 @@ def _add_errors(app: FastAPI) -> None:
 
         app.add_exception_handler(kind, handle)
 
-    def fault(error: Exception) -> JSONResponse:
-        _log.error("a fault of ours: %s", type(error).__name__)
-        return _sentence(500, f"a fault of ours: {type(error).__name__}")
-
     on(InputError, lambda error: _sentence(422, for_the_page(str(error))))
     on(RefusedError, lambda error: _sentence(error.status, error.sentence, error.retry_s))
     on(BodyError, lambda error: _sentence(error.status_code, error.sentence))
@@ -121,7 +115,7 @@ def _add_errors(app: FastAPI) -> None:
     on(HTTPException, lambda error: _sentence(error.status_code, _NOT_HERE))
     on(ClientDisconnect, lambda _: _sentence(400, "the upload ended before it was whole"))
     on(OSError, lambda error: _sentence(507, f"the disk of this machine takes no more ({error.strerror})"))
-    on(Exception, fault)
+    on(Exception, lambda error: _sentence(500, f"a fault of ours: {type(error).__name__}"))
 
 
 _NOT_HERE = "there is nothing here under this address, or not for a request of this kind"

@@ -9,10 +9,13 @@ import asyncio
 import hmac
 import ipaddress
 import json
+import logging
 import time
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +29,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_log = logging.getLogger("bonelift.serve")
 OWN_HEADER = b"x-bonelift"
 """No page of another origin can send it without asking first, which is not granted."""
 COOKIE = "bonelift"
@@ -177,6 +181,13 @@ class Guard:
         except BodyError as error:
             if not begun:
                 await _answer(send, error.status_code, error.sentence, None, close=True)
+        except Exception as error:
+            # It would be written into the log whole, with what it holds of a file or a header.
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(last.filename).name}, line {last.lineno}"
+            _log.error("a fault of ours: %s in %s", type(error).__name__, where)
+            if not begun:
+                await _answer(send, 500, f"a fault of ours: {type(error).__name__}", None, close=True)
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
         """The body, as long as it stays within its size and comes without long pauses."""

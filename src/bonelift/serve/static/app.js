@@ -450,6 +450,7 @@ function point(bone, place) {
 // --- measurements --------------------------------------------------------------------------------------------------
 
 function showMeasurements() {
+  const errors = view.measurements.some((one) => one.expected_error !== null);
   const rows = view.measurements.map((one) => {
     const row = element("tr");
     const drawn = one.lines && one.lines.length;
@@ -468,11 +469,11 @@ function showMeasurements() {
     const range = one.normal_low === null ? "" : `${shownAs(one.normal_low)} to ${shownAs(one.normal_high)}`;
     row.className = one.has_skill === false ? "no-skill" : "";
     row.append(element("th", { scope: "row", title: one.definition }, name), element("td", { class: "n", text: shownAs(one.value) }),
-      element("td", { class: "n", text: error }), element("td", { text: one.unit }), element("td", { class: "n", text: range }), element("td", { text: one.note }));
+      ...(errors ? [element("td", { class: "n", text: error })] : []), element("td", { text: one.unit }), element("td", { class: "n", text: range }), element("td", { text: one.note }));
     return row;
   });
   $("measurements").replaceChildren(element("caption", { text: "Choose one to see it drawn on the films and on the bones." }),
-    element("thead", {}, element("tr", {}, ...["Quantity", "Value", "Expected error", "Unit", "Normal", "Remark"].map((text, n) => element("th", { scope: "col", class: [1, 2, 4].includes(n) ? "n" : null, text })))),
+    element("thead", {}, element("tr", {}, ...["Quantity", "Value", ...(errors ? ["Expected error"] : []), "Unit", "Normal", "Remark"].map((text) => element("th", { scope: "col", class: ["Value", "Expected error", "Normal"].includes(text) ? "n" : null, text })))),
     element("tbody", {}, ...rows));
 }
 

@@ -1,6 +1,7 @@
 // The bones in 3D: plain WebGL 1. Turned, lit and coloured by the page; tells which place of which bone is pointed at.
 const VERTEX = `
   attribute vec3 position, normal, paint;
+  precision mediump float;
   uniform mat3 turn; uniform vec3 centre, tint; uniform vec2 scale; uniform float painted;
   varying vec3 viewNormal, colour;
   void main() {
@@ -11,7 +12,7 @@ const VERTEX = `
   }`;
 const FRAGMENT = `
   precision mediump float;
-  uniform float lit;
+  uniform float lit, painted;
   varying vec3 viewNormal, colour;
   void main() {
     vec3 n = normalize(viewNormal);
@@ -23,7 +24,7 @@ const FRAGMENT = `
     float gloss = 0.1 * pow(max(dot(n, normalize(vec3(-0.25, 0.35, 0.9))), 0.0), 40.0);
     vec3 shaded = colour * (0.38 + 0.6 * key + 0.22 * fill) * rim * inner + gloss * inner;
     float edge = pow(1.0 - clamp(abs(n.z), 0.0, 1.0), 2.0);
-    gl_FragColor = vec4(mix(shaded, vec3(1.0, 0.85, 0.3), lit * (0.16 + 0.7 * edge)), 1.0);
+    gl_FragColor = vec4(mix(shaded, vec3(1.0, 0.85, 0.3), lit * (0.16 * (1.0 - painted) + 0.6 * edge)), 1.0);
   }`;
 
 export function floats(text) {
