@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bonelift.cli import main
 from bonelift.errors import InputError
 from bonelift.images import RadiographOptions, write_png
 from bonelift.networks.model import load_model
@@ -179,3 +180,14 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, model):
     with pytest.raises(InputError, match="is not empty"):
         run_batch(cases, tmp_path / "out", model, JobSettings())
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious.png"]
+
+
+def test_a_pdf_for_each_case_and_no_label_for_many(tmp_path, model, capsys):
+    pytest.importorskip("reportlab", reason="reportlab is not installed")
+    png(tmp_path / "films" / "a.png", 0)
+    cases, out = batch_cases([tmp_path / "films" / "a.png"], None, KNOWN), tmp_path / "out"
+    for pdf in (False, True):  # asked for later, it is made then
+        (row,) = run_batch(cases, out, model, JobSettings(), pdf=pdf)
+        assert (row.made, (out / "a" / "report.pdf").is_file()) == (True, pdf)
+    assert main(["reconstruct", "--on", str(tmp_path / "films"), "--label", "A", "--out", str(out), "--quiet"]) == 2
+    assert "--label belongs to one film" in capsys.readouterr().err

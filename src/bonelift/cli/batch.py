@@ -13,9 +13,10 @@ from bonelift.errors import InputError
 from bonelift.images.reading import RadiographOptions
 from bonelift.reconstruction.batch.cases import batch_cases
 from bonelift.reconstruction.file_kinds import file_kinds
+from bonelift.report.pdf import check_pdf_library
 
 DONE, FAULT, WRONG_INPUT, FLAGGED = 0, 1, 2, 3
-_ONE_FILM_ONLY = {"images": "IMAGE", "camera": "--camera", "landmarks": "--landmarks"}
+_ONE_FILM_ONLY = {"images": "IMAGE", "camera": "--camera", "landmarks": "--landmarks", "label": "--label"}
 
 
 def reconstruct_batch(options: Namespace, kernels: KernelWarmUp) -> int:
@@ -24,6 +25,8 @@ def reconstruct_batch(options: Namespace, kernels: KernelWarmUp) -> int:
     console = console_for(options)
     cases = batch_cases([Path(place) for place in options.on or []], options.table, _known(options))
     kinds = file_kinds(options.files)
+    if options.pdf:
+        check_pdf_library()
     kernels.start_rest()
     from bonelift.networks.model import load_model
     from bonelift.reconstruction.batch.run import run_batch
@@ -41,6 +44,7 @@ def reconstruct_batch(options: Namespace, kernels: KernelWarmUp) -> int:
             bar.note,
             kinds,
             options.dicom_identity,
+            options.pdf,
         )
     failed = [row for row in rows if row.verdict == "failed"]
     counts = {

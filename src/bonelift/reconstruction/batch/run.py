@@ -40,12 +40,14 @@ def run_batch(
     on_step: Callable[[str], None] = lambda _: None,
     kinds: Sequence[FileKind] = DEFAULT_KINDS,
     identity: Identity = "none",
+    pdf: bool = False,
 ) -> tuple[BatchRow, ...]:
     """Reconstruct each case into ``out``/label, with results.csv and index.html beside them.
 
     A case that fails is a row that says why, and the others go on. A case whose result was made by this version from
     the same files, facts, settings and model is not made again. on_case: called as each is done.
     kinds, identity: of the files of each case (:class:`bonelift.reconstruction.output_files.OutputFiles`).
+    pdf: whether each case has a report.pdf.
 
     Raises InputError for an ``out`` that holds something else or that another process writes into.
     """
@@ -54,7 +56,7 @@ def run_batch(
         try:
             shown = time.monotonic()
             for case in cases:
-                row = _row(case, out, model, settings, on_step, tuple(kinds), identity)
+                row = _row(case, out, model, settings, on_step, tuple(kinds), identity, pdf)
                 rows.append(row)
                 _write(out / TABLE_NAME, table(rows))
                 if time.monotonic() - shown > _PAGE_EVERY_S:
@@ -79,6 +81,7 @@ def _row(
     on_step: Callable[[str], None],
     kinds: tuple[FileKind, ...],
     identity: Identity,
+    pdf: bool,
 ) -> BatchRow:
     """The row of one case, made now or before. Whatever goes wrong with it is its row's."""
     try:
@@ -86,7 +89,7 @@ def _row(
             raise InputError(case.problem)
         folder = out / case.label
         files = OutputFiles(kinds, tuple(image.path for image in case.images), identity)
-        made_from = _made_from(case, model, settings, files)
+        made_from = _made_from(case, model, settings, files, pdf)
         earlier = _earlier(case, folder, made_from)
         if earlier is not None:
             return earlier
@@ -95,7 +98,7 @@ def _row(
             radiographs = read_radiographs(case.images)
         result = reconstruct(radiographs, model, settings, clock)
         with result_folder(folder, made_from) as staging:
-            save(result, staging, extras=ReportExtras(label=case.label), files=files)
+            save(result, staging, extras=ReportExtras(case.label, pdf), files=files)
         return row_of(case, read_json(folder / JSON_NAME, "a reconstruction"), made=True)
     except InputError as error:
         return failed_row(case, str(error))
@@ -115,14 +118,16 @@ def _earlier(case: BatchCase, folder: Path, made_from: Mapping[str, Any]) -> Bat
         return None
 
 
-def _made_from(case: BatchCase, model: WristModel, settings: JobSettings, files: OutputFiles) -> dict[str, Any]:
+def _made_from(
+    case: BatchCase, model: WristModel, settings: JobSettings, files: OutputFiles, pdf: bool
+) -> dict[str, Any]:
     return {
         "made_by": f"bonelift {__version__}",
         "label": case.label,
         "films": [{"sha256": _sha256(image.path), "facts": facts_as_json(image.options)} for image in case.images],
         "model": model.weights_sha256,
         "settings": settings.as_json(),
-        "written": [*files.kinds, f"identity {files.identity}"],
+        "written": [*files.kinds, f"identity {files.identity}", *(["pdf"] if pdf else [])],
     }
 
 
