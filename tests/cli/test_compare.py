@@ -9,6 +9,9 @@ import pytest
 import trimesh
 
 from bonelift.cli import command_line, main
+from bonelift.geometry.patient_frame import PATIENT_FROM_OWN_SIDE
+from bonelift.surface.clip import clip_below
+from bonelift.surface.closing import closed_ends
 from bonelift.surface.files import write_stl
 from bonelift.surface.mesh import TriangleMesh
 
@@ -120,3 +123,17 @@ def test_a_bone_in_centimetres_beside_one_in_millimetres_is_refused(tmp_path, ca
     block.apply_scale(0.1).export(tmp_path / "cm.stl")
     assert main(["compare", str(tmp_path / "mm.stl"), str(tmp_path / "cm.stl")]) == 2
     assert "mm.stl is 60 mm long, cm.stl 6 mm: not one bone, or not one unit" in capsys.readouterr().err
+
+
+def test_a_result_of_an_older_version_and_its_cap_change_no_distance(tmp_path, capsys):
+    """Older versions wrote the open surface in the radius frame; now it is closed, and in the patient frame."""
+    bone = clip_below(ball(10.0, (2.0, 3.0, -4.0)), -8.0)  # radius frame of the own side
+    closed, caps = closed_ends(bone.transformed(PATIENT_FROM_OWN_SIDE))
+    write_stl(tmp_path / "new.stl", closed, caps)
+    write_stl(tmp_path / "old.stl", bone)
+    body = (tmp_path / "old.stl").read_bytes()[80:]
+    (tmp_path / "old.stl").write_bytes(b"bonelift 0.1.0; units mm; research use only".ljust(80) + body)
+    assert main(["compare", str(tmp_path / "new.stl"), str(tmp_path / "old.stl"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["maximum_mm"] < 1e-4  # float32; the middle of the cap lies 8 mm from the open surface
+    assert found["compared_fraction"] == 1
