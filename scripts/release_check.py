@@ -6,7 +6,8 @@
 For each Python: a new virtual environment, the wheel installed into it by pip with its default dependencies, the
 command ``bonelift demo`` run outside of the repository, the time of ``import bonelift`` and the size of what was
 installed. For each extra, in an environment of its own (the first Python): installed as the documentation says, and
-what needs it imported. For ``train`` and ``study`` the build of PyTorch is what pip finds here.
+what needs it imported. For ``train`` and ``study`` the build of PyTorch is what pip finds here. With --tests, those
+tests of the repository run against the installed wheel on each Python.
 
 Each step leaves a file in the work folder. The same command goes on where it was stopped; remove the folder to begin
 anew. The last line says whether all passed; WORK/release.json has the numbers.
@@ -47,7 +48,8 @@ def run(call: list[str | Path], cwd: Path) -> str:
     hidden = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run([str(part) for part in call], cwd=cwd, env=hidden, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(str(part) for part in call)}: exit {done.returncode}\n{done.stderr[-2000:]}")
+        told = (done.stdout + done.stderr)[-2000:]
+        raise RuntimeError(f"{' '.join(str(part) for part in call)}: exit {done.returncode}\n{told}")
     return done.stdout
 
 
@@ -81,6 +83,17 @@ def environment(work: Path, python: str, name: str) -> Path:
     folder = work / name
     run([python, "-m", "venv", "--clear", folder], work)
     return folder / "bin" / "python"
+
+
+def try_tests(work: Path, python: str, tests: list[str]) -> dict[str, Any]:
+    """The repository's tests against the wheel that was installed into the environment of ``python``."""
+    inside = work / f"env-{Path(python).name}" / "bin" / "python"
+    run([inside, "-m", "pip", "install", "--quiet", "pytest", "hypothesis"], work)
+    where = run([inside, "-c", "import bonelift; print(bonelift.__file__)"], work)
+    if not Path(where.strip()).is_relative_to(inside.parent.parent):
+        raise RuntimeError(f"the tests would run {where.strip()}, not the wheel")
+    told = run([inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], ROOT)
+    return {"tests": " ".join(tests), "result": told.strip().splitlines()[-1]}
 
 
 def try_python(work: Path, python: str) -> dict[str, Any]:
@@ -127,12 +140,15 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--python", action="append", help="an interpreter; more than once for more (else this one)")
     parser.add_argument("--extra", action="append", choices=sorted(NEEDED_BY_EXTRA), default=[], help="to be installed")
+    parser.add_argument("--tests", action="append", help="tests of the repository that are run against the wheel")
     options = parser.parse_args()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     pythons = options.python or [sys.executable]
     tasks: list[tuple[str, Callable[[], dict[str, Any]]]] = [("build", lambda: build(work))]
     tasks += [(f"python-{Path(p).name}", lambda p=p: try_python(work, p)) for p in pythons]
+    if options.tests:
+        tasks += [(f"tests-{Path(p).name}", lambda p=p: try_tests(work, p, options.tests)) for p in pythons]
     tasks += [(f"extra-{e}", lambda e=e: try_extra(work, pythons[0], e)) for e in options.extra]
     found: dict[str, Any] = {}
     for name, make in tasks:
