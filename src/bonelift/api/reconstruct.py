@@ -27,13 +27,17 @@ from bonelift.networks.own_network import Predictor, Translator, with_own_networ
 from bonelift.reconstruction import job
 from bonelift.reconstruction.bone_files import patient_surfaces
 from bonelift.reconstruction.bones import Method
+from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FILE_KINDS, FileKind
 from bonelift.reconstruction.inputs import MOST_IMAGES, ImageInput, read_radiographs
 from bonelift.reconstruction.judge import Quality
 from bonelift.reconstruction.measured import MeasuredValue
+from bonelift.reconstruction.output_files import OutputFiles
 from bonelift.reconstruction.result import Reconstruction as JobResult
 from bonelift.reconstruction.save import save
 from bonelift.reconstruction.settings import JobSettings
 from bonelift.reconstruction.stopwatch import Stopwatch
+from bonelift.report.content import ReportExtras
+from bonelift.report.pdf import check_pdf_library
 from bonelift.storage.output_folder import output_folder
 from bonelift.surface.mesh import TriangleMesh
 
@@ -82,8 +86,9 @@ class Reconstruction:
     >>> found.save("result")  # doctest: +SKIP
     """
 
-    def __init__(self, result: JobResult) -> None:
+    def __init__(self, result: JobResult, sources: Sequence[Path] = ()) -> None:
         self.result = result
+        self._sources = tuple(sources)
 
     @property
     def side(self) -> Side:
@@ -95,7 +100,8 @@ class Reconstruction:
 
     @property
     def bones(self) -> dict[str, TriangleMesh]:
-        return patient_surfaces(self.result)
+        made = self.result.bones
+        return {} if made is None else patient_surfaces(made.surfaces, self.side)
 
     @property
     def poses(self) -> tuple[dict[str, NDArray[np.float64]], ...]:
@@ -124,13 +130,18 @@ class Reconstruction:
         severities = {flag.severity for flag in self.quality.flags}
         return "not usable" if "severe" in severities else "doubtful" if "warning" in severities else "usable"
 
-    def save(self, folder: FilePath) -> Path:
+    def save(self, folder: FilePath, files: Sequence[FileKind] = DEFAULT_KINDS, *, pdf: bool = False) -> Path:
         """Write meshes, labels, pictures, report and JSON, as ``bonelift reconstruct --out`` does.
 
         Parameters
         ----------
         folder
             A new or empty folder, or an earlier result, which is replaced.
+        files
+            What is written beside report, pictures and JSON: ``"stl"``, ``"glb"``, ``"seg"``, ``"nifti"``, ``"csv"``,
+            ``"dicom"`` (where the images were DICOM files).
+        pdf
+            Whether the report is written as PDF, too.
 
         Returns
         -------
@@ -143,7 +154,7 @@ class Reconstruction:
             The folder holds something else, or cannot be written.
         """
         place = a_path(folder, "folder")
-        _saved(self.result, place)
+        _saved(self, place, self._sources, files, pdf)
         return place
 
     def __repr__(self) -> str:
@@ -160,9 +171,13 @@ class Reconstruction:
 
 
 @in_python_words
-def _saved(result: JobResult, place: Path) -> None:
+def _saved(found: Reconstruction, place: Path, sources: tuple[Path, ...], files: Sequence[FileKind], pdf: bool) -> None:
+    kinds = [one_of(kind, "files", FILE_KINDS) for kind in ([files] if isinstance(files, str) else files)]
+    wanted = OutputFiles(cast("tuple[FileKind, ...]", tuple(kinds)), sources)
+    if pdf:
+        check_pdf_library()
     with output_folder(place) as staging:
-        save(result, staging)
+        save(found.result, staging, extras=ReportExtras(pdf=bool(pdf)), files=wanted)
 
 
 @in_python_words
@@ -271,7 +286,7 @@ def reconstruct(
     settings = JobSettings(method=chosen, seed=a_count(seed, "seed"))
     with progress.bar(len(job.STEPS), "reconstruct") as bar:
         clock = Stopwatch(lambda name: bar.done(name))
-        return Reconstruction(job.reconstruct(radiographs, model, settings, clock))
+        return Reconstruction(job.reconstruct(radiographs, model, settings, clock), _paths(source))
 
 
 def _radiographs(given: dict[str, Any]) -> tuple[Radiograph, ...]:
@@ -307,6 +322,13 @@ def _radiographs(given: dict[str, Any]) -> tuple[Radiograph, ...]:
     if len({radiograph.side for radiograph in found}) > 1:
         raise InputError("one image shows a left and the other a right wrist; expected two images of the same wrist")
     return tuple(found)
+
+
+def _paths(source: object) -> list[Path]:
+    """The files that all images of a call are; none where one is not a file."""
+    images = cast("list[object]", list(source) if isinstance(source, list | tuple) else [source])
+    paths = [Path(image) for image in images if isinstance(image, str | os.PathLike)]
+    return paths if len(paths) == len(images) else []
 
 
 def _check_known(facts: Mapping[str, Any]) -> None:
