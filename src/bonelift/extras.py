@@ -22,16 +22,20 @@ class Extra:
     use: str
 
 
-EXTRAS = (
+EXTRAS: tuple[Extra, ...] = (
     Extra("train", ("torch", "onnx", "onnxscript"), "PyTorch", "train, evaluate and models without ONNX graphs"),
     Extra("study", ("torch", "matplotlib"), "PyTorch and matplotlib", "evaluate and its figures"),
     Extra("bench", ("matplotlib",), "matplotlib", "the figures of bench and register"),
     Extra("cluster", ("distributed",), "Dask", "evaluate --scheduler"),
+    Extra("dicom", ("highdicom",), "highdicom", "DICOM results, and DICOM segmentations in import"),
+    Extra("excel", ("openpyxl",), "openpyxl", "Excel tables in import"),
+    Extra("pdf", ("reportlab",), "reportlab", "report.pdf"),
+    Extra("serve", ("fastapi", "uvicorn"), "FastAPI and uvicorn", "serve"),
     Extra("jpeg", ("pylibjpeg", "openjpeg", "libjpeg"), "pylibjpeg", "JPEG and JPEG 2000 compressed DICOM"),
     Extra("tables", ("spekpy", "xraydb"), "SpekPy and xraydb", "rebuilding the packaged X-ray tables"),
 )
 _EXTRA_OF_MODULE = {"torch": "train", "onnx": "train", "onnxscript": "train", "matplotlib": "study"}
-_NAMES = {"torch": "PyTorch", "distributed": "Dask"}
+_NAMES = {"torch": "PyTorch", "distributed": "Dask", "fastapi": "FastAPI"}
 
 
 def is_there(module: str) -> bool:
@@ -42,10 +46,15 @@ def is_there(module: str) -> bool:
         return False
 
 
+def is_optional(module: str) -> bool:
+    """Whether the module belongs to an extra: an installation without it is whole."""
+    return any(module in extra.modules for extra in EXTRAS)
+
+
 def how_to_install(extra: str) -> str:
     """One clause that says how an extra comes into this installation."""
-    first = " after PyTorch's CPU build (docs/install.md)" if extra in ("train", "study") else ""
-    return f"install the extra {extra!r}{first}: pip install '.[{extra}]' in the folder of the bonelift source"
+    first = ", PyTorch's CPU build first (docs/install.md)" if extra in ("train", "study") else ""
+    return f"run pip install '.[{extra}]' in the folder of bonelift's source{first}"
 
 
 def missing(module: str, what: str = "this") -> InputError:

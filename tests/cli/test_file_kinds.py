@@ -44,6 +44,6 @@ def test_without_highdicom_its_name_is_said(tmp_path, monkeypatch) -> None:
     film = save(dicom_radiograph(), tmp_path / "film.dcm")
     assert OutputFiles(("dicom",), (film,)).identity == "none"
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(InputError, match=r"pip install 'bonelift\[dicom\]'"):
+    with pytest.raises(InputError, match=r"pip install '.\[dicom\]'"):
         OutputFiles(("dicom",), (film,))
     assert OutputFiles(("stl",), (film,)).kinds == ("stl",)

@@ -94,7 +94,7 @@ def test_syntax_without_decoder(tmp_path: Path) -> None:
     dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     message = _message(save(dataset, tmp_path / "film.dcm"))
     assert "JPEG Lossless" in message
-    assert "pip install pylibjpeg" in message
+    assert "pip install '.[jpeg]'" in message
 
 
 def test_deflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,10 +114,10 @@ def test_reconstruct_needs_no_torch_and_training_says_that_it_does(tmp_path):
     done = bonelift("demo", "--out", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "demo" / "report.html").is_file()
-    for arguments in (
-        ("train", str(tmp_path), "--run", str(tmp_path / "run")),
-        ("evaluate", str(tmp_path), "--run", str(tmp_path / "run")),
-    ):
-        refused = bonelift(*arguments)
+    for command, *arguments in (("train", "all", "--virtual", "3"), ("evaluate", str(tmp_path))):
+        assert f"usage: bonelift {command}" in bonelift(command, "--help").stdout
+        refused = bonelift(command, *arguments, "--preset", "smoke", "--run", str(tmp_path / "run"))
         assert refused.returncode == 2
-        assert refused.stderr.strip() == "bonelift: this needs PyTorch; pip install 'bonelift[train]'"
+        needs = f"bonelift: bonelift {command} needs PyTorch, which is not installed; run pip install '.[train]'"
+        assert refused.stderr.startswith(needs)
+        assert len(refused.stderr.strip().splitlines()) == 1

@@ -106,4 +106,4 @@ def test_what_cannot_be_made_is_refused_before_the_work(content, monkeypatch, tm
     with pytest.raises(InputError, match="needs reportlab"):
         report_pdf(content)
     assert main([*call, "--pdf"]) == 2
-    assert "pip install 'bonelift[pdf]'" in capsys.readouterr().err
+    assert "pip install '.[pdf]'" in capsys.readouterr().err

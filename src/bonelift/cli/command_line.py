@@ -13,12 +13,13 @@ import sys
 import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from bonelift import RESEARCH_NOTICE, __version__, progress
 from bonelift.cli.arguments import OneLineParser, add_common_options
 from bonelift.cli.console import OutputError, console_for, show_what_it_cannot_encode
 from bonelift.errors import InputError
+from bonelift.extras import is_optional, missing
 
 DONE, FAULT, WRONG_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -35,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "register": ("bonelift.cli.register", "register CT bones to radiographs, on a study, a case or loose files"),
     "train": ("bonelift.cli.train", "train the networks on a study folder; resumable"),
     "evaluate": ("bonelift.cli.evaluate", "experiments 1 to 3 on a study folder; resumable"),
+    "doctor": ("bonelift.cli.doctor", "what is installed, what works here, and how to get what is missing"),
+    "completion": ("bonelift.cli.completion", "what a shell needs to complete commands and options"),
     "bench": ("bonelift.cli.bench", "speed and accuracy beside other engines that are installed"),
 }
 """Name -> (module, summary). A module is imported when its command is called, so that --help answers at once."""
@@ -63,9 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as request:  # argparse ends --help and wrong calls this way
         return request.code if isinstance(request.code, int) else DONE
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        module = (error.name or "").split(".")[0]
+        if not is_optional(module):
             return _fault(error, arguments)
-        print("bonelift: this needs PyTorch; pip install 'bonelift[train]'", file=sys.stderr)
+        print(f"bonelift: {missing(module, _command_of(arguments))}", file=sys.stderr)
         return WRONG_INPUT
     except MemoryError as error:
         if "--traceback" in arguments:
@@ -74,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_INPUT
     except Exception as error:
         return _fault(error, arguments)
+
+
+def _command_of(arguments: list[str]) -> str:
+    return f"bonelift {arguments[0]}" if arguments and arguments[0] in COMMANDS else "this"
 
 
 def _nowhere() -> TextIO:
@@ -100,6 +108,14 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-") or arguments[0] not in COMMANDS:
         return _without_command(arguments)
     name, *rest = arguments
+    parser, command = command_parser(name)
+    options = parser.parse_args(rest)
+    with progress.shown_by(console_for(options).progress):
+        return command.run(options)
+
+
+def command_parser(name: str) -> tuple[ArgumentParser, Any]:
+    """The parser of a command, and the module that runs it."""
     module_name, summary = COMMANDS[name]
     command = importlib.import_module(module_name)
     parser = OneLineParser(
@@ -112,9 +128,7 @@ def _run(arguments: list[str]) -> int:
     )
     command.add_arguments(parser)
     add_common_options(parser)
-    options = parser.parse_args(rest)
-    with progress.shown_by(console_for(options).progress):
-        return command.run(options)
+    return parser, command
 
 
 def _wide(prog: str) -> RawDescriptionHelpFormatter:

@@ -9,9 +9,6 @@ from pathlib import Path
 from bonelift.cli.arguments import positive_int, whole_number
 from bonelift.cli.console import console_for
 from bonelift.errors import InputError
-from bonelift.experiments.evaluate import ExperimentSettings, run_experiments
-from bonelift.experiments.presets import load_study_preset
-from bonelift.experiments.results.report import write_study_report
 
 EPILOG = """\
 Trains pix2pix and the TL net in every fold, reconstructs every patient with networks that never saw them, and
@@ -44,12 +41,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     console = console_for(options)
+    if not options.report_only and options.preset is None:
+        raise InputError("evaluate: no --preset; expected smoke, laptop or paper")
+    # Imported now: torch takes seconds, and --help does without it.
+    from bonelift.experiments.evaluate import ExperimentSettings, run_experiments
+    from bonelift.experiments.presets import load_study_preset
+    from bonelift.experiments.results.report import write_study_report
+
     if options.report_only:
         page = write_study_report(options.run)
         console.result({"report": str(page)}, f"{page}")
         return 0
-    if options.preset is None:
-        raise InputError("evaluate: no --preset; expected smoke, laptop or paper")
     settings = ExperimentSettings(
         replace(load_study_preset(options.preset, options.device), tested_films=options.place_films),
         options.seed,

@@ -9,6 +9,7 @@ from pathlib import Path
 from bonelift.cli.arguments import positive_float, whole_number
 from bonelift.cli.console import console_for
 from bonelift.errors import InputError
+from bonelift.extras import missing
 
 EPILOG = """\
 A page to drop one or two films of a wrist on, correct what is known of them, reconstruct, and look. Nothing leaves the
@@ -38,7 +39,7 @@ def run(options: Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn", "starlette", "pydantic"):
             raise
-        raise InputError("this needs FastAPI and uvicorn; pip install 'bonelift[serve]'") from error
+        raise missing("fastapi", "bonelift serve") from error
     from bonelift.serve.limits import Limits
 
     given = {"memory_gib": options.memory_gib, "job_s": options.job_seconds}

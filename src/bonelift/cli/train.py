@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bonelift.cli.arguments import positive_float, positive_int, whole_number
 from bonelift.cli.console import console_for
 from bonelift.errors import InputError
-from bonelift.learning.bases import BasisChoice
-from bonelift.learning.line import TARGETS
-from bonelift.learning.presets import load_preset, timed
-from bonelift.learning.training import TrainingOutcome
-from bonelift.networks.bundle import load_bundle
-from bonelift.study.training_run import TrainingSettings, train_on_study, train_on_virtual_patients
+from bonelift.learning.targets import TARGETS
+
+if TYPE_CHECKING:
+    from bonelift.learning.training import TrainingOutcome
+    from bonelift.study.training_run import TrainingSettings
 
 USAGE = "bonelift train TARGET (STUDY | --virtual N) --preset P --run DIR [options]"
 EPILOG = """\
@@ -52,6 +51,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     if (options.study is None) == (options.virtual is None):
         raise InputError("train: expected a study folder or --virtual N, and not both")
+    # Imported now: torch takes seconds, and --help does without it.
+    from bonelift.study.training_run import train_on_study, train_on_virtual_patients
+
     settings = _settings(options)
     if options.virtual is None:
         outcome = train_on_study(options.target, options.study, options.run, settings)
@@ -63,6 +65,11 @@ def run(options: Namespace) -> int:
 
 
 def _settings(options: Namespace) -> TrainingSettings:
+    from bonelift.learning.bases import BasisChoice
+    from bonelift.learning.presets import load_preset, timed
+    from bonelift.networks.bundle import load_bundle
+    from bonelift.study.training_run import TrainingSettings
+
     preset = load_preset(options.preset, options.device)
     if options.minutes is not None:
         preset = timed(preset, options.minutes)

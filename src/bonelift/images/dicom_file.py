@@ -27,6 +27,7 @@ from pydicom.uid import (
 )
 
 from bonelift.errors import InputError
+from bonelift.extras import how_to_install
 from bonelift.images.recorded_image import MAX_FILE_BYTES, MAX_PIXELS
 from bonelift.storage.input_files import check_memory, file_size, opened
 
@@ -144,9 +145,8 @@ def _check_decoder(dataset: Dataset, name: str) -> None:
     # Pillow decodes JPEG of 8 bits, and says of 12 that the file is damaged.
     twelve_bit = syntax == JPEGExtended12Bit and (whole_number(dataset, "BitsStored") or 8) > 8
     if not decoder.is_available or (twelve_bit and decoder.available_plugins == ("pillow",)):
-        packages = "pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
         raise InputError(
-            f"{name}: is compressed as {syntax.name}, for which no decoder is installed; pip install {packages}"
+            f"{name}: is compressed as {syntax.name}, for which no decoder is installed; {how_to_install('jpeg')}"
         )
 
 

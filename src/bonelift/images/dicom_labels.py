@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from skimage.draw import polygon
 
 from bonelift.errors import InputError
+from bonelift.extras import how_to_install
 from bonelift.images.bone_names import BoneLabels, the_bone
 from bonelift.images.dicom_file import guarded, read_dataset, whole_number, word
 from bonelift.storage.input_files import check_memory
@@ -60,7 +61,7 @@ def _from_seg(dataset: Dataset, bones: BoneLabels, name: str) -> tuple[dict[str,
         from highdicom.seg import Segmentation
     except ImportError as error:
         raise InputError(
-            f"{name}: reading a DICOM segmentation needs highdicom; run pip install highdicom, or save the "
+            f"{name}: reading a DICOM segmentation needs highdicom; {how_to_install('dicom')}, or save the "
             "segmentation as .seg.nrrd in 3D Slicer"
         ) from error
     with guarded(name, "is damaged, or its segments make no regular volume; save it as .seg.nrrd in 3D Slicer"):

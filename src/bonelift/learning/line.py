@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 from torch import nn
 
@@ -26,6 +26,8 @@ from bonelift.learning.pix2pix import build_pix2pix, train_pix2pix
 from bonelift.learning.presets import Preset
 from bonelift.learning.samples import DrrSamples, FilmSamples, chunk_folders, load_samples
 from bonelift.learning.shape_regression import Bases, FilmDrrs, build_shape_regressor, train_shape_regressor
+from bonelift.learning.targets import TARGETS as TARGETS
+from bonelift.learning.targets import Target as Target
 from bonelift.learning.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 from bonelift.learning.translated import translated
 from bonelift.learning.warm_start import rewritten_codes, start_from, usual_level
@@ -34,9 +36,6 @@ from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeConfig
 from bonelift.storage.whole import write_whole
 
-Target = Literal["locator", "pix2pix", "tl", "shape"]
-TARGETS: tuple[Target, ...] = get_args(Target)
-"""In the order in which they are trained: S reads what the generator makes of films."""
 StageName = Literal["locator", "pix2pix", "autoencoder", "predictor", "finetune", "shape"]
 STAGES: dict[Target, tuple[StageName, ...]] = {
     "locator": ("locator",),

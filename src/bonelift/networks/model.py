@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_basis import BoneBasis
-from bonelift.errors import InputError
+from bonelift.extras import missing
 from bonelift.images import LabelGrid
 from bonelift.networks.model_files import DEFAULT_MODEL, Program, read_config
 
@@ -60,7 +60,7 @@ def load_model(folder: Path | str | None = None, device: str = "cpu") -> WristMo
         return load_onnx_model(place, config)
     if importlib.util.find_spec("torch") is None:
         why = f"--device {device}" if device != "cpu" else f"{place}: a model without ONNX graphs"
-        raise InputError(f"{why} needs PyTorch; pip install 'bonelift[train]'")
+        raise missing("torch", why)
     from bonelift.networks.bundle import load_bundle
 
     return load_bundle(place, device)

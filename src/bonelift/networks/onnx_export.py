@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bonelift.errors import InputError
+from bonelift.extras import how_to_install
 from bonelift.networks.bundle import ModelBundle, load_bundle
 from bonelift.networks.model_files import CONFIG_NAME, NETWORK_OF, WEIGHTS_NAME, Program, read_config
 from bonelift.networks.programs import program_module
@@ -83,7 +84,7 @@ def _exported(
         )  # fmt: skip
     except (ImportError, torch.onnx.errors.OnnxExporterError) as error:
         raise InputError(
-            f"export to ONNX failed ({error}); it needs onnx and onnxscript: pip install 'bonelift[train]'"
+            f"export to ONNX failed ({error}); it needs onnx and onnxscript: {how_to_install('train')}"
         ) from error
     finally:
         exporter.setLevel(level)

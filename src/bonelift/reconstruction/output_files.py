@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bonelift.errors import InputError
+from bonelift.extras import missing
 from bonelift.images.dicom_file import HEAD_BYTES, is_dicom
 from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FileKind, Identity
 from bonelift.storage.input_files import read_head, shown_name
@@ -37,4 +38,4 @@ class OutputFiles:
         if not self.sources:
             raise InputError("--files dicom: there is no DICOM image to refer to; leave dicom out")
         if importlib.util.find_spec("highdicom") is None:
-            raise InputError("--files dicom needs the package highdicom; pip install 'bonelift[dicom]'")
+            raise missing("highdicom", "--files dicom")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from bonelift.errors import InputError
+from bonelift.extras import missing
 from bonelift.report.content import ReportContent
 
 
 def check_pdf_library() -> None:
     """Raises InputError where reportlab is not installed; called before long work that is to end in a PDF."""
     if find_spec("reportlab") is None:
-        raise InputError("a PDF needs reportlab, which is not installed; pip install 'bonelift[pdf]'")
+        raise missing("reportlab", "a PDF")
 
 
 def report_pdf(content: ReportContent) -> bytes:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bonelift.errors import InputError
+from bonelift.extras import how_to_install
 from bonelift.storage.input_files import read_bytes
 
 _MAX_TABLE_BYTES = 10_000_000
@@ -83,7 +84,7 @@ def _excel_rows(content: bytes, name: str) -> list[tuple[int, list[str]]]:
         from openpyxl import load_workbook
     except ImportError as error:
         raise InputError(
-            f"{name}: reading a workbook needs openpyxl; run pip install openpyxl, or save the table as CSV UTF-8"
+            f"{name}: reading a workbook needs openpyxl; {how_to_install('excel')}, or save the table as CSV UTF-8"
         ) from error
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

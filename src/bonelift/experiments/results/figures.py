@@ -16,6 +16,7 @@ from bonelift.experiments.results.tables import Tests, chosen, four_inputs, pati
 from bonelift.experiments.run.folder import RunPaths
 from bonelift.experiments.scores import SOURCES, CaseRow, TranslationRow
 from bonelift.experiments.surface_scores import ALIGNMENTS
+from bonelift.extras import missing
 from bonelift.reconstruction.bones import BONES
 from bonelift.report.bone_views import render_error_maps
 from bonelift.report.palette import INK, PAPER, lettering
@@ -37,7 +38,7 @@ def pyplot() -> Any:
         matplotlib.use("Agg")
         return importlib.import_module("matplotlib.pyplot")
     except ImportError:
-        raise InputError("figures need matplotlib; pip install 'bonelift[study]'") from None
+        raise missing("matplotlib", "drawing figures") from None
 
 
 def case_pictures(paths: RunPaths, case: str) -> Pictures:

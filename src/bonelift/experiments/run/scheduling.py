@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bonelift.errors import InputError
+from bonelift.extras import missing
 
 SECONDS_TO_SAVE = 10.0
 """That a training has to write its checkpoint before it is told again."""
@@ -99,7 +100,7 @@ def _dask_client(address: str) -> Any:
     try:
         distributed = importlib.import_module("distributed")
     except ImportError:
-        raise InputError("--scheduler needs Dask; pip install 'bonelift[cluster]'") from None
+        raise missing("distributed", "--scheduler") from None
     try:
         return distributed.Client(address, timeout="10s")
     except (OSError, TimeoutError, ValueError) as error:
