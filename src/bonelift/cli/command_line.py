@@ -46,6 +46,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` defaults to those of the process. Returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could stand at its cursor
+        _complete()
     # A stream that is closed (2>&-) is no reason not to work.
     sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
@@ -82,6 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _command_of(arguments: list[str]) -> str:
     return f"bonelift {arguments[0]}" if arguments and arguments[0] in COMMANDS else "this"
+
+
+def _complete() -> None:
+    """Answer the shell; the process ends there."""
+    completion = importlib.import_module("bonelift.cli.completion")
+
+    def fill(name: str, parser: ArgumentParser) -> None:
+        importlib.import_module(COMMANDS[name][0]).add_arguments(parser)
+        add_common_options(parser)
+
+    completion.answer({name: summary for name, (_, summary) in COMMANDS.items()}, fill)
 
 
 def _nowhere() -> TextIO:

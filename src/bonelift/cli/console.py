@@ -7,13 +7,13 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 from bonelift.errors import InputError
-from bonelift.progress import BarMaker
+from bonelift.progress import Bar, BarMaker
 from bonelift.progress_lines import ShownBar, shown_on
 from bonelift.storage.json_values import without_nan
 
@@ -63,9 +63,12 @@ class Console:
         with self.progress(total, label, initial) as shown:
             yield cast("ShownBar", shown)
 
+    def progress(self, total: int | None, label: str, initial: int = 0) -> AbstractContextManager[Bar]:
+        """What :mod:`bonelift.progress` shows: the maker of its bars."""
+        return self._bars(total, label, initial)
+
     @cached_property
-    def progress(self) -> BarMaker:
-        """The maker of the bars that :mod:`bonelift.progress` shows."""
+    def _bars(self) -> BarMaker:
         return shown_on(hidden=self.quiet or self.json)
 
 
