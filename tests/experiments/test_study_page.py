@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from bonelift.cli import evaluate as evaluate_command
+from bonelift.cli import main
+from bonelift.experiments.evaluate import ExperimentOutcome
 from bonelift.experiments.results.study_page import StudyFindings, render_study_page
 from bonelift.experiments.results.summary import failure_reasons, summary_bars, summary_sentence
 from bonelift.experiments.results.tables import (
@@ -121,6 +124,16 @@ def test_failed_rows_are_explained_by_reason():
     page = page_of(study_rows(empty=True), preset="smoke")
     assert "learned too little" in page
     assert "none made" in page
+
+
+def test_the_command_says_why_rows_failed(monkeypatch, tmp_path, capsys):
+    reasons = tuple(failure_reasons([("a", "no surface", 3)]))
+    outcome = ExperimentOutcome(6, 0, 3, tmp_path / "report.html", reasons)
+    monkeypatch.setattr(evaluate_command, "run_experiments", lambda *_: outcome)
+    assert main(["evaluate", "study", "--run", str(tmp_path), "--preset", "smoke"]) == 0
+    said = capsys.readouterr().out
+    assert "6 cases scored, 0 cases and 3 rows failed" in said
+    assert "no surface: 3 rows. The network's answer has no surface" in said
 
 
 def test_text_from_outside_is_escaped_and_nothing_is_loaded():

@@ -70,6 +70,7 @@ def run(options: Namespace) -> int:
         "failed_rows": outcome.failed_rows,
     }
     failed = f"{outcome.failed_cases} cases and {outcome.failed_rows} rows failed"
-    text = f"{outcome.report}: {outcome.cases} cases scored, {failed}"
-    console.result(values, text)
+    lines = [f"{outcome.report}: {outcome.cases} cases scored, {failed}"]
+    lines += [f"  {reason.note}: {reason.rows} rows. {reason.words}" for reason in outcome.reasons]
+    console.result(values, "\n".join(lines))
     return 0

@@ -18,6 +18,8 @@ from bonelift.experiments.own_methods import BoneMethod, check_methods, learn_me
 from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.results.figures import pyplot
 from bonelift.experiments.results.report import write_study_report
+from bonelift.experiments.results.summary import FailureReason, failure_reasons
+from bonelift.experiments.results.tables import collect_scores, failures
 from bonelift.experiments.run.case_records import check_unchanged, read_record, require_usable
 from bonelift.experiments.run.folder import RunPaths, claim_run, writing
 from bonelift.experiments.run.scheduling import Piece, Runner, runner
@@ -48,12 +50,14 @@ class ExperimentSettings:
 
 @dataclass(frozen=True)
 class ExperimentOutcome:
-    """cases: scored so far; failed_cases: those without images; failed_rows: of the tables; report: the page."""
+    """cases: scored so far; failed_cases: those without images; failed_rows: of the tables; report: the page;
+    reasons: why rows failed, in words."""
 
     cases: int
     failed_cases: int
     failed_rows: int
     report: Path
+    reasons: tuple[FailureReason, ...] = ()
 
 
 def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings) -> ExperimentOutcome:
@@ -104,7 +108,10 @@ def _run_held(study_folder: Path, run: Path, settings: ExperimentSettings) -> Ex
         failed_rows = _run_pieces(everywhere, "scores", scores)
         failed_rows += _run_methods(everywhere, paths, cases, tested, folds, names, settings)
     report = write_study_report(run)
-    return ExperimentOutcome(len(tested), sum(bool(r.failure) for r in records), sum(failed_rows), report)
+    reasons = failure_reasons(failures(*collect_scores(paths)))
+    return ExperimentOutcome(
+        len(tested), sum(bool(r.failure) for r in records), sum(failed_rows), report, tuple(reasons)
+    )
 
 
 def _run_methods(
