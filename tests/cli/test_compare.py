@@ -136,4 +136,4 @@ def test_a_result_of_an_older_version_and_its_cap_change_no_distance(tmp_path, c
     assert main(["compare", str(tmp_path / "new.stl"), str(tmp_path / "old.stl"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["maximum_mm"] < 1e-4  # float32; the middle of the cap lies 8 mm from the open surface
-    assert found["compared_fraction"] == 1
+    assert found["compared_fraction"] == pytest.approx(1)

@@ -10,9 +10,8 @@ from bonelift.cli.warm_up import kernels_compiling
 from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FILE_KINDS, IDENTITIES
 
 EPILOG = """\
-Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, measurements.csv (--files chooses), gan_drr.png,
-overlay.png, report.html and reconstruction.json, and with --pdf report.pdf. What the file's header says need not be
-repeated.
+Writes radius.stl, ulna.stl, bones.glb, labels.seg.nrrd, measurements.csv (--files: docs/output-files.md), pictures,
+report.html and reconstruction.json. What the file's header says need not be repeated.
 With two images give --view (and --camera) once for each, in their order. Calibrations in one world (XMALab,
 or JSON with camera_from_world) make more of two images: the distance of the wrist comes from where their
 rays meet, and the bones are fitted to both.
@@ -25,13 +24,16 @@ FLAGGED = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    parser.usage = (
+        f"{parser.prog} IMAGE [IMAGE] --out DIR [options]\n       {parser.prog} --on PLACE --out DIR [options]"
+    )
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="*", help="DICOM, PNG, JPEG or TIFF; one or two")
     parser.add_argument(
         "--on",
-        metavar="FILE_OR_FOLDER",
+        metavar="PLACE",
         type=Path,
         nargs="+",
-        help="a batch instead: these films and all in these folders, each by itself; results.csv and index.html",
+        help="a batch instead: each of these films, and all in these folders",
     )
     parser.add_argument(
         "--table", metavar="CSV", type=Path, help="facts of a batch's films: file, case, side, view, spacing_mm, ..."
@@ -54,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="X,Y,X,Y",
         type=pixel_points,
         action="append",
-        help="where the axis of the radial shaft meets the joint, and a point of it up the arm; one for each image",
+        help="where the radial shaft's axis meets the joint, and a point up it; each image",
     )
     parser.add_argument("--frame", metavar="N", type=positive_int, help="image of a multi-frame file, from 1")
     parser.add_argument("--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark")
@@ -67,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=["shape", "tl"],
-        help="shape: shape regressor (default where the model has one); tl: the paper's network",
+        help="shape regressor (default where the model has one), or the paper's network",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     add_report_options(parser)
@@ -75,13 +77,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--files",
         metavar="KINDS",
         default=",".join(DEFAULT_KINDS),
-        help=f"what to write, of {','.join(FILE_KINDS)} (default: {','.join(DEFAULT_KINDS)}); see docs/output-files.md",
+        help=f"of {','.join(FILE_KINDS)} (default: {','.join(DEFAULT_KINDS)})",
     )
     parser.add_argument(
         "--dicom-identity",
         choices=IDENTITIES,
         default="none",
-        help="what the files of kind dicom say of the patient: nothing (default), or what the image file says",
+        help="what files of kind dicom say of the patient: none, or as the image (source)",
     )
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a warning is raised")
 
