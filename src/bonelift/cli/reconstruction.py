@@ -90,6 +90,8 @@ def run_job(
 def image_inputs(options: Namespace) -> list[ImageInput]:
     """One for each image, with its own view and camera."""
     count = len(options.images)
+    if count == 0:
+        raise InputError("got no image; expected one or two of the same wrist, or --on FOLDER for many")
     views = _one_each(options.view, count, "--view")
     cameras = _one_each(options.camera, count, "--camera")
     landmarks = _one_each(options.landmarks, count, "--landmarks")

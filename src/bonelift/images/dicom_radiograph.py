@@ -34,6 +34,12 @@ _RADIOGRAPH_CLASSES = {
     _UID + "7.4": "multi-frame secondary capture",
 }
 _OTHER_MODALITIES = {"CT", "MR", "PT", "NM", "US", "MG", "SEG", "OT3D", "RTSTRUCT", "RTDOSE", "SR", "PR", "KO"}
+_OTHER_BODY_PARTS = {
+    "ABDOMEN", "ANKLE", "BREAST", "CHEST", "CLAVICLE", "COCCYX", "CSPINE", "FEMUR", "FOOT", "HEAD", "HEART", "HIP",
+    "JAW", "KNEE", "LEG", "LSPINE", "NECK", "PELVIS", "RIB", "SACRUM", "SHOULDER", "SKULL", "SPINE", "SSPINE",
+    "STERNUM", "TIBIA", "TOE", "TSPINE", "UTERUS",
+}  # fmt: skip
+"""DICOM PS3.16, annex L: parts that no film of a wrist shows. An arm, an elbow or a hand may show one as well."""
 
 _PA, _AP, _LATERAL, _OBLIQUE = "pa", "AP", "lateral", "oblique"
 _VIEW_POSITIONS = {
@@ -111,6 +117,12 @@ def _check_kind(dataset: Dataset, name: str) -> str:
         raise InputError(
             f"{name}: is not a radiograph (modality {other:.16}{', ' if what else ''}{what:.64}); expected "
             "DICOM CR, DX or XA, PNG, JPEG or TIFF"
+        )
+    part = word(dataset, "BodyPartExamined")
+    if part in _OTHER_BODY_PARTS:
+        raise InputError(
+            f"{name}: BodyPartExamined (0018,0015) says {part:.16}; expected a wrist (where the header is wrong, "
+            "correct it or export the image as PNG)"
         )
     return kind
 

@@ -16,6 +16,7 @@ from bonelift.reconstruction.judge import judge
 from bonelift.reconstruction.locate import locate_wrist
 from bonelift.reconstruction.measured import measurements_of
 from bonelift.reconstruction.measurement_errors import known_errors
+from bonelift.reconstruction.one_of_two import one_wrist
 from bonelift.reconstruction.place import place
 from bonelift.reconstruction.reading import read_wrist
 from bonelift.reconstruction.reconsider import reconsider
@@ -43,6 +44,8 @@ def reconstruct(
     """
     how, clock = settings or JobSettings(), clock or Stopwatch()
     with clock.step("locate"):
+        chosen = [one_wrist(radiograph, model, how.locate, how.suggest) for radiograph in radiographs]
+        radiographs = [one.radiograph for one in chosen]
         hypotheses = [locate_wrist(radiograph, model, how.locate) for radiograph in radiographs]
     reading = read_wrist([sightings[0] for sightings in hypotheses], model, how, clock)
     with clock.step("reconsider"):
@@ -74,7 +77,7 @@ def reconstruct(
         tried,
         measurements,
         errors,
-        quality.remarked(suggestion.text for suggestion in suggestions),
+        quality.remarked([*(one.remark for one in chosen if one.remark), *(one.text for one in suggestions)]),
         suggestions,
         expected,
         model.name,

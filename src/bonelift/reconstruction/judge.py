@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance
+from bonelift.film.standard import FILM_ORIGIN_PX, FILM_SPACING_MM, Film
 from bonelift.images.radiograph import Radiograph, View
 from bonelift.networks.model import WristModel
 from bonelift.reconstruction.agreement import film_agreement
@@ -36,6 +37,9 @@ NO_ERROR_TOLD = "no error in mm is expected of these bones: the method or the mo
 EXPECTED_ERROR_MM = (0.6, 1.2)
 """Mean surface distance after rigid alignment: what lowers no score, and what leaves none. The mean bone of all adults
 lies some 0.7 mm from one of them."""
+BEYOND_THE_JOINT_MM = (5.0, 15.0)
+"""How far the image reaches beyond the joint: what leaves no score, and what lowers none. The styloid alone reaches some
+10 mm; where a film is cut off at the joint, bones are found some mm too far up the arm and the rest looks right."""
 NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.2, 0.4
 
 
@@ -76,7 +80,8 @@ class FilmEvidence:
     """What one film says about the result.
 
     name: "PA view". presence: locator's probability of an upright wrist; peak: least share of a landmark's heatmap
-    near its peak. coverage: part of the film inside the image. drr, projected: FILM_SHAPE bone-only image and the
+    near its peak. coverage: part of the film inside the image; beyond_joint_mm:
+    how far that reaches beyond the joint. drr, projected: FILM_SHAPE bone-only image and the
     projection of the placed bones; weights: where they are compared. similarity, pose_reason: of the registration.
     film: FILM_SHAPE, the film itself, which no network has touched.
     """
@@ -85,6 +90,7 @@ class FilmEvidence:
     presence: float
     peak: float
     coverage: float
+    beyond_joint_mm: float
     drr: Float
     projected: Float
     weights: Float
@@ -138,6 +144,7 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
         film.presence,
         float(film.located.peak_share.min()),
         film.film.coverage,
+        beyond_the_joint_mm(film.film),
         np.asarray(drr, dtype=np.float64),
         placed.projected,
         placed.weights,
@@ -222,6 +229,12 @@ def _film_checks(film: FilmEvidence) -> list[Check]:
         _rising(f"landmarks, {where}", film.peak, 0.1, 0.5, f"{where}: the landmarks were hard to find"),
         _rising(f"coverage, {where}", film.coverage, 0.4, 0.85, f"{where}: part of the wrist is outside the image"),
         _rising(
+            f"image beyond the joint (mm), {where}",
+            film.beyond_joint_mm,
+            *BEYOND_THE_JOINT_MM,
+            f"{where}: the wrist is cut off: the image ends near the joint, mm beyond it",
+        ),
+        _rising(
             f"overlap, {where}", overlap, 0.6, 0.97, f"{where}: the bones' projection and the bones seen overlap badly"
         ),
         _rising(
@@ -304,6 +317,14 @@ def _assumptions(radiographs: Sequence[Radiograph]) -> list[Flag]:
         for fact, name in names.items()
         if fact in assumed
     ]
+
+
+def beyond_the_joint_mm(film: Film) -> float:
+    """How far the recorded image reaches distally beyond where the film has the joint line, mm, beside the shaft axis;
+    at most the 30 mm that a film shows there."""
+    column, row = (round(at) for at in FILM_ORIGIN_PX[film.view])
+    beside = film.recorded[:row, column - 16 : column + 17]
+    return float(beside.sum(axis=0).mean() * FILM_SPACING_MM)
 
 
 def support_overlap(drr: Float, projected: Float, weights: Float) -> float:

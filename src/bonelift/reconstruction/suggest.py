@@ -91,10 +91,10 @@ def clearly_better(tried: Sequence[Supposed], as_given: float, settings: Suggest
     """The facts that the film agrees with best, where that is clear. as_given: its agreement with the given ones."""
     best = max(tried, key=lambda one: one.agreement)
     clear = best.agreement >= settings.agreed_from and best.agreement - as_given >= settings.ahead_by
-    return best if clear and best.fit is not None and _ulna_fits(best.fit.sighting, settings) else None
+    return best if clear and best.fit is not None and ulna_fits(best.fit.sighting, settings) else None
 
 
-def _ulna_fits(sighting: Sighting, settings: SuggestSettings) -> bool:
+def ulna_fits(sighting: Sighting, settings: SuggestSettings) -> bool:
     """Whether the ulnar head lies where the view has it: beside the radius in a PA film, behind it in a lateral."""
     across_mm = abs(ulnar_head_across_mm(sighting))
     return across_mm >= settings.beside_mm if sighting.radiograph.view == "pa" else across_mm <= settings.behind_mm
