@@ -38,8 +38,8 @@ EXPECTED_ERROR_MM = (0.6, 1.2)
 """Mean surface distance after rigid alignment: what lowers no score, and what leaves none. The mean bone of all adults
 lies some 0.7 mm from one of them."""
 BEYOND_THE_JOINT_MM = (5.0, 15.0)
-"""How far the image reaches beyond the joint: what leaves no score, and what lowers none. The styloid alone reaches some
-10 mm; where a film is cut off at the joint, bones are found some mm too far up the arm and the rest looks right."""
+"""How far the image reaches beyond the joint: what leaves no score, and what lowers none. The styloid alone reaches 10
+mm; where a film is cut off at the joint, bones are found some mm too far up the arm and the rest looks right."""
 NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.2, 0.4
 
 
@@ -80,9 +80,9 @@ class FilmEvidence:
     """What one film says about the result.
 
     name: "PA view". presence: locator's probability of an upright wrist; peak: least share of a landmark's heatmap
-    near its peak. coverage: part of the film inside the image; beyond_joint_mm:
-    how far that reaches beyond the joint. drr, projected: FILM_SHAPE bone-only image and the
-    projection of the placed bones; weights: where they are compared. similarity, pose_reason: of the registration.
+    near its peak. coverage: part of the film inside the image; beyond_joint_mm: how far that reaches beyond the joint.
+    drr, projected: FILM_SHAPE bone-only image and the projection of the placed bones; weights: where they are compared.
+    similarity, pose_reason: of the registration.
     film: FILM_SHAPE, the film itself, which no network has touched.
     """
 
