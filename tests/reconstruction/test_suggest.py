@@ -115,7 +115,7 @@ def test_two_swapped_films_are_one_remark(monkeypatch):
     "truth",
     [
         Truth(),  # the facts are right: nothing fits better
-        Truth(view="lateral", agreement=0.4),  # another view fits better, and not well
+        Truth(view="lateral", agreement=0.38),  # another view fits better, and not well
         Truth(view="lateral", agreement=0.5, wrong_agreement=0.4),  # or hardly better
     ],
 )
