@@ -27,6 +27,7 @@ from bonelift.anatomy.measurements import (
     head_circle,
     measure,
     notch_circle,
+    outermost,
     top_height,
     ulnar_dome,
     ulnar_head_centre,
@@ -152,11 +153,9 @@ def cortical(wrist: Wrist, key: str, panel: Axes) -> None:
     for segment in outline:
         line(panel, *segment, colour="#55504a", width=1.4)
     panel.set(xlim=(-24, 26), ylim=(-42, 8))
-    points = outline.reshape(-1, 2)
     for low, high in ((-38.0, -22.0), (-14.0, -6.0)):
-        part = points[(points[:, 1] > low) & (points[:, 1] < high)]
-        palmar = part[part[:, 0] > (part[:, 0].min() + part[:, 0].max()) / 2]
-        slope, at = np.polyfit(palmar[:, 1], palmar[:, 0], 1)
+        heights = np.arange(low, high + 1e-9, 0.5)
+        slope, at = np.polyfit(heights, outermost(outline, heights), 1)
         ends = np.array([low - 6, high + 6])
         line(panel, *np.column_stack([slope * ends + at, ends]))
 
@@ -177,7 +176,7 @@ def axial(wrist: Wrist, key: str, panel: Axes) -> None:
     panel.set(xlim=(-18, 36), ylim=(-24, 20))
     if key == "ulnar_head_diameter_3d":
         points = sections["ulna"].reshape(-1, 2)
-        turns = np.deg2rad(np.arange(0, 180, 4))
+        turns = np.deg2rad(np.arange(0, 180, 0.5))
         directions = np.column_stack([np.cos(turns), np.sin(turns)])
         best = directions[np.ptp(points @ directions.T, axis=0).argmin()]
         ends = [points[(points @ best).argmin()], points[(points @ best).argmax()]]

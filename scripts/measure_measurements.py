@@ -80,9 +80,11 @@ def main() -> int:
             return 3
         rows += patient_rows(seed, model, [name for _, name in group])
         save_rows(path, rows)
+    from measurements_guide import write_guide
     from measurements_page import write_results
 
     write_results(rows, model, arguments.out, f"--patients {arguments.patients} --others {arguments.others}")
+    write_guide()
     print("done", flush=True)
     return 0
 

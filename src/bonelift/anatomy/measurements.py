@@ -136,7 +136,7 @@ def _head_width(ulna: TriangleMesh, centre: Float) -> float:
     points = section_segments(ulna, float(centre[2] + 1.0)).reshape(-1, 2)
     if len(points) == 0:
         return float("nan")
-    angles = np.deg2rad(np.arange(0, 180, 4))
+    angles = np.deg2rad(np.arange(0, 180, 0.5))
     across = points @ np.stack([np.cos(angles), np.sin(angles)])
     return float(np.ptp(across, axis=0).min())
 
@@ -196,19 +196,30 @@ def _head_offset(ulna: TriangleMesh, centre: Float) -> float:
 
 
 def palmar_cortical_angle_deg(radius: TriangleMesh, x_mm: float) -> float:
-    """Angle (deg) of the palmar outline at x = ``x_mm`` between the shaft (z -38..-22) and the flare (-14..-6)."""
+    """Angle (deg) of the palmar outline at x = ``x_mm`` between the shaft (z -38..-22) and the flare (-14..-6).
+
+    NaN where the outline is met over less than 4 mm of either.
+    """
     turned = TriangleMesh(radius.vertices[:, [1, 2, 0]], radius.faces)
-    outline = section_segments(turned, x_mm).reshape(-1, 2)  # (y, z)
+    outline = section_segments(turned, x_mm)  # (y, z)
     slopes = []
     for low, high in ((-38.0, -22.0), (-14.0, -6.0)):
-        part = outline[(outline[:, 1] > low) & (outline[:, 1] < high)]
-        if len(part) == 0:
+        heights = np.arange(low, high + 1e-9, 0.5)
+        palmar = outermost(outline, heights)
+        met = np.isfinite(palmar)
+        if met.sum() < 8:
             return float("nan")
-        palmar = part[part[:, 0] > (part[:, 0].min() + part[:, 0].max()) / 2]
-        if len(palmar) < 4 or np.ptp(palmar[:, 1]) < 4:
-            return float("nan")
-        slopes.append(np.arctan(np.polyfit(palmar[:, 1], palmar[:, 0], 1)[0]))
+        slopes.append(np.arctan(np.polyfit(heights[met], palmar[met], 1)[0]))
     return float(180 - np.rad2deg(slopes[1] - slopes[0]))
+
+
+def outermost(outline: Float, heights: Float) -> Float:
+    """(H,) the largest y at each of ``heights`` (H,) of an outline of segments (S, 2, 2) of (y, z); NaN where none."""
+    (y0, z0), (y1, z1) = outline[:, 0].T[:, :, None], outline[:, 1].T[:, :, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (heights - z0) / (z1 - z0)
+    y = np.where((share >= 0) & (share <= 1), y0 + share * (y1 - y0), -np.inf).max(axis=0, initial=-np.inf)
+    return np.where(np.isfinite(y), y, np.nan)
 
 
 def _angle_deg(rise: float, run: float) -> float:
