@@ -26,7 +26,7 @@ TOLERANCES = {
     # Algebraic and geometric circles of 120 degrees of an outline that is round to some 0.2 mm.
     "ulnar_head_radius_mm": 0.5,
     # As above, and the line through 8 centroids.
-    "ulnar_head_offset_mm": 0.2,
+    "ulnar_head_offset_mm": 0.25,
     # Lines through heights 0.5 mm apart, ends included, and 0.25 mm apart, ends left out, where the cortex bends.
     "palmar_cortical_angle_medial_deg": 1.5,
     "palmar_cortical_angle_lateral_deg": 1.5,
