@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -59,27 +61,38 @@ def save_rows(path: Path, rows: Sequence[MeasurementRow]) -> None:
             writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
 
 
+def measured(group: tuple[int, list[str]], model: str | None) -> list[MeasurementRow]:
+    """All rows of one patient from its inputs."""
+    torch.set_num_threads(1)
+    seed, inputs = group
+    return patient_rows(seed, load_model(model), inputs)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, default=120, help="on one PA film")
     parser.add_argument("--others", type=int, default=60, help="of them, also on a lateral film and on both")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; run again to go on")
+    parser.add_argument("--workers", type=int, default=1, help="processes of one thread")
     parser.add_argument("--model", help="model folder; default: the packaged one")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     started = time.monotonic()
     model = load_model(arguments.model)
     path = arguments.out / "measurements.csv"
     rows = read_rows(path, model.weights_sha256[:12])
     done = {(row.patient, row.input) for row in rows}
     missing = [pair for pair in wanted(arguments.patients, arguments.others) if pair not in done]
-    for seed, group in groupby(missing, key=lambda pair: pair[0]):
-        if (time.monotonic() - started) / 60 > arguments.minutes:
-            print(f"{len({(row.patient, row.input) for row in rows})} of {len(missing) + len(done)} done", flush=True)
-            return 3
-        rows += patient_rows(seed, model, [name for _, name in group])
-        save_rows(path, rows)
+    groups = [(seed, [name for _, name in group]) for seed, group in groupby(missing, key=lambda pair: pair[0])]
+    with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
+        for found in pool.imap(partial(measured, model=arguments.model), groups):
+            rows += found
+            save_rows(path, rows)
+            if (time.monotonic() - started) / 60 > arguments.minutes:
+                break
+    if {(row.patient, row.input) for row in rows} < set(wanted(arguments.patients, arguments.others)):
+        print(f"{len({(row.patient, row.input) for row in rows})} of {len(missing) + len(done)} done", flush=True)
+        return 3
     from measurements_guide import write_guide
     from measurements_page import write_results
 

@@ -135,9 +135,11 @@ def error_of(true: Float, measured: Float, seed: int = 0) -> MeasurementError:
     others = (true.sum() - true) / (count - 1)
     ours, theirs = np.abs(off), np.abs(others - true)
     drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    skills = 1 - ours[drawn].mean(axis=1) / theirs[drawn].mean(axis=1)
-    low, high = np.percentile(skills, [2.5, 97.5])
-    together = np.corrcoef(true, measured)[0, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):  # few patients drawn who are all the mean
+        skills = 1 - ours[drawn].mean(axis=1) / theirs[drawn].mean(axis=1)
+    low, high = np.nanpercentile(skills, [2.5, 97.5], method="nearest")
+    varies = true.std() > 0 and measured.std() > 0
+    together = np.corrcoef(true, measured)[0, 1] if varies else float("nan")
     return MeasurementError(
         count,
         float(ours.mean()),

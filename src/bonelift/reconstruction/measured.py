@@ -87,7 +87,7 @@ def measurements_of(
         camera = {name: film.film.camera.camera_from_world @ pose for name, pose in there.canonical_from_bone.items()}
         found += measure_film(bones.surfaces, film.radiograph.view, camera, film.radiograph.camera.sdd_mm, number)
     known = {} if errors is None else errors.measurements
-    return tuple(replace(value, error=known.get(value.facts.key)) for value in _uniquely_named(found))
+    return tuple(replace(value, error=known.get(value.facts.key)) for value in uniquely_named(found))
 
 
 def measure_bones(
@@ -146,7 +146,7 @@ def _measured(
     return tuple(found)
 
 
-def _uniquely_named(values: Sequence[MeasuredValue]) -> list[MeasuredValue]:
+def uniquely_named(values: Sequence[MeasuredValue]) -> list[MeasuredValue]:
     """The image's number in the name where two images show the same view."""
     count = Counter(value.name for value in values)
     return [

@@ -83,7 +83,7 @@ def known_errors(model_sha256: str, method: str, views: Sequence[View], shared_c
     model_sha256: of the weights in use. method: that made the bones. views: of the films that were read.
     shared_cameras: whether the films' cameras are calibrated in one world, which has not been measured.
     """
-    told = _packaged_table()
+    told = packaged_table()
     if told is None:
         return KnownErrors(None, "The errors of the measurements are not known: no table of them is packaged.")
     if told["model"]["weights_sha256"] != model_sha256:
@@ -112,7 +112,7 @@ def known_errors(model_sha256: str, method: str, views: Sequence[View], shared_c
 
 
 @cache
-def _packaged_table() -> dict[str, Any] | None:
+def packaged_table() -> dict[str, Any] | None:
     """The packaged table; None where there is none, or one of another format."""
     if not TABLE_FILE.exists():
         return None
