@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,11 +21,9 @@ USAGE = "bonelift import --out STUDY (--table FILE | --case NAME ...) [options]"
 EPILOG = """\
 One case, or many from a table (CSV or Excel; its columns: docs/study-folder.md), added to the study. What in a
 DICOM header tells who the patient is does not enter it; text that is burnt into the pixels is not removed.
-All complaints about a table are shown at once. Rows without complaint are imported; the exit status is 2 where
-there was one. Mend the table and run the same command again: what is there and unchanged is kept.
+All complaints about a table are shown at once (exit status 2). Mend it and run again: what is there is kept.
 
-  bonelift import --out study --case w01 --patient p01 --side right --ct dicom/ --labels w01.seg.nrrd \\
-      --landmarks w01.mrk.json --radiograph cr.dcm --view pa
+  bonelift import --out study --case w01 --patient p01 --side right --ct dicom/ --labels w01.seg.nrrd
   bonelift import --out study --table cases.csv"""
 
 _CASE_OPTIONS = ("case", "patient", "side", "ct", "labels")
@@ -42,10 +40,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     case.add_argument(
         "--ct-series", metavar="N", type=whole_number, help="SeriesNumber, where the folder holds several"
     )
-    formats = ".seg.nrrd, NIfTI, NRRD, MHA, DICOM SEG or RTSTRUCT, or TotalSegmentator's folder"
+    formats = ".seg.nrrd, NIfTI, NRRD, MHA, DICOM SEG, RTSTRUCT, TotalSegmentator folder"
     case.add_argument("--labels", metavar="PATH", type=Path, help=formats)
     case.add_argument("--landmarks", metavar="FILE", type=Path, help="Slicer .mrk.json (default: found automatically)")
-    film = parser.add_argument_group("radiographs of that case (each option once for each --radiograph)")
+    film = parser.add_argument_group("radiographs of that case, each option once a radiograph")
     film.add_argument("--radiograph", metavar="FILE", type=Path, action="append", default=[], help="DICOM, PNG or TIFF")
     film.add_argument("--view", choices=["pa", "lateral"], action="append", default=[])
     film.add_argument("--pixel-spacing-mm", metavar="MM", type=positive_float, action="append", default=[])
@@ -60,8 +58,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     how.add_argument("--drop-other-labels", action="store_true", help="further label values are background")
     how.add_argument("--styloid-label", metavar="NAME", help="landmark: tip of the radial styloid")
     how.add_argument("--notch-label", metavar="NAME", help="landmark: volar edge of the sigmoid notch")
-    how.add_argument("--find-landmarks", action=BooleanOptionalAction, default=True,
-                     help="find them where a case brings none, or refuse such a case (default: find them)")  # fmt: skip
+    how.add_argument("--no-find-landmarks", dest="find_landmarks", action="store_false",
+                     help="refuse a case without landmarks")  # fmt: skip
     voxels = how.add_mutually_exclusive_group()
     voxels.add_argument("--spacing-mm", metavar="MM", type=positive_float, default=PAPER_SPACING_MM,
                         help="voxel side of every CT (default: 0.625)")  # fmt: skip
