@@ -107,8 +107,9 @@ def test_every_patient_is_scored_by_the_inputs_that_the_paper_gives_them(study, 
         four = {"CT-DRR", "GAN-DRR", "registration-DRR", "histogram-matched"}
         assert sources == ({"CT-DRR"} if not case.radiographs else four if pair else {"CT-DRR", "GAN-DRR"})
         assert {row["source"] for row in own if row["method"] == "shape regressor"} == sources
-        # Each input by both networks, the mean bone and the grid's floor: two bones, as predicted and after alignment.
-        assert len(own) == 4 * (2 * len(sources) + 2)
+        # Each input by both networks, the mean bone, the same at the true size and the grid's floor: two bones, as
+        # predicted and after alignment.
+        assert len(own) == 4 * (2 * len(sources) + 3)
         # So little training may leave a field that never reaches one half; then that is said.
         assert {row["note"] for row in own} <= {"", "no surface"}
         assert {bool(row["note"]) for row in own if row["asd_paper_mm"]} == {False}

@@ -16,7 +16,11 @@ writes rows.csv, translation.csv, statistics.json, figures and report.html into 
 command goes on. --fold works on some folds only, so that a long study can be done in pieces, one after the other.
 
   bonelift evaluate study --run runs/night --preset laptop
-  bonelift evaluate study --run runs/night --preset laptop --scheduler tcp://head:8786"""
+  bonelift evaluate study --run runs/night --preset laptop --scheduler tcp://head:8786
+  bonelift evaluate study --run runs/night --preset laptop --methods render-and-compare mine.py:MyMethod
+
+--methods: render-and-compare, cyclegan-tl, cyclegan-shape, attention-unet, swin-unetr, all (of these), or one of your
+own as FILE.py:NAME (docs/own-method.md). They are scored beside ours; RUN/methods.md sets all side by side."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,6 +40,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler; study and run must be shared folders")
     parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes that share the cores")
     parser.add_argument("--allow-failed", action="store_true", help="go on without cases that cannot be used")
+    parser.add_argument(
+        "--methods", metavar="NAME", nargs="+", default=[], help="methods of others, scored beside ours"
+    )
+    parser.add_argument(
+        "--updates-share", metavar="X", type=float, default=1.0, help="of the preset's updates, in each stage (1)"
+    )
     parser.add_argument("--report-only", action="store_true", help="write tables, figures and report of what is there")
 
 
@@ -45,21 +55,26 @@ def run(options: Namespace) -> int:
         raise InputError("evaluate: no --preset; expected smoke, laptop or paper")
     # Imported now: torch takes seconds, and --help does without it.
     from bonelift.experiments.evaluate import ExperimentSettings, run_experiments
-    from bonelift.experiments.presets import load_study_preset
+    from bonelift.experiments.methods.builtin import METHODS, methods_of
+    from bonelift.experiments.presets import load_study_preset, shortened
+    from bonelift.experiments.results.methods import write_methods
     from bonelift.experiments.results.report import write_study_report
 
     if options.report_only:
         page = write_study_report(options.run)
+        write_methods(options.run)
         console.result({"report": str(page)}, f"{page}")
         return 0
+    preset = shortened(load_study_preset(options.preset, options.device), options.updates_share)
     settings = ExperimentSettings(
-        replace(load_study_preset(options.preset, options.device), tested_films=options.place_films),
+        replace(preset, tested_films=options.place_films),
         options.seed,
         options.folds,
         tuple(options.fold),
         options.scheduler,
         options.workers,
         options.allow_failed,
+        methods_of(tuple(METHODS) if options.methods == ["all"] else options.methods),
     )
     outcome = run_experiments(options.study, options.run, settings)
     values = {

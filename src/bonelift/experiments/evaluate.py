@@ -14,15 +14,17 @@ from typing import Any
 from bonelift import progress
 from bonelift.experiments.folds import Folds, check_folds, draw_folds, read_folds, write_folds
 from bonelift.experiments.images import make_case_images
+from bonelift.experiments.methods.builtin import METHODS
 from bonelift.experiments.own_methods import BoneMethod, check_methods, learn_method, score_method
 from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.results.figures import pyplot
+from bonelift.experiments.results.methods import write_methods
 from bonelift.experiments.results.report import write_study_report
 from bonelift.experiments.results.summary import FailureReason, failure_reasons
 from bonelift.experiments.results.tables import collect_scores, failures
 from bonelift.experiments.run.case_records import check_unchanged, read_record, require_usable
 from bonelift.experiments.run.folder import RunPaths, claim_run, writing
-from bonelift.experiments.run.scheduling import Piece, Runner, runner
+from bonelift.experiments.run.scheduling import Piece, Runner, run_apart, runner
 from bonelift.experiments.scores import score_case
 from bonelift.experiments.training import train_network, training_tasks
 from bonelift.storage.folder_lock import held_folder
@@ -108,6 +110,8 @@ def _run_held(study_folder: Path, run: Path, settings: ExperimentSettings) -> Ex
         failed_rows = _run_pieces(everywhere, "scores", scores)
         failed_rows += _run_methods(everywhere, paths, cases, tested, folds, names, settings)
     report = write_study_report(run)
+    if tested:
+        write_methods(run)
     reasons = failure_reasons(failures(*collect_scores(paths)))
     return ExperimentOutcome(
         len(tested), sum(bool(r.failure) for r in records), sum(failed_rows), report, tuple(reasons)
@@ -132,13 +136,19 @@ def _run_methods(
         for method in settings.methods
         for name in names
     ]
-    _run_pieces(run, "own methods", learn)
+    _run_pieces(run_apart if _apart(settings) else run, "own methods", learn)
     scores = [
         Piece(f"{method.name}, {case.case}", score_method, (paths, case, cases, *fixed, method, settings.seed))
         for method in settings.methods
         for case in tested
     ]
     return _run_pieces(run, "scores of own methods", scores)
+
+
+def _apart(settings: ExperimentSettings) -> bool:
+    """Whether each method can learn in a process of its own, so that its memory is its alone: built-in ones can."""
+    built_in = all(method in METHODS.values() for method in settings.methods)
+    return built_in and settings.scheduler is None and settings.workers == 1
 
 
 def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: ExperimentSettings) -> Folds:

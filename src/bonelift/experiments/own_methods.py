@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,8 +42,12 @@ from bonelift.experiments.scores import (
     with_skill,
 )
 from bonelift.experiments.surface_scores import ALIGNMENTS
+from bonelift.experiments.training import load_fold_model
+from bonelift.experiments.true_size import TRUE_SIZE
 from bonelift.images import LabelGrid, View
 from bonelift.images.volume import BONES
+from bonelift.learning.presets import Preset
+from bonelift.networks.model import WristModel
 from bonelift.networks.own_network import Predictor, WristImage, checked_bones
 from bonelift.networks.views import view_of
 from bonelift.reconstruction.bones import SHOWN_ABOVE_MM
@@ -131,6 +135,10 @@ class TrainingFold:
         Lattice of ``CaseData.labels`` in the radius frame.
     seed
         Of the run: the same seed is to give the same result.
+    preset
+        Sizes and lengths of the trainings of the run, for methods that keep to the same number of updates.
+    networks
+        Gives the fold's own networks (pix2pix, TL net, shape regressor), for a method that replaces one part of ours.
     """
 
     name: str
@@ -139,6 +147,8 @@ class TrainingFold:
     folder: Path
     grid: LabelGrid
     seed: int
+    preset: Preset
+    networks: Callable[[], WristModel]
 
 
 @runtime_checkable
@@ -174,14 +184,14 @@ class BoneMethod(Protocol):
         Predictor
             A function from the images of one wrist (a sequence of :class:`WristImage`, here of length 1) to
             ``{"radius": TriangleMesh, "ulna": TriangleMesh}``: surfaces in the radius frame of a right wrist, mm,
-            closed at and above z = -40 mm.
+            closed at and above z = -40 mm. An attribute ``updates`` of it, a number, stands in the table of methods.
         """
         ...
 
 
 def check_methods(methods: Sequence[BoneMethod]) -> None:
     """Raises InputError for what is no method, a name that no folder can have or that is taken, or unknown inputs."""
-    taken = {"model", SHAPE, MEAN_BONE, GRID_FLOOR}
+    taken = {"model", SHAPE, MEAN_BONE, TRUE_SIZE, GRID_FLOOR}
     for method in methods:
         if not isinstance(method, BoneMethod):
             raise InputError(
@@ -209,12 +219,13 @@ def learn_method(
     done = given.folder / LEARNED_FILE
     if done.is_file():
         return str(read_json(done, "what a method learned").get("failed", ""))
-    started, failed = time.monotonic(), ""
+    started, failed, updates = time.process_time(), "", 0
     try:
-        _predictor(method, given)
+        updates = int(getattr(_predictor(method, given), "updates", 0))
     except Exception as error:  # of code that is not ours: whatever it is, it is this method's failure
         failed = reason_of(error)
-    write_json(done, {"failed": failed, "seconds": round(time.monotonic() - started, 2), "peak_mib": peak_mib()})
+    spent = {"seconds": round(time.process_time() - started, 2), "peak_mib": peak_mib(), "updates": updates}
+    write_json(done, {"failed": failed, **spent})
     return failed
 
 
@@ -235,7 +246,16 @@ def training_fold(
 
     folder = paths.learned(method.name, fold)
     folder.mkdir(parents=True, exist_ok=True)
-    return TrainingFold(fold, chosen(split.training), chosen(split.validation), folder, preset.networks.grid, seed)
+    return TrainingFold(
+        fold,
+        chosen(split.training),
+        chosen(split.validation),
+        folder,
+        preset.networks.grid,
+        seed,
+        preset.networks,
+        partial(load_fold_model, paths, fold, preset, seed),
+    )
 
 
 def score_method(

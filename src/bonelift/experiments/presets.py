@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+from bonelift.errors import InputError
 from bonelift.learning.loop import LoopConfig
-from bonelift.learning.presets import Preset, load_preset
+from bonelift.learning.presets import Preset, load_preset, with_trainings
 
 FilmPlacing = Literal["landmarks", "locator"]
 
@@ -69,3 +70,15 @@ def _some_hours(preset: Preset) -> Preset:
         pix2pix_training=replace(preset.pix2pix_training, loop=LoopConfig(1_500, 2e-4, "cosine")),
         shape_training=replace(preset.shape_training, loop=LoopConfig(1_500, 1e-3, "cosine", 100)),
     )
+
+
+def shortened(preset: StudyPreset, share: float) -> StudyPreset:
+    """Every stage with ``share`` of its updates, one at least. Raises InputError unless 0 < share <= 1."""
+    if not 0 < share <= 1:
+        raise InputError(f"--updates-share {share:g}; expected more than 0 and at most 1")
+
+    def shorter(training: Any) -> Any:
+        loop = training.loop
+        return replace(training, loop=replace(loop, updates=max(1, round(share * loop.updates))))
+
+    return replace(preset, networks=with_trainings(preset.networks, shorter))

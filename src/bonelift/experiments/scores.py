@@ -28,6 +28,7 @@ from bonelift.experiments.run.cost import write_cost
 from bonelift.experiments.run.folder import RunPaths, written_once
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.experiments.training import load_fold_model, load_translator
+from bonelift.experiments.true_size import TRUE_SIZE, WHOLE_ABOVE_MM, at_size_of
 from bonelift.images import LabelGrid
 from bonelift.learning.pix2pix import translate_films
 from bonelift.learning.samples import FilmSamples
@@ -61,7 +62,8 @@ class CaseRow:
 
     pair: whether the patient is one of those whom a pix2pix of another fold learns from. method: "model", the
         TL-embedding network; SHAPE: the shape regressor on the same image (and, for a GAN-DRR, its film); MEAN_BONE:
-        that of the fold's training patients, no image used; GRID_FLOOR: the true labels on the network's grid, turned
+        that of the fold's training patients, no image used; TRUE_SIZE: the same at the size of the true bone, of which
+        it knows no more; GRID_FLOOR: the true labels on the network's grid, turned
         into surfaces: what the grid alone costs. dice: as predicted only, on the label grid's voxels at and above
         SHOWN_ABOVE_MM.
     skill_*: 1 - ASD / ASD of the mean bone, same bone and alignment: 0 knows nothing of this patient, 1 all.
@@ -171,12 +173,16 @@ def _scores(
     key = (str(paths.run), preset, seed)
     generator = case_translator(paths, case, folds, preset, seed)
     model = _model(fold.name, *key)
-    mean = _mean_bones(tuple(c.case for c in cases if c.patient in fold.tl.training), *key[:2])
+    known = (tuple(c.case for c in cases if c.patient in fold.tl.training), *key[:2])
+    mean, longer = _mean_bones(*known), _mean_bones(*known, WHOLE_ABOVE_MM)
     truth = {bone: images.truth(bone) for bone in BONES}
     grid = preset.networks.grid
     own = images.occupancy.astype(np.float32) / 255
     judge = partial(bone_rows, truth=truth, true_field=own, shown=grid.centres_mm()[..., 2] >= SHOWN_ABOVE_MM)
     baseline = judge(replace(blank, method=MEAN_BONE), mean, label_fields(mean, grid))
+    sized = {bone: at_size_of(longer[bone], truth[bone]) for bone in BONES}
+    at_size = judge(replace(blank, method=TRUE_SIZE), sized, label_fields(sized, grid))
+    scores.rows += [with_skill(row, baseline) for row in at_size]
     scores.rows += [*baseline, *judge(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own)]
     for picture in case_pictures(images, generator, preset, scores, blank):
         start = replace(blank, source=picture.source, image=picture.image, view=view_of(picture.view))
@@ -323,12 +329,13 @@ def label_fields(surfaces: Mapping[str, TriangleMesh], grid: LabelGrid) -> NDArr
     return np.stack([soft_label(surfaces[bone], grid) for bone in BONES])
 
 
-def mean_bones(laid_distance: NDArray[np.floating], laid_from_right: Float, grid: LabelGrid) -> dict[str, TriangleMesh]:
+def mean_bones(
+    laid_distance: NDArray[np.floating], laid_from_right: Float, grid: LabelGrid, above_mm: float = SHOWN_ABOVE_MM
+) -> dict[str, TriangleMesh]:
     """The mean bone: each bone laid rigidly on a common one, their signed distances averaged, put back at the mean
     pose, so that neither pose nor blur is charged to it.
 
-    laid_distance: (N, 2, I, J, K) mm; laid_from_right: (N, 2, 4, 4). Surfaces in the radius frame, cut at
-    SHOWN_ABOVE_MM.
+    laid_distance: (N, 2, I, J, K) mm; laid_from_right: (N, 2, 4, 4). Surfaces in the radius frame, cut at ``above_mm``.
     """
     made = {}
     for index, bone in enumerate(BONES):
@@ -341,18 +348,20 @@ def mean_bones(laid_distance: NDArray[np.floating], laid_from_right: Float, grid
         centre = surface.vertices.mean(axis=0)
         moved = right_from_laid[:, :3, :3] @ centre + right_from_laid[:, :3, 3]
         pose[:3, 3] = moved.mean(axis=0) - pose[:3, :3] @ centre
-        made[bone] = clip_below(largest_piece(surface).transformed(pose), SHOWN_ABOVE_MM)
+        made[bone] = clip_below(largest_piece(surface).transformed(pose), above_mm)
     return made
 
 
 @lru_cache(maxsize=4)
-def _mean_bones(training: tuple[str, ...], run: str, preset: StudyPreset) -> dict[str, TriangleMesh]:
+def _mean_bones(
+    training: tuple[str, ...], run: str, preset: StudyPreset, above_mm: float = SHOWN_ABOVE_MM
+) -> dict[str, TriangleMesh]:
     """Of the cases that train a fold's TL net; one CT counts as one bone."""
     folders = [RunPaths(Path(run)).images(case) for case in training]
     used = [folder for folder in folders if not failure_of(folder)]
     distances = np.stack([np.load(folder / "laid_distance.npy") for folder in used])
     laid = np.stack([np.load(folder / "laid_from_right.npy") for folder in used])
-    return mean_bones(distances, laid, preset.networks.grid)
+    return mean_bones(distances, laid, preset.networks.grid, above_mm)
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ Each call goes on where it was stopped."""
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def train_network(
             chosen = set(patients)
             films = {patient for patient in chosen if patient in folds.pairs}
             write_samples(paths, [case for case in cases if case.patient in chosen], folder, task.network, films)
-    run = learning_run(paths, task.group, preset, seed)
+    run, started = learning_run(paths, task.group, preset, seed), time.process_time()
     if task.network == "pix2pix":
         metrics = learn_pix2pix(run, samples)
     elif task.network == "tl":
@@ -108,7 +109,8 @@ def train_network(
         has_films = bool(chunk_folders(samples.training, FilmSamples))
         films, generator = (samples, run_generator(run)) if has_films else (None, None)
         metrics = learn_shape(run, samples, films, generator)
-    write_json(done, {**metrics, "peak_mib": peak_mib()})
+    seconds = round(time.process_time() - started, 2)
+    write_json(done, {**metrics, "peak_mib": peak_mib(), "seconds": seconds})
     shutil.rmtree(home / "samples" / task.network, ignore_errors=True)
     return metrics
 

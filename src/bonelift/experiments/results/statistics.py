@@ -225,3 +225,72 @@ def complete_rows(groups: Mapping[str, ArrayLike]) -> Float:
         raise InputError("statistics: paired groups have different lengths; expected one value a patient in each")
     table = np.column_stack(columns) if columns else np.zeros((0, 0))
     return table[np.isfinite(table).all(axis=1)]
+
+
+def friedman(groups: Mapping[str, ArrayLike]) -> Omnibus | None:
+    """Rank test of equal places within patients, for what is not normal; None where there is nothing to test.
+
+    groups: name -> (patients,), three or more. effect: Kendall's W, 0 to 1. Source: Friedman 1937
+    (doi:10.1080/01621459.1937.10503522); computed by scipy.
+    """
+    table = complete_rows(groups)
+    n, k = table.shape
+    if n < 3 or k < 3 or np.ptp(table, axis=1).max() == 0:
+        return None
+    result = stats.friedmanchisquare(*table.T)
+    statistic = float(result.statistic)
+    return Omnibus("Friedman", statistic, k - 1, float("nan"), float(result.pvalue), statistic / (n * (k - 1)))
+
+
+def paired_ranks(groups: Mapping[str, ArrayLike]) -> list[Comparison]:
+    """All pairs by Wilcoxon's signed ranks, p adjusted by Holm; each pair uses the patients that have both.
+
+    difference: median of the differences; ci_*: of the Hodges-Lehmann shift, by the quantiles of the Walsh averages.
+    effect: matched-pairs rank biserial correlation, -1 to 1, without an interval. Source: Wilcoxon 1945
+    (doi:10.2307/3001968); computed by scipy.
+    """
+    rows = []
+    for first, second in combinations(groups, 2):
+        difference = finite(np.asarray(groups[first], float) - np.asarray(groups[second], float))
+        n = len(difference)
+        if n < 3 or not difference.any():
+            continue
+        p = float(np.asarray(stats.wilcoxon(difference))[1])
+        ranks = stats.rankdata(np.abs(difference[difference != 0]))
+        signs = np.sign(difference[difference != 0])
+        walsh = np.sort((difference[:, None] + difference)[np.triu_indices(n)] / 2)
+        out = _walsh_left_out(n)
+        nan = float("nan")
+        rows.append((first, second, float(np.median(difference)), float(walsh[out]), float(walsh[-1 - out]), p,
+                     float((signs * ranks).sum() / ranks.sum()), nan, nan))  # fmt: skip
+    adjusted = holm([row[5] for row in rows])
+    return [
+        Comparison(row[0], row[1], *(float(v) for v in (*row[2:5], p, *row[6:])))
+        for row, p in zip(rows, adjusted, strict=True)
+    ]
+
+
+def _walsh_left_out(count: int) -> int:
+    """Walsh averages that lie outside of the 95 % interval at each end, by the normal approximation."""
+    mean = count * (count + 1) / 4
+    sd = np.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+    return max(0, int(np.floor(mean - 1.96 * sd)))
+
+
+def normal_differences(groups: Mapping[str, ArrayLike], level: float = 0.05) -> bool:
+    """Whether Shapiro-Wilk rejects for none of the paired differences: what a paired t-test supposes."""
+    for first, second in combinations(groups, 2):
+        summary = summarise("", np.asarray(groups[first], float) - np.asarray(groups[second], float))
+        if summary.shapiro_p < level:
+            return False
+    return True
+
+
+def terciles(difficulty: Mapping[str, float]) -> dict[str, tuple[str, ...]]:
+    """Patients by how hard they are: "easy", "middle" and "hard" thirds, as even as can be. NaN is left out."""
+    ordered = sorted((name for name, value in difficulty.items() if np.isfinite(value)), key=difficulty.__getitem__)
+    parts = np.array_split(np.arange(len(ordered)), 3)
+    return {
+        name: tuple(ordered[index] for index in part)
+        for name, part in zip(("easy", "middle", "hard"), parts, strict=True)
+    }

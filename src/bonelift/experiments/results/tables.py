@@ -33,11 +33,15 @@ from bonelift.experiments.scores import (
     read_scores,
 )
 from bonelift.experiments.surface_scores import ALIGNMENTS
+from bonelift.experiments.true_size import TRUE_SIZE
 from bonelift.reconstruction.bones import BONES
 
 ROWS_FILE, TRANSLATION_FILE = "rows.csv", "translation.csv"
 METRICS = ("asd_paper_mm", "asd_surface_mm", "hd95_mm", "dice", "skill_paper", "skill_surface")
 Row = TypeVar("Row", CaseRow, TranslationRow)
+
+
+TRUE_SIZE_LABEL = f"no skill: {TRUE_SIZE} (knows it from the truth)"
 
 
 def collect_scores(paths: RunPaths) -> tuple[list[CaseRow], list[TranslationRow]]:
@@ -110,14 +114,14 @@ def by_shape(source: str) -> str:
 
 def input_of(row: CaseRow) -> str:
     """What a row's bone was made of: an input, ``by_shape`` of it, or no image at all."""
-    if row.method in ("model", MEAN_BONE, GRID_FLOOR):
+    if row.method in ("model", MEAN_BONE, TRUE_SIZE, GRID_FLOOR):
         return row.source if row.method == "model" else row.method
     return f"{row.method}: {row.source}"
 
 
 def brought(rows: Iterable[CaseRow]) -> list[str]:
     """``input_of`` the rows of methods that somebody brought, in the rows' order."""
-    ours = ("model", SHAPE, MEAN_BONE, GRID_FLOOR)
+    ours = ("model", SHAPE, MEAN_BONE, TRUE_SIZE, GRID_FLOOR)
     return list(dict.fromkeys(input_of(row) for row in rows if row.method not in ours))
 
 
@@ -154,6 +158,7 @@ def experiment_2(rows: Sequence[CaseRow]) -> list[Line]:
             (f"{SHAPE}: GAN-DRR and film, never seen by pix2pix", by_shape("GAN-DRR"), False),
             *((_brought_label(name), name, None if name.endswith(": CT-DRR") else False) for name in brought(rows)),
             ("no skill: mean bone", MEAN_BONE, None),
+            (TRUE_SIZE_LABEL, TRUE_SIZE, None),
             ("floor: the grid", GRID_FLOOR, None),
         ],
     )
@@ -167,7 +172,8 @@ def experiment_3(rows: Sequence[CaseRow]) -> list[Line]:
     inputs = [(source, source, True) for source in SOURCES]
     inputs += [(by_shape(source), by_shape(source), True) for source in SOURCES]
     inputs += [(name, name, True) for name in brought(rows)]
-    return lines(rows, [*inputs, ("no skill: mean bone", MEAN_BONE, True), ("floor: the grid", GRID_FLOOR, True)])
+    no_skill = [("no skill: mean bone", MEAN_BONE, True), (TRUE_SIZE_LABEL, TRUE_SIZE, True)]
+    return lines(rows, [*inputs, *no_skill, ("floor: the grid", GRID_FLOOR, True)])
 
 
 def four_inputs(rows: Sequence[CaseRow], bone: str, alignment: str, metric: str) -> dict[str, list[float]]:

@@ -14,8 +14,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,21 +60,37 @@ def _run_here(pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> N
 
 def _run_in_processes(workers: int, pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> None:
     if len(pieces) < 2:
-        return _run_here(pieces, on_done)
+        _run_here(pieces, on_done)
+        return
     count = min(workers, len(pieces))
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin_worker, (count,)) as pool:
         futures = {pool.submit(piece.function, *piece.arguments): piece for piece in pieces}
-        try:
-            for future in as_completed(futures):
-                on_done(futures[future].label, future.result())
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a worker process was killed, perhaps for want of memory; the same command goes on, "
-                "with less memory where --workers is lower"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        _collect(pool, futures, on_done)
+
+
+def _collect(
+    pool: ProcessPoolExecutor, futures: Mapping[Future[Any], Piece], on_done: Callable[[str, Any], None]
+) -> None:
+    """Wait for all; what one raises ends the others."""
+    try:
+        for future in as_completed(futures):
+            on_done(futures[future].label, future.result())
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, perhaps for want of memory; the same command goes on, "
+            "with less memory where --workers is lower"
+        ) from error
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def run_apart(pieces: Sequence[Piece], on_done: Callable[[str, Any], None]) -> None:
+    """One after the other, each in a fresh process, so that its time and its peak memory are its alone."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, _begin_worker, (1,), max_tasks_per_child=1) as pool:
+        futures = {pool.submit(piece.function, *piece.arguments): piece for piece in pieces}
+        _collect(pool, futures, on_done)
 
 
 def _begin_worker(count: int) -> None:

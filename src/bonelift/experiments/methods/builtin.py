@@ -1,0 +1,172 @@
+"""Methods of the field that ``evaluate --methods`` sets beside ours, by the protocol that anybody's method follows
+(:mod:`bonelift.experiments.own_methods`)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bonelift.errors import InputError
+from bonelift.experiments.methods.render_and_compare import train_render_and_compare
+from bonelift.experiments.methods.volumes import attention_unet, swin_unetr, train_volumes
+from bonelift.experiments.own_methods import BoneMethod, MethodInput, TrainingCase, TrainingFold, reason_of
+from bonelift.images import View
+from bonelift.learning.cyclegan import build_cyclegan, train_cyclegan
+from bonelift.learning.pix2pix import translate_films
+from bonelift.learning.samples import DrrSamples, FilmSamples, save_chunk
+from bonelift.networks.model import WristModel
+from bonelift.networks.own_network import Predictor, WristImage
+from bonelift.networks.pix2pix import Generator
+from bonelift.networks.views import view_codes
+from bonelift.reconstruction.bones import Method as Reader
+from bonelift.reconstruction.bones import predict
+from bonelift.surface.mesh import TriangleMesh
+
+
+@dataclass(frozen=True)
+class BuiltInMethod:
+    """See :class:`bonelift.experiments.own_methods.BoneMethod`. title: in the table. note: what a reader of its row has
+    to know. how: learns a fold."""
+
+    name: str
+    title: str
+    how: Callable[[TrainingFold], Predictor]
+    inputs: tuple[MethodInput, ...] = ("GAN-DRR",)
+    note: str = ""
+
+    def learn(self, fold: TrainingFold) -> Predictor:
+        """See BoneMethod."""
+        return self.how(fold)
+
+
+@dataclass(frozen=True, eq=False)
+class BehindTranslator:
+    """A fold's networks behind another translator of films. reader: which of them reads. updates: of the translator."""
+
+    model: WristModel
+    reader: Reader
+    translator: Generator
+    updates: int
+
+    def __call__(self, images: Sequence[WristImage]) -> dict[str, TriangleMesh]:
+        """Bones of one wrist, by the functions of the main job. Raises InputError without a film."""
+        drrs = [self._translated(image) for image in images]
+        films = [np.asarray(image.film) for image in images]
+        return dict(predict(drrs, [image.view for image in images], self.model, self.reader, films).surfaces)
+
+    def _translated(self, image: WristImage) -> np.ndarray:
+        if image.film is None:
+            raise InputError("there is no film to translate")
+        return translate_films(self.translator, _films([image.film], [image.view]), bfloat16=False)[0].astype(
+            np.float32
+        )
+
+
+def train_behind_cyclegan(fold: TrainingFold, reader: Reader) -> BehindTranslator:
+    """A CycleGAN of the films of some patients and the CT-DRRs of others, as many updates as pix2pix; the fold's own
+    network reads what it makes."""
+    training = fold.preset.pix2pix_training
+    folders = {name: fold.folder / "samples" / name for name in ("films", "drrs", "validation")}
+    if not folders["drrs"].is_dir():
+        shown = [case for case in fold.training if case.with_films]
+        others = [case for case in fold.training if not case.with_films] or list(fold.training)
+        watching = [case for case in fold.validation if case.with_films] or shown
+        for name, cases in (("films", shown), ("validation", watching)):
+            for number, case in enumerate(cases):
+                _save_films(folders[name], number, case)
+        for number, case in enumerate(others):
+            data = case.load()
+            drrs = DrrSamples(data.drrs.astype(np.float16), np.zeros(len(data.drrs), np.int32),
+                              view_codes(data.drr_views))  # fmt: skip
+            save_chunk(folders["drrs"], number, drrs)
+    networks = build_cyclegan(fold.preset.pix2pix, fold.seed)
+    training = replace(training, loop=replace(training.loop, seed=fold.seed))
+    films, drrs, watched = (folders[name] for name in ("films", "drrs", "validation"))
+    train_cyclegan(films, drrs, watched, networks, training, fold.folder / "cyclegan")
+    return BehindTranslator(fold.networks(), reader, networks.to_drr, training.loop.updates)
+
+
+def _save_films(folder: Path, number: int, case: TrainingCase) -> None:
+    data = case.load()
+    if len(data.films):
+        save_chunk(folder, number, _films(data.films, data.film_views, data.film_drrs))
+
+
+def _films(
+    films: Sequence[np.ndarray] | np.ndarray, views: Sequence[View], drrs: np.ndarray | None = None
+) -> FilmSamples:
+    pixels = np.asarray(films, dtype=np.float16)
+    known = np.zeros_like(pixels) if drrs is None else drrs.astype(np.float16)
+    return FilmSamples(pixels, known, np.zeros(len(pixels), np.int32), view_codes(views))
+
+
+METHODS: dict[str, BuiltInMethod] = {
+    method.name: method
+    for method in (
+        BuiltInMethod(
+            "render-and-compare",
+            "shape model, rendered and compared (Baka 2011, Ehlke 2013)",
+            train_render_and_compare,
+            note="no network but the translator; nominal camera",
+        ),
+        BuiltInMethod(
+            "cyclegan-tl",
+            "TL net behind CycleGAN, unpaired (Kasten 2020)",
+            partial(train_behind_cyclegan, reader="tl"),
+            ("film",),
+            "film and DRR of one patient never together; the TL net is the fold's",
+        ),
+        BuiltInMethod(
+            "cyclegan-shape",
+            "shape regressor behind CycleGAN, unpaired",
+            partial(train_behind_cyclegan, reader="shape"),
+            ("film",),
+            "film and DRR of one patient never together; the regressor is the fold's, and learned from pix2pix",
+        ),
+        BuiltInMethod(
+            "attention-unet",
+            "AttentionUNet on the back-projected image (MONAI)",
+            partial(train_volumes, make=attention_unet, name="attention_unet", multiple=8),
+            note="small network, grid of the preset",
+        ),
+        BuiltInMethod(
+            "swin-unetr",
+            "SwinUNETR on the back-projected image (MONAI)",
+            partial(train_volumes, make=swin_unetr, name="swin_unetr", multiple=32),
+            note="the smallest such network, grid of the preset",
+        ),
+    )
+}
+"""By the name on the command line."""
+
+
+def methods_of(specs: Sequence[str]) -> tuple[BoneMethod, ...]:
+    """Methods by name, or of anybody's own as FILE.py:NAME. Raises InputError for an unknown one."""
+    return tuple(METHODS[spec] if spec in METHODS else own_method(spec) for spec in specs)
+
+
+def own_method(spec: str) -> BoneMethod:
+    """NAME of FILE.py, which is run: a method, or a class of one. Raises InputError: no such file or name, or a file
+    that fails."""
+    path_text, _, name = spec.rpartition(":")
+    path = Path(path_text)
+    if not path_text or not name.isidentifier():
+        raise InputError(f"--methods {spec}: no such method; expected FILE.py:NAME or one of {', '.join(METHODS)}")
+    found = importlib.util.spec_from_file_location(f"own_method_{path.stem}", path)
+    if not path.is_file() or found is None or found.loader is None:
+        raise InputError(f"--methods {spec}: {path_text} is no Python file")
+    module = importlib.util.module_from_spec(found)
+    try:
+        found.loader.exec_module(module)
+        made = getattr(module, name, None)
+        method = made() if isinstance(made, type) else made
+    except Exception as error:  # of code that is not ours: whatever it is, it is said
+        raise InputError(f"--methods {spec}: {path.name} cannot be used ({reason_of(error)})") from error
+    if method is None:
+        raise InputError(f"--methods {spec}: {path.name} has no {name}")
+    return method
