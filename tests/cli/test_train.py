@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import pytest
 
 from bonelift.cli import main
 from bonelift.images.raster import write_png
+from bonelift.learning.samples import FilmSamples, ShapeSamples, load_samples
+from bonelift.learning.virtual_source import virtual_source
 from bonelift.networks.model import load_model
 from bonelift.networks.onnx_model import OnnxModel
 from bonelift.reconstruction.judge import NO_SPREAD_KNOWN
+from bonelift.study import training_run
 from bonelift.study.folder import read_study
 
 SMOKE = ["--preset", "smoke"]
@@ -113,6 +117,29 @@ def test_films_are_learned_from_where_their_pose_is_known(study, tmp_path, capsy
     assert "was begun with another study" in line
     assert main([str(part) for part in (*call[:-1], tmp_path / "two", "--quiet")]) == 0
     assert len(list((tmp_path / "two" / "samples" / "locator").glob("*/*"))) == 2
+
+
+def test_virtual_patients_are_made_on_the_way(tmp_path, capsys, monkeypatch):
+    def small(*arguments, **options):
+        return replace(virtual_source(*arguments, **options), films=1, images=1)
+
+    monkeypatch.setattr(training_run, "virtual_source", small)
+    call = ["train", "tl", "--virtual", "3", "--seed", "5", *SMOKE, "--run", str(tmp_path / "run")]
+    assert main([*call, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer["validation"]) == {"tl"}
+    assert answer["model"] is None  # which also takes a locator and a translator
+    samples = tmp_path / "run" / "samples"
+    # Four wrists for each patient with films; two patients validate.
+    counts = {part: len(load_samples(samples / part, ShapeSamples).occupancy) for part in
+              ("shapes", "samples", "validation")}  # fmt: skip
+    assert counts == {"shapes": 12, "samples": 3, "validation": 2}
+    assert len(load_samples(samples / "samples", FilmSamples).drr) == 3
+    made = {path: path.stat().st_mtime_ns for path in samples.glob("*/*/*.npy")}
+    assert main([*call, "--quiet"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    other = [part if part != "3" else "4" for part in call]
+    assert "of other settings (patients was 3, now 4); pass another --run" in refused(capsys, *other)
 
 
 def without_poses(study_folder: Path, patients: list[str]) -> None:

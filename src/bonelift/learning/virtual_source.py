@@ -102,7 +102,8 @@ def virtual_source(folder: Path, patients: int, seed: int, grid: LabelGrid, work
         "films": max(2, patients // 2),
         "validation": max(2, round(0.15 * patients)),
     }
-    claim_folder(folder, SETTINGS_FILE, {"patients": patients, "seed": seed, "grid": _grid(grid)}, "virtual samples")
+    settings = {"patients": patients, "seed": seed, "grid": _grid(grid)}
+    claim_folder(folder, SETTINGS_FILE, settings, "virtual samples", "--run")
     seeds: dict[Part, Sequence[int]] = {
         part: virtual_seeds(seed, number, count) for number, (part, count) in enumerate(counts.items())
     }

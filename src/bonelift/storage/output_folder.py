@@ -64,14 +64,17 @@ def claimed_folder(folder: Path, settings_file: str, settings: Mapping[str, Any]
         yield
 
 
-def claim_folder(folder: Path, settings_file: str, settings: Mapping[str, Any], what: str) -> None:
+def claim_folder(
+    folder: Path, settings_file: str, settings: Mapping[str, Any], what: str, option: str = "--out"
+) -> None:
     """Take a folder that grows case by case: new, empty, or begun with the same ``settings``.
 
-    settings_file: name of the file in it that keeps them. what: what the folder holds, for messages.
+    settings_file: name of the file in it that keeps them. what: what the folder holds, and option: by which it was
+    asked for, for messages.
     Raises InputError: begun with other settings; is not empty and no such folder; cannot be written.
     """
     known = folder / settings_file
-    with writing(folder, "pass another --out"):
+    with writing(folder, f"pass another {option}"):
         others = [p for p in folder.iterdir() if p.name not in (LOCK_NAME, settings_file)] if folder.is_dir() else []
         if known.exists():
             try:
@@ -79,15 +82,15 @@ def claim_folder(folder: Path, settings_file: str, settings: Mapping[str, Any], 
             except InputError as error:
                 # A run that was killed while it began has left nothing else.
                 if any(not p.name.startswith(".") for p in others):
-                    raise InputError(f"{known}: is damaged; pass another --out") from error
+                    raise InputError(f"{known}: is damaged; pass another {option}") from error
                 begun = None
             if begun is not None and begun != as_json_gives_it(dict(settings)):
                 odd = _difference(begun, as_json_gives_it(dict(settings)))
-                raise InputError(f"{folder}: holds {what} of other settings ({odd}); pass another --out")
+                raise InputError(f"{folder}: holds {what} of other settings ({odd}); pass another {option}")
             if begun is not None:
                 return
         elif folder.exists() and (not folder.is_dir() or others):
-            raise InputError(f"{folder}: is not empty and holds no {what}; pass a new folder as --out")
+            raise InputError(f"{folder}: is not empty and holds no {what}; pass a new folder as {option}")
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(known, json.dumps(settings, indent=1) + "\n")
 
