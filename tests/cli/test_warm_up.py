@@ -30,3 +30,16 @@ def test_what_the_child_compiled_is_found_and_no_other_is_started(monkeypatch, t
     monkeypatch.setattr(warm_up, "_start_child", lambda: pytest.fail("compiled twice"))
     with warm_up.kernels_compiling() as kernels:
         kernels.wait()
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_beside_a_server_it_is_started_where_needed_and_ends_with_it(monkeypatch, tmp_path, cached):
+    started = []
+    start = warm_up._start
+    monkeypatch.setattr(warm_up, "_projector_is_cached", lambda: cached)
+    monkeypatch.setattr(warm_up, "_start", lambda command: started.append(start(command)) or started[-1])
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), warm_up.kernels_compiling_beside():
+        raise KeyboardInterrupt
+    assert len(started) == (0 if cached else 1)
+    assert all(child.returncode is not None for child in started)

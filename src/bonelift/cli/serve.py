@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bonelift.cli.arguments import positive_float, whole_number
 from bonelift.cli.console import console_for
+from bonelift.cli.warm_up import kernels_compiling_beside
 from bonelift.errors import InputError
 from bonelift.extras import missing
 
@@ -54,5 +55,6 @@ def run(options: Namespace) -> int:
             webbrowser.open(address)
 
     door = door_for(options.host, options.token, tuple(options.allow_host))
-    serve(options.host, options.port, door, options.keep, options.model, limits, ready)
+    with kernels_compiling_beside():  # or the first job would have seconds of it
+        serve(options.host, options.port, door, options.keep, options.model, limits, ready)
     return 0

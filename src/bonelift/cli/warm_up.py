@@ -104,6 +104,25 @@ def kernels_compiling() -> Iterator[KernelWarmUp]:
     kernels.wait()
 
 
+@contextmanager
+def kernels_compiling_beside() -> Iterator[None]:
+    """All of it in another process while the body goes on, where it is not in the cache; ended with the body."""
+    command = [sys.executable, "-c", "from bonelift.cli.warm_up import compile_all as run; run()"]
+    child = None if _projector_is_cached() else _start(command)
+    try:
+        yield
+    finally:
+        if child is not None:
+            child.terminate()
+            child.wait()
+
+
+def compile_all() -> None:
+    """The projector and the rest."""
+    compile_projector()
+    compile_rest()
+
+
 def _projector_is_cached() -> bool:
     """Whether numba has an index of the kernel that takes longest: a guess without importing numba, which takes half a
     second. A wrong guess costs another process, or time."""
@@ -115,7 +134,10 @@ def _projector_is_cached() -> bool:
 
 
 def _start_child() -> subprocess.Popen[bytes] | None:
-    command = [sys.executable, "-c", "from bonelift.cli.warm_up import compile_in_child as run; run()"]
+    return _start([sys.executable, "-c", "from bonelift.cli.warm_up import compile_in_child as run; run()"])
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes] | None:
     try:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except OSError:
@@ -129,5 +151,4 @@ def compile_in_child() -> None:
 
 
 if __name__ == "__main__":
-    compile_projector()
-    compile_rest()
+    compile_all()
