@@ -86,7 +86,7 @@ class Children:
         if self.fails is not None:
             raise self.fails
         page = Path(task.content["out"]) / "page"
-        page.mkdir(parents=True)
+        page.mkdir(parents=True, exist_ok=True)
         (page / "view.json").write_text(json.dumps({"side": "right"}))
         (page.parent / "radius.stl").write_bytes(b"solid radius")
         return {"quality": 0.5}

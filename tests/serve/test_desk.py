@@ -130,6 +130,17 @@ def test_a_job_that_fails_says_why_and_the_next_one_runs(children: Children, fau
         wait_for(to, path, "done")
 
 
+def test_a_result_of_other_facts_is_called_so(children: Children) -> None:
+    children.release()
+    with client() as to:
+        path = new_wrist(to)
+        to.post(f"{path}/run")
+        assert wait_for(to, path, "done")["stale"] is False
+        assert to.put(f"{path}/films/1", json={"side": "left"}).json()["stale"] is True
+        to.post(f"{path}/run")
+        assert wait_for(to, path, "done")["stale"] is False
+
+
 def test_all_files_come_as_a_zip_without_the_films(children: Children) -> None:
     children.release()
     with client() as to:

@@ -52,7 +52,7 @@ class Film:
 
 @dataclass(eq=False)
 class Wrist:
-    """One wrist on the desk, and how far it is."""
+    """One wrist on the desk, and how far it is. ran: options of its films when the last result was begun."""
 
     name: str
     films: list[Film] = field(default_factory=list)
@@ -64,6 +64,7 @@ class Wrist:
     seconds: float = 0.0
     job: asyncio.Task[None] | None = None
     busy: bool = False
+    ran: list[dict[str, Any]] | None = None
 
     @property
     def at_work(self) -> bool:
@@ -217,6 +218,7 @@ class Desk:
         content = {
             "films": [{"film": str(film.path), "options": film.options} for film in wrist.films],
             "model": str(self.model) if self.model else None,
+            "said": [film.options for film in wrist.films],
             "out": str(self.result_folder(wrist)),
         }
 
@@ -228,7 +230,7 @@ class Desk:
                 wrist.state, wrist.began = "running", time.monotonic()
                 self.places.results.mkdir(parents=True, exist_ok=True)
                 await run_task(Task("reconstruct", content, self.limits.job_s, self.limits.memory_gib), on_step)
-            wrist.state = "done"
+            wrist.state, wrist.ran = "done", content["said"]
         except InputError as error:
             wrist.state, wrist.message = "failed", for_the_page(str(error))
         except WorkerError as fault:
@@ -273,6 +275,7 @@ class Desk:
             "before": waiting.index(wrist) + 1 if wrist.state == "waiting" else 0,
             "seconds": time.monotonic() - wrist.began if running else wrist.seconds,
             "message": wrist.message,
+            "stale": wrist.ran is not None and wrist.ran != [film.options for film in wrist.films],
             "has_result": (self.result_folder(wrist) / "page" / "view.json").is_file(),
         }
 

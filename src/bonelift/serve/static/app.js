@@ -252,6 +252,7 @@ function showWork() {
   $("run").disabled = sending > 0 || work || !films.length || lacking.length > 0;
   $("cancel").hidden = $("going").hidden = !work;
   if (!wrist) return;
+  $("stale").hidden = !wrist.stale;
   if (work) {
     const waiting = wrist.state === "waiting";
     $("step").textContent = waiting ? `waiting; ${wrist.before} before and with this one` : `${STEPS[wrist.step] || wrist.step} (${Math.round(wrist.seconds)} s)`;
@@ -305,7 +306,12 @@ async function showResult() {
   $("flags").replaceChildren(...flags.map((flag) => element("li", { class: flag.severity }, element("strong", { text: flag.severity }), flag.text)));
   $("suggestions").replaceChildren(...view.suggestions.filter((one) => one.image !== null).map(suggestion));
   $("zip").href = `${base()}/result.zip`;
-  $("stale").hidden = true;
+  for (const name of Object.keys(comparisons)) delete comparisons[name];
+  $("comparisons").tBodies[0].replaceChildren();
+  $("comparisons").hidden = true;
+  $("compare").reset();
+  $("compare-status").textContent = "";
+  $("measured").hidden = $("compared").hidden = !view.scene.meshes.length;
   chosen = marked = null;
   showPictures();
   showBones();
@@ -341,13 +347,16 @@ function showPictures() {
     return { picture, film: one, moved, number: n };
   });
   $("pictures").replaceChildren(...shown.map(({ picture, film: one }) => element("figure", {}, picture,
-    element("figcaption", { text: `${VIEWS[one.view]} view, ${one.hanging}. Outlines of the placed 3D model, nothing else: where a line leaves the bone, the model does.` }))));
+    element("figcaption", { text: `${VIEWS[one.view]} view, ${one.hanging}. ${Object.keys(one.outlines).length
+      ? "Outlines of the placed 3D model, nothing else: where a line leaves the bone, the model does."
+      : "No wrist was found here. If there is one, put the two points on its radius and fit again."}` }))));
   showMoved();
 }
 
 function showMoved() {
   const moved = shown.some((one) => one.moved.changed), films = wrist.films.length === shown.length;
   $("again").disabled = !moved || !films;
+  $("find").hidden = !films || !wrist.films.some((entry) => entry.options.landmarks);
   $("back").disabled = !moved;
 }
 
@@ -359,6 +368,19 @@ async function fitAgain() {
       const recorded = [moved.origin, moved.shaft].flatMap(([x, y]) => [0, 1].map((k) => m[k][0] * x + m[k][1] * y + m[k][2]));
       const entry = wrist.films[number];
       wrist = await ask("PUT", `${base()}/films/${entry.number}`, { ...entry.options, landmarks: recorded });
+    }
+    showFilms();
+    await run();
+    $("work").scrollIntoView();
+  });
+}
+
+// Without the landmarks that were given: the wrist is found by itself again.
+async function findAgain() {
+  await guarded(async () => {
+    for (const entry of wrist.films) {
+      const { landmarks, ...options } = entry.options;
+      if (landmarks) wrist = await ask("PUT", `${base()}/films/${entry.number}`, options);
     }
     showFilms();
     await run();
@@ -520,9 +542,6 @@ async function compare(event) {
 async function open(found) {
   wrist = found;
   history.replaceState(null, "", `#${wrist.name}`);
-  for (const name of Object.keys(comparisons)) delete comparisons[name];
-  $("comparisons").tBodies[0].replaceChildren();
-  $("comparisons").hidden = true;
   $("result").hidden = true;
   showFilms();
   if (wrist.has_result) await showResult();
@@ -568,6 +587,7 @@ function listen() {
   $("run").addEventListener("click", run);
   $("cancel").addEventListener("click", () => guarded(async () => { wrist = await ask("POST", `${base()}/cancel`); showWork(); }));
   $("again").addEventListener("click", fitAgain);
+  $("find").addEventListener("click", findAgain);
   $("back").addEventListener("click", putBack);
   $("colouring").addEventListener("change", colour);
   $("compare").addEventListener("submit", compare);
