@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test mutate lint format install dev clean lock fuzz release-check sbom
+.PHONY: demo test mutate lint format install dev clean lock fuzz soak release-check sbom
 
 demo: $(VENV)/.installed
 	$(BIN)/bonelift demo --out demo-result
@@ -25,6 +25,10 @@ mutate: $(VENV)/.installed-dev
 FUZZ_MINUTES ?= 10
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python scripts/fuzz_readers.py --minutes $(FUZZ_MINUTES) --out fuzz-work
+
+# Load on the page's server: many requests, slow clients, half uploads; its memory before and after.
+soak: $(VENV)/.installed-dev
+	$(BIN)/python scripts/soak_server.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit run --all-files

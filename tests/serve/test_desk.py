@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from bonelift.reconstruction.job import STEPS
 from bonelift.serve import desk as desk_module
 from bonelift.serve.children import WorkerError
 from bonelift.serve.limits import Limits
+from bonelift.storage.whole import staging_place
 from builders.served_page import Children, Client, client, new_wrist
 
 
@@ -187,6 +189,22 @@ def test_at_the_end_nothing_is_left_and_what_is_kept_is_there_again(children: Ch
         assert to.get(cut_short).status_code == 404
         assert to.delete(done).status_code == 200
     assert list(keep.iterdir()) == []
+
+
+def test_what_a_killed_server_had_half_written_goes_and_what_was_finished_stays(children: Children, tmp_path) -> None:
+    children.release()
+    with client(keep=tmp_path) as to:
+        path = new_wrist(to)
+        to.post(f"{path}/run")
+        wait_for(to, path, "done")
+    done = tmp_path / path.rsplit("/", 1)[-1]
+    half = staging_place(tmp_path / "20260101-120000-0123456789ab")
+    (half.with_name(half.name.replace(f"-{os.getpid()}-", "-999999999-")) / "page").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("mine")
+    with client(keep=tmp_path) as to:
+        assert [wrist["name"] for wrist in to.get("/api/desk").json()["wrists"]] == [done.name]
+    assert not list(tmp_path.glob(".*999999999*"))
+    assert (tmp_path / "notes.txt").exists()
 
 
 def test_without_keep_the_results_go_too(children: Children) -> None:

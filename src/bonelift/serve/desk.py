@@ -20,6 +20,7 @@ from bonelift.serve.children import Task, WorkerError, run_task
 from bonelift.serve.limits import Limits
 from bonelift.serve.places import Places
 from bonelift.serve.sentences import for_the_page
+from bonelift.storage.whole import remove_leftovers
 
 State = Literal["open", "waiting", "running", "done", "failed", "cancelled"]
 MOST_FILMS = 2
@@ -83,8 +84,12 @@ class Desk:
         self._read_kept()
 
     def _read_kept(self) -> None:
-        """Finished results of an earlier server."""
+        """Finished results of an earlier server; what was half written when it was killed goes."""
         if self.places.results.is_dir():
+            for hidden in list(self.places.results.glob(".*")):
+                cut_short = _ID.match(hidden.name.removeprefix("."))
+                if cut_short is not None:
+                    remove_leftovers(self.places.results / cut_short[0])
             for folder in sorted(self.places.results.iterdir()):
                 if _ID.fullmatch(folder.name) and (folder / "page" / "view.json").is_file():
                     self.wrists[folder.name] = Wrist(folder.name, state="done")
