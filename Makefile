@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test mutate lint format install dev clean lock fuzz soak release-check sbom
+.PHONY: demo docs test mutate lint format install dev clean lock fuzz soak release-check sbom
 
 demo: $(VENV)/.installed
 	$(BIN)/bonelift demo --out demo-result
@@ -29,6 +29,10 @@ fuzz: $(VENV)/.installed-dev
 # Load on the page's server: many requests, slow clients, half uploads; its memory before and after.
 soak: $(VENV)/.installed-dev
 	$(BIN)/python scripts/soak_server.py
+
+# The documentation site, in site/; a warning is an error. To read it: python -m http.server -d site
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit run --all-files
@@ -72,4 +76,4 @@ sbom: $(VENV)/.installed-dev
 	$(BIN)/python scripts/sbom.py --lock requirements-dev.lock --out dist
 
 clean:
-	rm -rf $(VENV) demo-result build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-result site build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
