@@ -7,7 +7,6 @@ tell what is no longer true.
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 from argparse import SUPPRESS, Action, ArgumentParser
 from collections import defaultdict
@@ -17,8 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from bonelift.cli.arguments import OneLineParser, add_common_options
-from bonelift.cli.command_line import COMMANDS
+from bonelift.cli.command_line import COMMANDS, command_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = {
@@ -81,18 +79,6 @@ def _normal(path: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def command_parser(name: str) -> ArgumentParser:
-    """The parser of a command, as `bonelift NAME` makes it."""
-    module_name, summary = COMMANDS[name]
-    command = importlib.import_module(module_name)
-    usage, epilog = getattr(command, "USAGE", None), getattr(command, "EPILOG", None)
-    description = f"{summary[0].upper()}{summary[1:]}."
-    parser = OneLineParser(prog=f"bonelift {name}", usage=usage, description=description, epilog=epilog)
-    command.add_arguments(parser)
-    add_common_options(parser)
-    return parser
-
-
 def commands_page() -> str:
     """Every command with its options and its own explanation."""
     lines = [
@@ -110,7 +96,7 @@ def commands_page() -> str:
         "",
     ]
     for name in COMMANDS:
-        lines += _command(name, command_parser(name))
+        lines += _command(name, command_parser(name)[0])
     return "\n".join(lines)
 
 

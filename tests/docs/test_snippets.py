@@ -18,8 +18,7 @@ import pytest
 
 import bonelift
 from bonelift.cli import main
-from bonelift.cli.command_line import COMMANDS
-from builders.docs_hooks import docs_hooks
+from bonelift.cli.command_line import COMMANDS, command_parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if "results" not in p.parts)]
@@ -71,7 +70,7 @@ def check_command(words: list[str]) -> None:
     if name == "bonelift":
         assert words[1] in COMMANDS, words
         if "--help" not in words:
-            docs_hooks().command_parser(words[1]).parse_args(words[2:])
+            command_parser(words[1])[0].parse_args(words[2:])
     elif "pip" in words:
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         asked = [e for word in words for part in re.findall(r"\[(.*)\]", word) for e in part.split(",")]
