@@ -81,9 +81,9 @@ def test_rows_that_are_wrong_are_all_named_the_others_imported_and_a_mended_one_
     assert "line 4: case w103: bones.seg.nrrd: no segment is the radius" in said.out
     assert "fill in the column radius_label" in said.out
     assert "line 5: case w104: ct 'anna/gone' is not there" in said.out
-    assert said.err.count("\n") == 1
-    assert "3 of 4 cases were not imported" in said.err
-    assert "--" not in said.err.replace("--out", "")
+    error = said.err.splitlines()[-1]  # before it, where the machine is slow, how far it is
+    assert "3 of 4 cases were not imported" in error
+    assert "--" not in error
     assert "w101" in {case.case for case in read_study(study).cases}
     (lab / "bad.csv").write_text(head + good.replace("p101", "p111"))
     assert main(["import", "--table", str(lab / "bad.csv"), "--out", str(study), "--json"]) == 0
