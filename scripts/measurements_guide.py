@@ -28,8 +28,8 @@ on a lateral film, and fingers that point one degree towards the source take 0.1
 **Expected error** is the mean absolute error on virtual patients that no network saw, through whole simulated films;
 **bias** is the mean of measured minus true. Beside them stands the error of answering every patient with the mean of
 the others. Where a measurement is not clearly better than that mean, it has **no skill**: the report greys it, and it
-should not be read as this patient's. All numbers: [results/measurements.md](results/measurements.md); real bones with a
-truth: [results/measurements-real-bones.md](results/measurements-real-bones.md). {known}
+should not be read as this patient's. {known} Real bones with a truth, and a second computation of each number:
+[results/measurements-real-bones.md](results/measurements-real-bones.md).
 
 The **normal range** is that of healthy adults in the publication that is named. A value outside of it is not yet a
 finding: look at the expected error first. The numbers are no diagnosis; this is research software.
@@ -56,10 +56,12 @@ INPUT_NAMES = {"pa": "one PA film", "lateral": "one lateral film", "pa and later
 def write_guide() -> None:
     told = json.loads(TABLE_FILE.read_text(encoding="utf-8")) if TABLE_FILE.exists() else None
     known = (
-        "No table of errors is packaged."
+        "No table of errors is packaged yet: `python scripts/measure_measurements.py` makes it, and until then the result "
+        "says that its errors are not known."
         if told is None
         else f"The packaged table speaks for the model `{told['model']['name']}` (seeds {told['seeds']}, commit "
-        f"{told['commit']}); with another model the result says that its errors are not known."
+        f"{told['commit']}); with another model the result says that its errors are not known. All numbers: "
+        "[results/measurements.md](results/measurements.md)."
     )
     sections = [
         f"## {title}\n\n" + "\n".join(section(facts, told) for facts in MEASUREMENTS.values() if facts.kind == kind)
@@ -74,7 +76,7 @@ def section(facts: MeasurementFacts, told: dict[str, Any] | None) -> str:
     )  # fmt: skip
     lines = [
         f"### {facts.name}\n",
-        f'<img src="images/measurements/{facts.key}.png" alt="Drawing: {facts.name}" width="320">\n',
+        f"![Drawing: {facts.name}](images/measurements/{facts.key}.png)\n",
         f"{facts.definition}\n",
         f"- Source: {facts.source}.",
         f"- Normal: {normal}.",
