@@ -56,7 +56,7 @@ INPUT_NAMES = {"pa": "one PA film", "lateral": "one lateral film", "pa and later
 def write_guide() -> None:
     told = json.loads(TABLE_FILE.read_text(encoding="utf-8")) if TABLE_FILE.exists() else None
     known = (
-        "No table of errors is packaged yet: `python scripts/measure_measurements.py` makes it, and until then the result "
+        "No table of errors is packaged yet: `python scripts/measure_measurements.py` makes it. Until then the result "
         "says that its errors are not known."
         if told is None
         else f"The packaged table speaks for the model `{told['model']['name']}` (seeds {told['seeds']}, commit "
