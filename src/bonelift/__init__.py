@@ -27,6 +27,7 @@ Register and measure
     compare_surfaces        mean and 95th percentile distance between two surfaces, aligned or not
     measure                 inclination, tilt, variance and other measurements of a radius and ulna
     bones_from_labels       surfaces of predicted label fields
+    radius_from_patient     from the frame of files and results to the frame that networks work in
 
 Virtual patients
     demo_case               the packaged radiograph with its truth
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from bonelift.api.reconstruct import Reconstruction, load_model, reconstruct
     from bonelift.api.registering import Registration, register
     from bonelift.api.studies import check_study, evaluate, read_study, simulate, train
-    from bonelift.api.surfaces import bones_from_labels, compare_surfaces, measure
+    from bonelift.api.surfaces import bones_from_labels, compare_surfaces, measure, radius_from_patient
     from bonelift.api.virtual import demo_case, virtual_ct, virtual_patient, virtual_radiograph
     from bonelift.api.watching import show_progress
     from bonelift.errors import InputError
@@ -102,6 +103,7 @@ __all__ = [
     "project",
     "project_torch",
     "project_with_gradient",
+    "radius_from_patient",
     "read_camera",
     "read_labels",
     "read_mesh",
@@ -124,7 +126,7 @@ _HOME = {
     "api.reconstruct": ("Reconstruction", "load_model", "reconstruct"),
     "api.registering": ("Registration", "register"),
     "api.studies": ("check_study", "evaluate", "read_study", "simulate", "train"),
-    "api.surfaces": ("bones_from_labels", "compare_surfaces", "measure"),
+    "api.surfaces": ("bones_from_labels", "compare_surfaces", "measure", "radius_from_patient"),
     "api.virtual": ("demo_case", "virtual_ct", "virtual_patient", "virtual_radiograph"),
     "api.watching": ("show_progress",),
     "errors": ("InputError",),

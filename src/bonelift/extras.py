@@ -53,7 +53,7 @@ def is_optional(module: str) -> bool:
 
 def how_to_install(extra: str) -> str:
     """One clause that says how an extra comes into this installation."""
-    first = ", PyTorch's CPU build first (docs/install.md)" if extra in ("train", "study") else ""
+    first = ", PyTorch's CPU build first (README, Install)" if extra in ("train", "study") else ""
     return f"run pip install '.[{extra}]' in the folder of bonelift's source{first}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.anatomy.shape_model import load_shape_model
@@ -28,7 +29,17 @@ from builders.toy_run import FOLDS, SEED, STUDY, toy_preset, write_toy_images
 
 FOLD = FOLDS.folds[0]
 MODEL = load_shape_model()
-BONES = {"radius": MODEL.radius.mean, "ulna": MODEL.ulna.mean}
+
+
+def coarse(mesh: TriangleMesh) -> TriangleMesh:
+    """An ellipsoid as wide as the shown part of a bone and as high, reaching 10 mm below the cut."""
+    shown = clip_below(mesh, SHOWN_ABOVE_MM).vertices
+    low, high = shown.min(axis=0) - [0, 0, 10.0], shown.max(axis=0)
+    ball = trimesh.creation.icosphere(2)
+    return TriangleMesh(np.asarray(ball.vertices) * (high - low) / 2 + (high + low) / 2, np.asarray(ball.faces))
+
+
+BONES = {"radius": coarse(MODEL.radius.mean), "ulna": coarse(MODEL.ulna.mean)}
 
 
 def moved(mesh: TriangleMesh, *offset_mm: float) -> TriangleMesh:

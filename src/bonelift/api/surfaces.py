@@ -102,7 +102,7 @@ def measure(bones: Mapping[str, TriangleMesh], side: Side = "right") -> dict[str
     """
     if not isinstance(bones, Mapping):
         raise InputError(f"bones is {shown(bones)}; expected a mapping with 'radius' and 'ulna'")
-    right_from_patient = np.linalg.inv(patient_from_radius(cast("Side", one_of(side, "side", ("left", "right")))))
+    right_from_patient = radius_from_patient(side)
     surfaces = {}
     for bone in BONES:
         mesh = cast("Mapping[str, object]", bones).get(bone)
@@ -110,6 +110,38 @@ def measure(bones: Mapping[str, TriangleMesh], side: Side = "right") -> dict[str
             raise InputError(f"bones[{bone!r}] is {shown(mesh)}; expected a bonelift.TriangleMesh")
         surfaces[bone] = mesh.transformed(right_from_patient)
     return {value.name: value for value in measure_bones(surfaces)}
+
+
+@in_python_words
+def radius_from_patient(side: Side) -> NDArray[np.float64]:
+    """The transform from the patient frame, in which files and results are, to the radius frame of a right wrist.
+
+    Networks learn and predict in the radius frame: +z along the radial shaft to the hand, the origin where it meets the
+    distal joint surface, +x to the ulna, +y to the palm.
+
+    Parameters
+    ----------
+    side
+        Which wrist is in the patient frame. A left one is mirrored.
+
+    Returns
+    -------
+    numpy.ndarray
+        (4, 4), mm; a rotation for a right wrist, with a mirror for a left one. Its inverse leads back.
+
+    Raises
+    ------
+    InputError
+        Another side.
+
+    Examples
+    --------
+    >>> import bonelift
+    >>> head_up = [0.0, 0.0, 10.0, 1.0]  # 10 mm towards the head, in the patient frame
+    >>> float((bonelift.radius_from_patient("right") @ head_up)[2])  # away from the hand
+    -10.0
+    """
+    return np.linalg.inv(patient_from_radius(cast("Side", one_of(side, "side", ("left", "right")))))
 
 
 @in_python_words
