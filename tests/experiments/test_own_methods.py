@@ -23,6 +23,7 @@ from bonelift.experiments.surface_scores import ALIGNMENTS
 from bonelift.networks.own_network import WristImage, checked_bones
 from bonelift.networks.pix2pix import Generator
 from bonelift.phantom.patient import wrist_of
+from bonelift.reconstruction import against_truth
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
 from builders.toy_run import FOLDS, SEED, STUDY, toy_preset, write_toy_images
@@ -114,6 +115,8 @@ def run(tmp_path_factory) -> Iterator[RunPaths]:
     generator = Generator(toy_preset().networks.pix2pix).eval()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_methods, "case_translator", lambda *_: generator)
+        # A bone laid on a toy patient's ball slides for long; alignment has its own tests.
+        patch.setattr(against_truth, "rigid_align", lambda *_: np.eye(4))
         yield paths
 
 
@@ -144,7 +147,7 @@ def test_a_method_learns_from_the_fold_alone_and_its_rows_are_those_of_its_surfa
     films = [case for case in fold_cases() for _ in case.radiographs]
     assert len(method.images) == 2 * len(films) > 0
     assert sorted(image.drr is None for image in method.images) == [False] * len(films) + [True] * len(films)
-    assert all(image.film is not None and image.film.shape == (160, 128) for image in method.images)
+    assert all(image.film is not None and image.film.dtype == np.float32 for image in method.images)
     # Each input is a row for each bone and alignment, none failed, and skill is against the fold's mean bone.
     assert len(rows) == 4 * len(method.images)
     assert {row.note for row in rows} == {""}

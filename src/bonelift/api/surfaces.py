@@ -141,7 +141,8 @@ def radius_from_patient(side: Side) -> NDArray[np.float64]:
     >>> float((bonelift.radius_from_patient("right") @ head_up)[2])  # away from the hand
     -10.0
     """
-    return np.linalg.inv(patient_from_radius(cast("Side", one_of(side, "side", ("left", "right")))))
+    patient = patient_from_radius(cast("Side", one_of(side, "side", ("left", "right"))))
+    return np.asarray(np.linalg.inv(patient), dtype=np.float64)
 
 
 @in_python_words

@@ -50,6 +50,11 @@ class Console:
         if not (self.quiet or self.json):
             _print(text)
 
+    def aside(self, text: str) -> None:
+        """A line for a person that is no part of the result: on standard error, as progress is."""
+        if not (self.quiet or self.json):
+            print(text, file=sys.stderr, flush=True)
+
     def result(self, values: dict[str, Any], text: str) -> None:
         """The result: as JSON where asked, else as ``text``."""
         if self.json:

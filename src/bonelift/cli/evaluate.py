@@ -76,7 +76,7 @@ def run(options: Namespace) -> int:
         options.allow_failed,
         methods_of(tuple(METHODS) if options.methods == ["all"] else options.methods),
     )
-    outcome = run_experiments(options.study, options.run, settings)
+    outcome = run_experiments(options.study, options.run, settings, console.aside)
     values = {
         "run": str(options.run),
         "report": str(outcome.report),

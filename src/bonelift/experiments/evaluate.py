@@ -6,7 +6,7 @@ any interruption.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bonelift.experiments.results.report import write_study_report
 from bonelift.experiments.results.summary import FailureReason, failure_reasons
 from bonelift.experiments.results.tables import collect_scores, failures
 from bonelift.experiments.run.case_records import check_unchanged, read_record, require_usable
+from bonelift.experiments.run.estimate import expected_cost, in_a_sentence
 from bonelift.experiments.run.folder import RunPaths, claim_run, writing
 from bonelift.experiments.run.scheduling import Piece, Runner, run_apart, runner
 from bonelift.experiments.scores import score_case
@@ -62,23 +63,31 @@ class ExperimentOutcome:
     reasons: tuple[FailureReason, ...] = ()
 
 
-def run_experiments(study_folder: Path, run: Path, settings: ExperimentSettings) -> ExperimentOutcome:
+def run_experiments(
+    study_folder: Path, run: Path, settings: ExperimentSettings, say: Callable[[str], None] = lambda _: None
+) -> ExperimentOutcome:
     """Do what is left to do of a run, which no other process works on meanwhile.
+
+    say: told in a sentence what the run will cost, before anything is made.
 
     Raises InputError: see held_folder, claim_run, read_folds, check_unchanged, require_usable and train_network.
     """
     check_methods(settings.methods)
     pyplot()  # Not to be missed hours later.
     with held_folder(run, "--run"):
-        return _run_held(study_folder, run, settings)
+        return _run_held(study_folder, run, settings, say)
 
 
-def _run_held(study_folder: Path, run: Path, settings: ExperimentSettings) -> ExperimentOutcome:
+def _run_held(
+    study_folder: Path, run: Path, settings: ExperimentSettings, say: Callable[[str], None]
+) -> ExperimentOutcome:
     paths = RunPaths(run)
     study = read_study(study_folder)
     folds = prepare_run(paths, study_folder, study, settings)
     names = settings.only or folds.names
     cases = study.cases
+    cost = expected_cost(paths, cases, folds, names, settings.preset)
+    say(in_a_sentence(cost, settings.workers, settings.preset.networks.autoencoder_training.device))
     with runner(settings.scheduler, settings.workers) as everywhere:
         images = [
             Piece(
