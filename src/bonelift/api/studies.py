@@ -229,7 +229,7 @@ def evaluate(
         ``"smoke"``, ``"laptop"`` or ``"paper"``.
     methods
         Methods of one's own, each a :class:`BoneMethod`: they learn from the same patients and become scored rows
-        beside ours. docs/own-network.md shows one.
+        beside ours. docs/own-method.md shows one.
     folds
         How many, by patient.
     only

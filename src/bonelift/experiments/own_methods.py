@@ -196,7 +196,7 @@ def check_methods(methods: Sequence[BoneMethod]) -> None:
         if not isinstance(method, BoneMethod):
             raise InputError(
                 f"methods holds {type(method).__name__}; expected an object with name, inputs and learn "
-                "(docs/own-network.md)"
+                "(docs/own-method.md)"
             )
         check_name("method", method.name)
         if method.name in taken:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from bonelift.errors import InputError
 from bonelift.experiments.methods.nominal import film_places
 from bonelift.experiments.own_methods import TrainingCase, TrainingFold
+from bonelift.extras import missing
 from bonelift.images import LabelGrid
 from bonelift.images.volume import BONES
 from bonelift.learning import losses
@@ -57,7 +58,7 @@ def _monai() -> Any:
     try:
         return importlib.import_module("monai.networks.nets")
     except ImportError:
-        raise InputError("this method is MONAI's; pip install 'bonelift[methods]'") from None
+        raise missing("monai", "this method") from None
 
 
 class BackProjection(nn.Module):
