@@ -209,7 +209,10 @@ def test_the_folder_of_a_fold_stays(run):
         ({"radius": BONES["radius"]}, "gave back no ulna"),
         (BONES | {"ulna": np.zeros((3, 3))}, "the ulna is ndarray; expected a bonelift.TriangleMesh"),
         (BONES | {"radius": TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32))}, "no surface"),
-        (BONES | {"radius": TriangleMesh(BONES["radius"].vertices / 1000, BONES["radius"].faces)}, "expected at most"),
+        (
+            BONES | {"radius": TriangleMesh(BONES["radius"].vertices / 1000, BONES["radius"].faces)},
+            "the radius ends at z = -0.1 mm",
+        ),
         (BONES | {"ulna": moved(BONES["ulna"], -38.0, 0, 0)}, "another frame, side or unit"),
         (BONES | {"ulna": moved(BONES["ulna"], 0, 0, -90.0)}, "another frame"),
         ({"radius": BONES["ulna"], "ulna": BONES["radius"]}, "another frame, side or unit"),
