@@ -27,7 +27,7 @@ COPIED = {
     "src/bonelift/anatomy/SHAPE_MODEL_CARD.md": "reference/shape-model-card.md",
 }
 """Files beside docs/ that are pages of the site; README.md has one of its own in its place."""
-_EXPECTED_SOON = ("docs/measurements.md", "docs/results/intake.md")
+_EXPECTED_SOON = ("docs/results/intake.md",)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

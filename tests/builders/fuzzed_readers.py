@@ -25,6 +25,7 @@ from bonelift.geometry.camera_files import camera_from_file, write_camera_json
 from bonelift.images import LabelMap, Volume, read_labels, read_landmarks, read_volume
 from bonelift.images.bone_labels import read_bone_labels
 from bonelift.images.dicom_identity import identifying_element
+from bonelift.images.dicom_labels import VoxelGrid
 from bonelift.images.markups import write_landmarks
 from bonelift.images.masks import read_mask
 from bonelift.images.nifti_files import write_volume_nifti
@@ -42,6 +43,7 @@ from bonelift.study.registration.whole_study import RECORD_FILE, read_rows
 from bonelift.surface.files import read_mesh, write_stl
 from bonelift.surface.glb import write_glb
 from bonelift.surface.mesh import TriangleMesh
+from builders.label_files import write_rtstruct
 from builders.mutations import mutated_bytes, mutated_json
 from builders.radiograph_files import CT, dicom_radiograph, film_pixels, save
 
@@ -57,7 +59,8 @@ AFFINE = np.diag([0.7, 0.6, 0.9, 1.0])
 
 NAMES = (
     "radiograph pictures", "radiograph DICOM", "masks", "DICOM identity", "CT series", "volumes", "labels",
-    "bone labels", "camera text", "table", "mesh .stl", "mesh .ply", "mesh .obj", "mesh .glb", "camera JSON",
+    "bone labels",
+    "bone outlines", "camera text", "table", "mesh .stl", "mesh .ply", "mesh .obj", "mesh .glb", "camera JSON",
     "landmarks", "pose", "study.json", "imported case", "voxels of a study", "settings", "manifest",
     "register rows", "folds", "run.json", "case record", "model config",
 )  # fmt: skip
@@ -224,6 +227,7 @@ def readers(folder: Path) -> dict[str, FuzzedReader]:
         FuzzedReader("volumes", "a", _volumes(folder), by_path(read_volume)),
         FuzzedReader("labels", "a", labels, by_path(read_labels)),
         FuzzedReader("bone labels", "a", labels, by_path(read_bone_labels)),
+        FuzzedReader("bone outlines", "a", (_outlines(folder),), lambda _, p: read_bone_labels(p, grid=OUTLINED)),
         FuzzedReader("camera text", "a", (maya, camera), by_path(camera_from_file)),
         FuzzedReader("table", "a.csv", (table, table.replace(b",", b";")), by_path(read_table)),
     ]
@@ -252,6 +256,16 @@ def readers(folder: Path) -> dict[str, FuzzedReader]:
     ]
     found += [FuzzedReader(name, file, seeds, read, json=True) for name, file, seeds, read in of_json]
     return {reader.name: reader for reader in found}
+
+
+OUTLINED = VoxelGrid((12, 12, 6), np.eye(4))
+
+
+def _outlines(folder: Path) -> bytes:
+    labels = np.zeros(OUTLINED.shape, np.uint8)
+    labels[2:6, 2:6, 1:5], labels[8:11, 2:6, 1:5] = 1, 2
+    names = {1: "radius", 2: "ulna"}
+    return _saved(folder, "rt.dcm", lambda p: write_rtstruct(p, LabelMap(labels, np.eye(4), names), names))
 
 
 def _kept(folder: Path, path: Path) -> object:

@@ -106,6 +106,8 @@ def _filled(outlines: Sequence[Float], grid: VoxelGrid, name: str, bone: str) ->
     mask = np.zeros(grid.shape, dtype=bool)
     drawn = set()
     for points in outlines:
+        if len(points) < 3:
+            raise InputError(f"{name}: an outline of the {bone} has {len(points)} points; expected three or more")
         voxels = points @ voxel_from_world[:3, :3].T + voxel_from_world[:3, 3]
         if not np.isfinite(voxels).all():
             raise InputError(f"{name}: an outline of the {bone} is not at finite places; export it again")
