@@ -12,8 +12,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from builders.radiograph_files import dicom_radiograph, save
 from builders.virtual_films import SPACING_MM, write_film
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -27,7 +30,12 @@ JOB_MS = 240_000
 @pytest.fixture(scope="module")
 def films(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("films")
-    return {view: write_film(folder / f"{view}.png", view) for view in ("pa", "lateral")}
+    written = {view: write_film(folder / f"{view}.png", view) for view in ("pa", "lateral")}
+    pixels = (np.asarray(Image.open(written["pa"])) // 16).astype(np.uint16)
+    dataset = dicom_radiograph(pixels, Laterality="R", ImagerPixelSpacing=[SPACING_MM] * 2, PatientID="CANARY-1")
+    dataset.private_block(0x11, "CANARY-2", create=True).add_new(1, "LO", "CANARY-3")
+    dataset.PatientName = "CANARY^Anna"
+    return {**written, "dicom": save(dataset, folder / "CANARY-4.dcm")}
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +164,10 @@ def test_one_film_a_wrong_file_a_wrong_side_and_a_reload(page, films: dict[str, 
 
 
 def test_two_films_a_cancelled_run_and_deleting(page, films: dict[str, Path]) -> None:
-    page.set_input_files("#file", [films["pa"], films["lateral"]])
+    page.set_input_files("#file", [films["dicom"], films["lateral"]])
     page.wait_for_selector("#film-2")
-    say(page, 1, side="right", view="pa", pixel_spacing=str(SPACING_MM))
-    page.wait_for_selector("#from-side-2 .option")  # both films are of one wrist
-    say(page, 2, view="lateral", pixel_spacing=str(SPACING_MM))
+    assert kinds(page, 1) == dict.fromkeys(("side", "view", "pixel_spacing", "polarity"), "recorded")
+    say(page, 2, side="right", view="lateral", pixel_spacing=str(SPACING_MM))
     page.click("#run")
     page.wait_for_selector("#cancel:not([hidden])")
     page.click("#cancel")
@@ -169,6 +176,10 @@ def test_two_films_a_cancelled_run_and_deleting(page, films: dict[str, Path]) ->
     page.click("#run")
     page.wait_for_selector("#result:not([hidden])", timeout=JOB_MS)
     assert page.locator("#pictures figure").count() == 2
+    with page.expect_download() as download:
+        page.click("#zip")
+    with zipfile.ZipFile(download.value.path()) as files:
+        assert not any(b"CANARY" in name.encode() + files.read(name) for name in files.namelist())
     if AXE:
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
