@@ -113,9 +113,10 @@ def test_too_small_studies_and_foreign_folds_are_refused():
 @pytest.mark.parametrize(
     ("patients", "registered", "folds", "expected"),
     [
-        (6, 6, 4, r"6 patients.*4 folds need 8 and 4 at least; add patients, or pass --folds 3"),
-        (12, 5, 6, r"6 folds need 12 and 6 at least; run bonelift register, or pass --folds 5"),
-        (9, 3, 2, r"2 folds need 4 and 4 at least; run bonelift register$"),
+        (6, 6, 4, r"6 patients.*4 folds need 8 patients, and 4 with .*; add patients, or pass --folds 3$"),
+        (3, 3, 2, r"2 folds need 4 patients, and 4 with a registered radiograph; add patients$"),
+        (12, 5, 6, r"6 folds need 12 patients, and 6 with .*; run bonelift register, or pass --folds 5"),
+        (9, 3, 2, r"2 folds need 4 patients, and 4 with .*; run bonelift register$"),
     ],
 )
 def test_a_study_too_small_for_the_folds_is_told_how_many_it_can_have(patients, registered, folds, expected):

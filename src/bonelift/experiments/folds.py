@@ -115,10 +115,10 @@ def draw_folds(study: Study, count: int, seed: int, pair_share: float = PAIR_SHA
     if len(registered) < least or len(patients) < 2 * count:
         fewer = min(len(patients) // 2, len(registered))
         can_do = f", or pass --folds {fewer}" if len(registered) >= 4 and 2 <= fewer < count else ""
-        what = "run bonelift register" if len(registered) < least else "add patients"
+        what = "add patients" if len(patients) < max(2 * count, least) else "run bonelift register"
         raise InputError(
-            f"folds: {len(patients)} patients, {len(registered)} with a registered radiograph; {count} folds need "
-            f"{2 * count} and {least} at least; {what}{can_do}"
+            f"folds: the study has {len(patients)} patients, {len(registered)} with a registered radiograph; {count} "
+            f"folds need {2 * count} patients, and {least} with a registered radiograph; {what}{can_do}"
         )
     rng = np.random.default_rng(seed)
     pairs = [str(p) for p in rng.permutation(registered)[:wanted]]
