@@ -21,16 +21,16 @@ FEWEST_OF_AN_INPUT = 20
 PAGE = """# How far the measurements are off
 
 {patients} virtual patients that no network saw (seeds {seeds}, used for nothing else), every second one a left wrist.
-A simulated PA film of each, of {others} also a lateral one, went through `reconstruct` as a user's files would. The
-truth is the same measurement on the true bones, with their exact landmarks; of a film's measurement it is what the true
-bones at their true pose show on that film. What each measurement means: [measurements.md](../measurements.md).
+A simulated PA film of each, of {others} also a lateral one, went through `reconstruct` as a user's files would. The truth
+is the same measurement on the true bones, with their exact landmarks; of a film's measurement it is what the true bones
+at their true pose show on that film. What each measurement means: [measurements.md](../measurements.md).
 
 *Error*: mean absolute error. *Bias*: mean of measured minus true. *Mean's error*: mean absolute error of answering
 every patient with the mean of the others. *Skill*: 1 - error / mean's error, with its 95 % interval (bootstrap over
 patients); where the interval reaches 0 or below, the measurement tells no more than the mean of all adults does, and
-the result says so (**none**). *r*: correlation of measured and true. Every patient is counted, those too that the
-quality check flagged ({severe} of {runs} runs scored below 0.2); a patient is left out of one row only where the
-true or the measured bone has no such value (a flat notch has no radius): see *n*.
+the result says so (**none**). *r*: correlation of measured and true. Patients whose score was low are counted, too
+({severe} of {runs} runs scored below 0.2). A patient is left out of a row only where there is nothing to compare: no
+wrist was found, or the true or the measured bone has no such value, as a flat notch has no radius; see *n*.
 
 The patients come from the population that the model learned from: on real films the errors may be larger
 ([measurements-real-bones.md](measurements-real-bones.md)).

@@ -121,6 +121,21 @@ def test_a_table_of_another_format_is_not_read(table):
     assert "no table" in known_errors("abc", "shape", ["pa"]).said
 
 
+def test_the_packaged_table_is_whole():
+    """Where a table is packaged, it is of a hundred patients at least, and every number of it is one."""
+    if not measurement_errors.TABLE_FILE.exists():
+        pytest.skip("no table of errors is packaged: scripts/measure_measurements.py makes it")
+    told = json.loads(measurement_errors.TABLE_FILE.read_text(encoding="utf-8"))
+    known = known_errors(told["model"]["weights_sha256"], told["method"], ["pa"])
+    assert known.table is not None
+    assert known.table.patients >= 100
+    shown = {key for key, facts in MEASUREMENTS.items() if facts.view in (None, "pa")}
+    assert set(known.table.measurements) == shown
+    for error in known.table.measurements.values():
+        assert error.mean_abs >= abs(error.bias)
+        assert error.skill == pytest.approx(1 - error.mean_abs / error.no_skill, abs=1e-3)
+
+
 def test_what_tells_no_more_than_the_mean_says_so():
     value = MeasuredValue(TILT, TILT.name, 40.0, error=MeasurementError(**GOOD))
     assert value.has_skill is True
