@@ -21,9 +21,9 @@ FEWEST_OF_AN_INPUT = 20
 PAGE = """# How far the measurements are off
 
 {patients} virtual patients that no network saw (seeds {seeds}, used for nothing else), every second one a left wrist.
-A simulated PA film of each, of {others} also a lateral one, went through `reconstruct` as a user's files would. The truth
-is the same measurement on the true bones, with their exact landmarks; of a film's measurement it is what the true bones
-at their true pose show on that film. What each measurement means: [measurements.md](../measurements.md).
+A simulated PA film of each, of {others} also a lateral one, went through `reconstruct` as a user's files would. The
+truth is the same measurement on the true bones, with their exact landmarks; of a film's measurement it is what the true
+bones at their true pose show on that film. What each measurement means: [measurements.md](../measurements.md).
 
 *Error*: mean absolute error. *Bias*: mean of measured minus true. *Mean's error*: mean absolute error of answering
 every patient with the mean of the others. *Skill*: 1 - error / mean's error, with its 95 % interval (bootstrap over
