@@ -59,29 +59,34 @@ def check_hand(radius: trimesh.Trimesh, ulna: trimesh.Trimesh, side: Side, lps_f
     # Fingers away from the viewer, palm up: the little finger of a right hand is to the right. So are three vectors.
     assert np.sign(np.cross(ulnar, palmar) @ distal) == (1 if side == "right" else -1)
     medial = TO_THE_LEFT if side == "right" else -TO_THE_LEFT
-    assert lps_from_file @ distal @ -TO_THE_HEAD > 0.98
-    assert lps_from_file @ ulnar @ medial > 0.9
-    assert lps_from_file @ palmar @ -TO_THE_BACK > 0.9
+    assert lps_from_file @ distal @ -TO_THE_HEAD > 0.9
+    assert lps_from_file @ ulnar @ medial > 0.85
+    assert lps_from_file @ palmar @ -TO_THE_BACK > 0.85
 
 
 def directions(radius: trimesh.Trimesh, ulna: trimesh.Trimesh) -> tuple[Float, Float, Float]:
     """(distal, ulnar, palmar) unit vectors of a forearm, found from the shape of its bones.
 
-    The radius widens toward the hand; the ulna lies on its ulnar side; its joint surface looks 11 degrees palmar.
+    The radius is broad at the hand; the ulna lies on its ulnar side; the middle of its joint surface looks 4 to 18
+    degrees palmar. The flare and the few cm of the bone leave an error of 10 to 30 degrees; a wrong frame is off by 90
+    or 180, and a mirrored one has the other sign of the triple product.
     """
+    mm = _unit(radius)
     axis = np.linalg.svd(radius.vertices - radius.vertices.mean(axis=0), full_matrices=False)[2][0]
     along = radius.vertices @ axis
-    wide = [
-        np.linalg.norm(np.std(radius.vertices[part], axis=0))
-        for part in (along < np.quantile(along, 0.2), along > np.quantile(along, 0.8))
-    ]
-    distal = axis if wide[1] > wide[0] else -axis
+    across = np.linalg.norm(
+        radius.vertices - radius.vertices.mean(axis=0) - np.outer(along - along.mean(), axis), axis=1
+    )
+    low, high = along < along.min() + 12 * mm, along > along.max() - 12 * mm
+    distal = axis if across[high].max() > across[low].max() else -axis
     between = ulna.vertices.mean(axis=0) - radius.vertices.mean(axis=0)
     ulnar = between - (between @ distal) * distal
     ulnar /= np.linalg.norm(ulnar)
     third = np.cross(distal, ulnar)  # palmar or dorsal
-    joint = (radius.triangles_center @ distal > np.max(radius.vertices @ distal) - 14 * _unit(radius)) & (
-        radius.face_normals @ distal > 0.75
+    off = radius.triangles_center - radius.vertices[low if distal @ axis > 0 else high].mean(axis=0)  # from the shaft
+    off -= np.outer(off @ distal, distal)
+    joint = (radius.triangles_center @ distal > np.max(radius.vertices @ distal) - 20 * mm) & (
+        (radius.face_normals @ distal > 0.6) & (np.linalg.norm(off, axis=1) < 8 * mm)
     )
     looks = radius.face_normals[joint].T @ radius.area_faces[joint]
     return distal, ulnar, third * np.sign(looks @ third)
@@ -114,9 +119,9 @@ def test_glb_stands_upright_with_named_bones_in_metres(folders, side) -> None:
     radius, ulna = (scene.geometry[f"{side} {bone}"] for bone in ("radius", "ulna"))
     assert 0.04 < radius.extents.max() < 0.08
     distal, ulnar, palmar = directions(radius, ulna)
-    assert distal @ [0, 1, 0] > 0.98  # fingers up
-    assert palmar @ [0, 0, -1] > 0.9  # the back of the hand to the viewer, as a PA film hangs
-    assert ulnar @ [1, 0, 0] * (1 if side == "right" else -1) > 0.9  # a right hand's thumb to the left
+    assert distal @ [0, 1, 0] > 0.9  # fingers up
+    assert palmar @ [0, 0, -1] > 0.85  # the back of the hand to the viewer, as a PA film hangs
+    assert ulnar @ [1, 0, 0] * (1 if side == "right" else -1) > 0.85  # a right hand's thumb to the left
     check_hand(radius, ulna, side, np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]))
     colours = {name: mesh.visual.material.baseColorFactor[:3] for name, mesh in scene.geometry.items()}
     assert len({tuple(colour) for colour in colours.values()}) == 2
