@@ -47,15 +47,13 @@ def compare_surfaces(
 
     Examples
     --------
-    A bone moved by 1 mm is 1 mm off at most, and nothing after alignment:
+    A bone moved by 1 mm is 1 mm off at most:
 
     >>> import bonelift, numpy as np
     >>> radius = bonelift.demo_case().truth["radius"]
     >>> aside = bonelift.TriangleMesh(radius.vertices + [1.0, 0, 0], radius.faces)
     >>> round(bonelift.compare_surfaces(radius, aside).maximum_mm, 2)
     1.0
-    >>> bonelift.compare_surfaces(radius, aside, align="rigid").asd_surface_mm < 0.01
-    True
     """
     for name, mesh in (("first", first), ("second", second)):
         if not isinstance(mesh, TriangleMesh):
