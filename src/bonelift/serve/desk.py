@@ -66,6 +66,7 @@ class Wrist:
     job: asyncio.Task[None] | None = None
     busy: bool = False
     ran: list[dict[str, Any]] | None = None
+    made: float = field(default_factory=time.monotonic)
 
     @property
     def at_work(self) -> bool:
@@ -100,10 +101,14 @@ class Desk:
         return self.wrists[name]
 
     def new_wrist(self) -> Wrist:
-        if len(self.wrists) >= self.limits.wrists and not self.places.kept:
-            raise RefusedError(
-                409, f"{len(self.wrists)} wrists are on the desk, which is all it holds; delete one first"
-            )
+        old = time.monotonic() - self.limits.upload_s
+        for wrist in list(self.wrists.values()):
+            if wrist.state == "open" and not wrist.films and not wrist.busy and wrist.made < old:
+                del self.wrists[wrist.name]  # nothing was ever put there
+                shutil.rmtree(self._folder(wrist), ignore_errors=True)
+        count = sum(wrist.state != "done" or not self.places.kept for wrist in self.wrists.values())
+        if count >= self.limits.wrists:
+            raise RefusedError(409, f"{count} wrists are on the desk, which is all it holds; delete one first")
         wrist = Wrist(f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(6)}")
         self._folder(wrist).mkdir(mode=0o700)
         self.wrists[wrist.name] = wrist

@@ -72,6 +72,17 @@ const titleOf = (entry) => names.get(entry.number) || `Film ${entry.number}`;
 
 // --- films ---------------------------------------------------------------------------------------------------------
 
+// A wrist on which nothing was put gives way after a while; then there is a new one.
+async function upload(file) {
+  try {
+    return await ask("POST", `${base()}/films`, file, true);
+  } catch (error) {
+    if (error.status !== 404 || wrist.films.length) throw error;
+    await open(await ask("POST", "/api/wrists"));
+    return ask("POST", `${base()}/films`, file, true);
+  }
+}
+
 async function take(files) {
   if (!files.length) return;
   const room = 2 - (wrist ? wrist.films.length : 0);
@@ -85,7 +96,7 @@ async function take(files) {
       $("reading").textContent = `Reading ${file.name} ...`;
       const before = new Set(wrist.films.map((entry) => entry.number));
       try {
-        wrist = await ask("POST", `${base()}/films`, file, true);
+        wrist = await upload(file);
       } catch (error) {
         throw new Error(error.message.replace(/film \d+(?=:)/, file.name));
       } finally {
