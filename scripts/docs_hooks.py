@@ -50,6 +50,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)", lambda m: _link(m, source, place), markdown)
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Sphinx's roles in docstrings (:class:`Volume`) become links within the page, or plain code."""
+
+    def plain(found: re.Match[str]) -> str:
+        name = found[1].lstrip("~")
+        return f'<a href="#bonelift.{name}"><code>{name}</code></a>' if name in names else f"<code>{name}</code>"
+
+    names = set(re.findall(r'id="bonelift\.([A-Za-z_]+)"', html))
+    return re.sub(r":(?:class|func|meth|attr|mod|data|exc|doc):<code>([^<]*)</code>", plain, html)
+
+
 def _link(found: re.Match[str], source: str, place: PurePosixPath) -> str:
     mark, text, target, anchor = found[1], found[2], found[3], found[4] or ""
     if "://" in target or target.startswith(("mailto:", "/")):
