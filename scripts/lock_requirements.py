@@ -20,8 +20,11 @@ HEADER = "# Exact versions that `make` installs; written by scripts/lock_require
 BUILD = ["setuptools>=77"]
 
 
-def closure(wanted: list[str]) -> dict[str, str]:
-    """Name -> installed version of everything that ``wanted`` (requirement lines) needs on this machine."""
+def closure(wanted: list[str], own_extras: dict[str, list[str]]) -> dict[str, str]:
+    """Name -> installed version of everything that ``wanted`` (requirement lines) needs on this machine.
+
+    own_extras: of bonelift itself; a line ``bonelift[pdf,serve]`` stands for what they need.
+    """
     found: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     queue = [Requirement(line) for line in wanted]
@@ -29,9 +32,12 @@ def closure(wanted: list[str]) -> dict[str, str]:
         requirement = queue.pop()
         name = canonicalize_name(requirement.name)
         key = (name, frozenset(requirement.extras))
-        if key in seen or name == "bonelift":
+        if key in seen:
             continue
         seen.add(key)
+        if name == "bonelift":
+            queue += [Requirement(line) for extra in requirement.extras for line in own_extras[extra]]
+            continue
         installed = distribution(requirement.name)
         found[name] = installed.version.split("+")[0]
         for line in installed.requires or []:
@@ -46,12 +52,9 @@ def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     default = [*BUILD, *project["dependencies"]]
-    dev = [
-        *default,
-        *(line for name in ("train", "tables", "bench", "study", "cluster", "dev") for line in extras[name]),
-    ]
+    dev = [*default, *extras["dev"]]
     for file, wanted in (("requirements.lock", default), ("requirements-dev.lock", dev)):
-        lines = [f"{name}=={version}" for name, version in sorted(closure(wanted).items())]
+        lines = [f"{name}=={version}" for name, version in sorted(closure(wanted, extras).items())]
         (ROOT / file).write_text(HEADER + "\n".join(lines) + "\n")
     return 0
 

@@ -33,6 +33,7 @@ NEEDED_BY_EXTRA = {
     "docs": "import mkdocs, jupytext",
     "excel": "import openpyxl",
     "jpeg": "import openjpeg, libjpeg",
+    "methods": "import monai, torch",
     "pdf": "from bonelift.report.pdf import check_pdf_library; check_pdf_library()",
     "serve": "import fastapi, uvicorn",
     "study": "import matplotlib, torch; import bonelift.experiments.evaluate",
