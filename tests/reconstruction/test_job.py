@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import load_shape_model
@@ -196,6 +197,8 @@ def check_files(result: Reconstruction, folder: Path, side: Side) -> None:
     assert schema_faults(facts) == []
     radius, ulna = read_mesh(folder / "radius.stl"), read_mesh(folder / "ulna.stl")
     assert radius.volume_mm3 > 0  # outward normals survive the mirror
+    for name in BONES:  # to other programs both are closed bodies, cut from the level of a field as they are here
+        assert trimesh.load_mesh(folder / f"{name}.stl").is_volume
     ulnar_side = np.sign(ulna.vertices[:, 0].mean() - radius.vertices[:, 0].mean())
     assert ulnar_side == (1 if side == "right" else -1)
     for bone in (radius, ulna):  # cut 40 mm above the joint; the toy's styloids reach 12 and 8 mm below it
