@@ -85,6 +85,7 @@ def test_rows_that_are_wrong_are_all_named_the_others_imported_and_a_mended_one_
     assert "3 of 4 cases were not imported" in error
     assert "--" not in error
     assert "w101" in {case.case for case in read_study(study).cases}
+    (study / "w101" / "import.json").write_text("{")  # damaged, in the study's first case: no folder has to be removed
     (lab / "bad.csv").write_text(head + good.replace("p101", "p111"))
     assert main(["import", "--table", str(lab / "bad.csv"), "--out", str(study), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["redone"] == ["w101"]

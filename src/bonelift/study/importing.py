@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bonelift.errors import InputError
 from bonelift.images.volume_reading import read_volume
@@ -155,14 +156,8 @@ def _check_spacing(folder: Path, study: Study, settings: ImportSettings) -> None
     if not study.cases or settings.spacing_mm is None:
         return
     first = study.cases[0]
-    record = folder / first.case / CASE_FILE
-    if record.is_file():
-        content = read_json(record, "the record of an imported case")
-        with understood(f"{first.case}/{CASE_FILE}", "is damaged; remove its folder to import the case again"):
-            spacing = np.array(content["ct"]["voxels_mm"], dtype=np.float64)
-            if spacing.shape != (3,):
-                raise ValueError(f"voxels_mm of shape {spacing.shape}")
-    else:
+    spacing = _recorded_spacing(folder / first.case / CASE_FILE)
+    if spacing is None:
         spacing = read_volume(folder / first.ct).spacing_mm
     if np.abs(spacing / settings.spacing_mm - 1).max() > 0.01:
         voxels = " x ".join(f"{edge:.3g}" for edge in spacing)
@@ -170,6 +165,17 @@ def _check_spacing(folder: Path, study: Study, settings: ImportSettings) -> None
             f"{folder}: mixed voxel sizes: its first case {first.case} has voxels of {voxels} mm, the import would add "
             f"{settings.spacing_mm:g} mm; pass another --out, that --spacing-mm, or --keep-voxels to mix them knowingly"
         )
+
+
+def _recorded_spacing(record: Path) -> NDArray[np.float64] | None:
+    """(3,) mm as the record of an imported case has it; None where there is none, or it is damaged."""
+    try:
+        content = read_json(record, "the record of an imported case")
+        with understood(CASE_FILE, "is damaged"):
+            spacing = np.array(content["ct"]["voxels_mm"], dtype=np.float64)
+    except InputError:
+        return None
+    return spacing if spacing.shape == (3,) and (spacing > 0).all() else None
 
 
 def _imported_case(
