@@ -126,21 +126,22 @@ def learn(target: Target | Literal["all"], run: LearningRun, source: SampleSourc
     Raises InputError before samples are made where a target needs another first.
     """
     targets: Sequence[Target] = TARGETS if target == "all" else (target,)
-    _check_order(targets, run, source)
+    check_order(targets, run, source.has_films)
     if rank() == 0:
         source.make([kind for each in targets for kind in KINDS[each] if kind != "films" or source.has_films])
     barrier()
     return {each: _LEARN[each](run, source) for each in targets}
 
 
-def _check_order(targets: Sequence[Target], run: LearningRun, source: SampleSource) -> None:
-    if not source.has_films and (lacking := [name for name in ("locator", "pix2pix") if name in targets]):
+def check_order(targets: Sequence[Target], run: LearningRun, has_films: bool) -> None:
+    """Raises InputError where a target needs another first, or films where there are none."""
+    if not has_films and (lacking := [name for name in ("locator", "pix2pix") if name in targets]):
         raise InputError(
             f"{lacking[0]} learns from radiographs whose pose is known (pose_file in study.json), and there are none; "
             "bonelift register finds poses"
         )
     translator = "pix2pix" in targets or run.is_done("pix2pix") or run.start is not None
-    if "shape" in targets and source.has_films and not translator:
+    if "shape" in targets and has_films and not translator:
         raise InputError(
             f"shape reads films through a translator, and {run.folder} has none; train pix2pix in it first, or all"
         )

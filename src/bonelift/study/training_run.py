@@ -19,7 +19,7 @@ import numpy as np
 from bonelift.errors import InputError
 from bonelift.learning.bases import BasisChoice
 from bonelift.learning.distributed import barrier, process_group, rank
-from bonelift.learning.line import LearningRun, Target, basis_choice
+from bonelift.learning.line import TARGETS, LearningRun, Target, basis_choice, check_order
 from bonelift.learning.presets import Preset
 from bonelift.learning.training import TrainingOutcome, train_targets
 from bonelift.learning.virtual_source import VirtualSource, virtual_source
@@ -33,6 +33,7 @@ from bonelift.study.results import MADE_BY, made_from_case
 from bonelift.study.training_source import StudySource, has_pose
 
 VALIDATION_SHARE = 0.15
+SPLIT_FILE = "split.json"
 Wanted = Target | Literal["all"]
 
 
@@ -59,6 +60,9 @@ def train_on_study(target: Wanted, study_folder: Path, folder: Path, settings: T
     """
     study = read_study(study_folder)
     run = settings.run(folder)
+    # One of two patients or more with films of known pose validates: see split_by_patient.
+    posed = {case.patient for case in study.cases if has_pose(case)}
+    check_order(TARGETS if target == "all" else (target,), run, len(posed) > 1)
 
     def begin() -> StudySource:
         files = {
@@ -67,9 +71,15 @@ def train_on_study(target: Wanted, study_folder: Path, folder: Path, settings: T
             )
             for case in study.cases
         }
+        begun = (folder / SPLIT_FILE).is_file()
         training, validation = split_by_patient(study, folder, settings.preset.name, settings.seed, files)
         if target in ("shape", "all"):
-            basis_choice(run).is_own(len(training))
+            try:
+                basis_choice(run).is_own(len(training))
+            except InputError:
+                if not begun:  # What is refused leaves nothing that the next call would have to fit.
+                    (folder / SPLIT_FILE).unlink()
+                raise
         return StudySource(
             study_folder, training, validation, settings.preset, folder / "samples", settings.seed, study.origin
         )
@@ -132,7 +142,7 @@ def split_by_patient(
     patients = sorted({case.patient for case in study.cases})
     if len(patients) < 3:
         raise InputError(f"the study has {len(patients)} patients; training needs at least 3 (one of them validates)")
-    path = run / "split.json"
+    path = run / SPLIT_FILE
     begun = as_json_gives_it(
         {"preset": preset, "seed": seed, "made_by": MADE_BY, "study": [asdict(case) for case in study.cases]}
         | ({} if files is None else {"files": files})
