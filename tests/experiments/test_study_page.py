@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from bonelift.cli import evaluate as evaluate_command
 from bonelift.cli import main
+from bonelift.experiments import evaluate
 from bonelift.experiments.evaluate import ExperimentOutcome
 from bonelift.experiments.results.study_page import StudyFindings, render_study_page
 from bonelift.experiments.results.summary import failure_reasons, summary_bars, summary_sentence
@@ -129,7 +129,7 @@ def test_failed_rows_are_explained_by_reason():
 def test_the_command_says_why_rows_failed(monkeypatch, tmp_path, capsys):
     reasons = tuple(failure_reasons([("a", "no surface", 3)]))
     outcome = ExperimentOutcome(6, 0, 3, tmp_path / "report.html", reasons)
-    monkeypatch.setattr(evaluate_command, "run_experiments", lambda *_: outcome)
+    monkeypatch.setattr(evaluate, "run_experiments", lambda *_: outcome)
     assert main(["evaluate", "study", "--run", str(tmp_path), "--preset", "smoke"]) == 0
     said = capsys.readouterr().out
     assert "6 cases scored, 0 cases and 3 rows failed" in said

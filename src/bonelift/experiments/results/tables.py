@@ -15,8 +15,11 @@ from bonelift.experiments.results.statistics import (
     Comparison,
     GroupSummary,
     Omnibus,
+    friedman,
+    normal_differences,
     one_way_anova,
     paired_comparisons,
+    paired_ranks,
     repeated_measures_anova,
     summarise,
     tukey_kramer,
@@ -85,7 +88,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Tests:
-    """Statistics of one bone, alignment and metric over the four inputs."""
+    """Statistics of one bone, alignment and metric over the four inputs. ranks: signed ranks, and Friedman's test among
+    omnibus, where Shapiro-Wilk rejects normality of a paired difference."""
 
     bone: str
     alignment: str
@@ -94,6 +98,7 @@ class Tests:
     omnibus: tuple[Omnibus, ...]
     tukey: tuple[Comparison, ...]
     paired: tuple[Comparison, ...]
+    ranks: tuple[Comparison, ...] = ()
 
 
 def patient_values(rows: Iterable[CaseRow], metric: str) -> dict[str, float]:
@@ -190,6 +195,9 @@ def tests_of(rows: Sequence[CaseRow], metric: str) -> list[Tests]:
         for alignment in ALIGNMENTS:
             groups = four_inputs(rows, bone, alignment, metric)
             omnibus = [one_way_anova(groups), repeated_measures_anova(groups)]
+            normal = normal_differences(groups)
+            if not normal:
+                omnibus.append(friedman(groups))
             made.append(
                 Tests(
                     bone,
@@ -199,6 +207,7 @@ def tests_of(rows: Sequence[CaseRow], metric: str) -> list[Tests]:
                     tuple(test for test in omnibus if test is not None),
                     tuple(tukey_kramer(groups)),
                     tuple(paired_comparisons(groups)),
+                    () if normal else tuple(paired_ranks(groups)),
                 )
             )
     return made
