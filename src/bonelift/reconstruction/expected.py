@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance, expected_distance, vertex_sd_mm
 from bonelift.images.volume import BONES
@@ -49,7 +49,7 @@ def shown_sd_mm(bones: Bones, model: WristModel) -> dict[str, NDArray[np.float64
         return None
     parts = code_by_bone(bones.code, model)
     return {
-        name: whole[name][cKDTree(model.bases[name].decode(parts[name]).vertices).query(mesh.vertices)[1]]
+        name: whole[name][KDTree(model.bases[name].decode(parts[name]).vertices).query(mesh.vertices)[1]]
         for name, mesh in bones.surfaces.items()
     }
 

@@ -23,4 +23,5 @@ _OPTION = re.compile("|".join(sorted((re.escape(o) for o in _FIELDS), key=len, r
 def for_the_page(message: str) -> str:
     """The same sentence with the names of the page's fields."""
     named = _OPTION.sub(lambda found: _FIELDS[found[0]], message)
+    named = named.replace("pass tick ", "tick ")
     return re.sub(r"\bpass (?=Side|View|Pixel|Source|The picture|Bones|Region|Frame|Landmarks)", "set ", named)

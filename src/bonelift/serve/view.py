@@ -29,6 +29,7 @@ from bonelift.report.bone_views import anatomical
 from bonelift.report.overlay import film_outlines
 from bonelift.report.palette import error_colours, outline_colour, surface_colour
 from bonelift.serve.facts import small_picture
+from bonelift.serve.sentences import for_the_page
 from bonelift.surface.mesh import TriangleMesh
 
 Float = NDArray[np.float64]
@@ -62,10 +63,11 @@ def page_view(result: Reconstruction, model: WristModel, folder: Path) -> dict[s
         else {name: {"as_predicted": e.as_predicted_mm, "rigid": e.rigid_mm} for name, e in result.expected.items()},
         "quality": {
             "score": result.quality.score,
-            "flags": [{"severity": flag.severity, "text": flag.text} for flag in result.quality.flags],
+            "flags": [{"severity": flag.severity, "text": for_the_page(flag.text)} for flag in result.quality.flags],
         },
         "suggestions": [
-            {"text": one.text, "image": one.image, "changes": dict(one.changes)} for one in result.suggestions
+            {"text": for_the_page(one.text), "image": one.image, "changes": dict(one.changes)}
+            for one in result.suggestions
         ],
         "model": result.model_name,
         "seconds": sum(result.timings_s.values()),
