@@ -90,8 +90,9 @@ def main() -> int:
             save_rows(path, rows)
             if (time.monotonic() - started) / 60 > arguments.minutes:
                 break
-    if {(row.patient, row.input) for row in rows} < set(wanted(arguments.patients, arguments.others)):
-        print(f"{len({(row.patient, row.input) for row in rows})} of {len(missing) + len(done)} done", flush=True)
+    left = set(wanted(arguments.patients, arguments.others)) - {(row.patient, row.input) for row in rows}
+    if left:
+        print(f"{len(left)} of {len(missing) + len(done)} are left; run it again", flush=True)
         return 3
     from measurements_guide import write_guide
     from measurements_page import write_results
