@@ -1,0 +1,176 @@
+"""Whether what the model does not know is flagged: implants and casts on virtual films, children and casts on real ones.
+
+    python scripts/measure_flags.py virtual --first 960000 --count 3 --out flags.csv
+    BONELIFT_DATA=... python scripts/measure_flags.py table --out flags.csv --batch BATCH/results.csv
+
+virtual: each patient's PA film three times, with the same beam and noise: plain; with a steel plate of 2 to 3 mm along
+the distal radius; in a cast around hand and forearm. table: sensitivity and specificity with their 95 % intervals
+(Wilson), and the area under the ROC of the score. BATCH is the batch of all films of adult_films and radiographs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import binomtest
+
+from bonelift.anatomy.shape_model import load_shape_model
+from bonelift.geometry import apply_transform
+from bonelift.images import Radiograph
+from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
+from bonelift.networks.model import load_model
+from bonelift.phantom.accessories import Stroke
+from bonelift.phantom.patient import make_patient
+from bonelift.phantom.xray import draw_settings, expose
+from bonelift.phantom.xray_geometry import FILM_SPREAD, WristGeometry, draw_geometry
+from bonelift.reconstruction.job import reconstruct
+
+COLUMNS = ("film", "kind", "score", "severe", "warnings")
+
+
+def stroke(geometry: WristGeometry, rng: np.random.Generator, kind: str) -> Stroke:
+    """A plate from 8 to 55 mm up the radius, or a cast from 80 mm beyond the joint to 110 mm up the arm."""
+    ends = np.array([[0.0, 0, -8.0], [0, 0, -55.0]] if kind == "plate" else [[8.0, 0, 80.0], [8.0, 0, -110.0]])
+    half = np.array([geometry.camera.width_px, geometry.camera.height_px]) / 2
+    start, end = (geometry.camera.project(apply_transform(geometry.camera_from_radius, ends)) + 0.5) / half - 1
+    plate = kind == "plate"
+    return Stroke(
+        "bracelet" if plate else "dressing",
+        (float(start[0]), float(start[1])),
+        (float(end[0]), float(end[1])),
+        0.0,
+        float(rng.uniform(8, 12)) if plate else float(rng.uniform(85, 100)),
+        float(rng.uniform(1.6, 2.4)) if plate else float(rng.uniform(1.5, 3.0)),
+        metal=plate,
+        link_mm=0.0,
+        soft=False,
+    )
+
+
+def virtual_films(first: int, count: int) -> Iterator[tuple[str, str, Radiograph]]:
+    for seed in range(first, first + count):
+        patient = make_patient(seed, load_shape_model())
+        for kind in ("plain", "plate", "cast"):
+            rng = np.random.default_rng([seed, 8])
+            geometry = draw_geometry(rng, "pa", (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
+            settings = draw_settings(rng, "film", field_half_size=(0.35, 0.7), field_centre=geometry.origin_fraction)
+            strokes = () if kind == "plain" else (stroke(geometry, np.random.default_rng([seed, 9]), kind),)
+            settings = replace(settings, field=replace(settings.field, strokes=strokes))
+            pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
+            distance_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
+            yield f"virtual-{seed}", kind, Radiograph(pixels, geometry.camera, "right", "pa", distance_mm)
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    model = load_model(None)
+    with arguments.out.open("a", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        if file.tell() == 0:
+            table.writerow(COLUMNS)
+        for name, kind, film in virtual_films(arguments.first, arguments.count):
+            quality = reconstruct([film], model).quality
+            severities = [flag.severity for flag in quality.flags]
+            table.writerow(
+                [name, kind, f"{quality.score:.3f}", severities.count("severe"), severities.count("warning")]
+            )
+            file.flush()
+
+
+def real_rows(batch: Path) -> list[dict[str, str]]:
+    """Rows of the batch with their group: adult, or child with what metadata.csv says of casts and fractures."""
+    with (Path(os.environ["BONELIFT_DATA"]) / "radiographs" / "metadata.csv").open(newline="") as table:
+        known = {row["filestem"]: row for row in csv.DictReader(table)}
+    rows = []
+    with batch.open(newline="") as table:
+        for row in csv.DictReader(table):
+            stem = row["case"].removeprefix("mdciri_")
+            child = known.get(stem)
+            kinds = ["adult"] if child is None else ["child"]
+            if child is not None and child["cast"]:
+                kinds.append("cast")
+            if child is not None and child["fracture_visible"]:
+                kinds.append("fracture")
+            rows.append({**row, "kinds": " ".join(kinds)})
+    return rows
+
+
+def share(hits: int, count: int) -> str:
+    if count == 0:
+        return "-"
+    low, high = binomtest(hits, count).proportion_ci(method="wilson")
+    return f"{hits} of {count} ({100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def roc_area(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """Chance that a film that has to be flagged scores below one that need not; ties count half."""
+    if not positive or not negative:
+        return float("nan")
+    difference = np.subtract.outer(np.asarray(negative), np.asarray(positive))
+    return float((difference > 0).mean() + (difference == 0).mean() / 2)
+
+
+def show(arguments: argparse.Namespace) -> str:
+    lines = [
+        "| films | number | not usable | flagged at all | median score | area under ROC |",
+        "|---|---|---|---|---|---|",
+    ]
+
+    def line(name: str, rows: Sequence[tuple[float, bool, bool]], clean: Sequence[float]) -> None:
+        scores = [score for score, _, _ in rows]
+        severe, flagged = sum(row[1] for row in rows), sum(row[2] for row in rows)
+        area = roc_area(scores, clean) if clean else float("nan")
+        lines.append(
+            f"| {name} | {len(rows)} | {share(severe, len(rows))} | {share(flagged, len(rows))} | "
+            f"{np.median(scores) if scores else float('nan'):.2f} | {'-' if np.isnan(area) else f'{area:.2f}'} |"
+        )
+
+    if arguments.out.exists():
+        with arguments.out.open(newline="") as table:
+            made = [(r["kind"], float(r["score"]), int(r["severe"]), int(r["warnings"])) for r in csv.DictReader(table)]
+        plain = [score for kind, score, _, _ in made if kind == "plain"]
+        for kind in ("plain", "plate", "cast"):
+            rows = [(score, bool(severe), bool(severe or warned)) for k, score, severe, warned in made if k == kind]
+            line(f"virtual PA, {kind}", rows, [] if kind == "plain" else plain)
+    if arguments.batch is not None:
+        real = [row for row in real_rows(arguments.batch) if row["verdict"] != "failed"]
+        for view in ("pa", "lateral"):
+            groups = {
+                kind: [
+                    (
+                        float(r["score"] or 0),
+                        r["verdict"] in ("not usable", "no wrist found"),
+                        r["verdict"] != "no objection",
+                    )
+                    for r in real
+                    if r["view"] == view and kind in r["kinds"].split()
+                ]
+                for kind in ("adult", "child", "fracture", "cast")
+            }
+            clean = [score for score, _, _ in groups["adult"]]
+            for kind, rows in groups.items():
+                line(f"real {view}, {kind}", rows, [] if kind == "adult" else clean)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["virtual", "table"])
+    parser.add_argument("--first", type=int, default=960000, help="seed of the first virtual patient")
+    parser.add_argument("--count", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--batch", type=Path, help="results.csv of the batch of all real films")
+    arguments = parser.parse_args()
+    if arguments.what == "table":
+        print(show(arguments))
+    else:
+        measure(arguments)
+
+
+if __name__ == "__main__":
+    main()
