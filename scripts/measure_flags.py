@@ -1,4 +1,4 @@
-"""Whether what the model does not know is flagged: implants and casts on virtual films, children and casts on real ones.
+"""Whether what the model does not know is flagged: plates and casts on virtual films, children and casts on real ones.
 
     python scripts/measure_flags.py virtual --first 960000 --count 3 --out flags.csv
     BONELIFT_DATA=... python scripts/measure_flags.py table --out flags.csv --batch BATCH/results.csv
