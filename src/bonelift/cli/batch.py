@@ -85,4 +85,5 @@ def _known(options: Namespace) -> RadiographOptions:
         frame=options.frame,
         invert=options.invert,
         hanging=HANGINGS[options.hanging],
+        overrule_header=options.overrule_header,
     )

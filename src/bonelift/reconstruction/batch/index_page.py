@@ -11,6 +11,7 @@ from bonelift import RESEARCH_NOTICE, __version__
 from bonelift.reconstruction.batch.rows import VERDICTS, BatchRow
 from bonelift.report.page import page_template
 from bonelift.report.palette import photo_uri
+from bonelift.report.words import INTENDED_FOR
 
 _SMALL_PX = (220, 160)
 _SHOWN = ("radial inclination", "palmar tilt", "ulnar variance")
@@ -25,6 +26,7 @@ def index_page(rows: Sequence[BatchRow], out: Path, count: int) -> str:
         count=count,
         severities=("severe", "warning"),
         notice=RESEARCH_NOTICE,
+        intended_for=INTENDED_FOR,
         version=__version__,
     )
 
