@@ -9,7 +9,7 @@ from typing import Literal
 from bonelift.report.content import Flag, Measurement, MeasurementKind, Severity
 from bonelift.report.page import number
 
-INTENDED_FOR = "For adults, without fracture, without cast, without metal."
+INTENDED_FOR = "For adults, without fracture, without cast."
 VIEW_NAMES = {"pa": "PA", "lateral": "lateral"}
 _SEVERITY_ORDER: dict[Severity, int] = {"severe": 0, "warning": 1, "info": 2}
 
