@@ -32,7 +32,8 @@ def index_page(rows: Sequence[BatchRow], out: Path, count: int) -> str:
 
 
 def _measured(row: BatchRow) -> list[tuple[str, float]]:
-    return [
+    """Nothing of bones that are not the patient's."""
+    return [] if row.verdict == "not usable" else [
         (name, value)
         for name, value in row.measurements.items()
         if value is not None and name not in row.no_skill and name.startswith(_SHOWN)
