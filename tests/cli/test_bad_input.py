@@ -23,9 +23,13 @@ from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.reconstruction.job import reconstruct
 from bonelift.reconstruction.locate import LocateSettings, locate_wrist
+from bonelift.reconstruction.place import PlaceSettings
+from bonelift.reconstruction.settings import JobSettings, ReconsiderSettings
 from builders.radiograph_files import dicom_radiograph, film_pixels, save
 from builders.untrained_model import untrained_model
 
+QUICK = JobSettings(place=replace(PlaceSettings(), wrist=ReconsiderSettings().search))
+"""One short search for where the wrist stands instead of the usual one: what is told does not hang on it."""
 KNOWN = ["--side", "right", "--view", "pa", "--pixel-spacing-mm", "0.2"]
 
 
@@ -190,15 +194,16 @@ def texts(result) -> list[str]:
 
 def test_a_lateral_given_as_pa_is_named(lateral, packaged):
     """With the packaged networks, on a film that they have not seen."""
-    result = reconstruct([replace(lateral, view="pa")], packaged)
+    result = reconstruct([replace(lateral, view="pa")], packaged, QUICK)
     assert result.quality.doubtful
     assert "this looks like a lateral; pass --view lateral if that is so" in texts(result)
     assert result.suggestions[0].changes == {"view": "lateral"}
 
 
 def test_an_upside_down_lateral_is_read_and_said(lateral, packaged):
-    result = reconstruct([plain(lateral, lateral.pixels[::-1, ::-1])], packaged)
-    assert not result.quality.doubtful
+    result = reconstruct([plain(lateral, lateral.pixels[::-1, ::-1])], packaged, QUICK)
+    assert result.films[0].located.turn_deg == 180
+    assert not result.quality.severe
     assert any("upside down" in text for text in texts(result))
     assert result.suggestions == ()
 
@@ -210,5 +215,5 @@ def test_half_a_wrist_is_never_a_result_to_use(pa, packaged, part):
     cut = plain(pa, pa.pixels[:joint] if hand else pa.pixels[joint:], 0 if hand else joint)
     if min(cut.pixels.shape) < 200:
         pytest.skip("the packaged film is too small to be cut there")
-    result = reconstruct([cut], packaged)
+    result = reconstruct([cut], packaged, QUICK)
     assert result.quality.severe
