@@ -5,7 +5,8 @@
 
 virtual: each patient's PA film three times, with the same beam and noise: plain; with a steel plate of 2 to 3 mm along
 the distal radius; in a cast around hand and forearm. table: sensitivity and specificity with their 95 % intervals
-(Wilson), and the area under the ROC of the score. BATCH is the batch of all films of adult_films and radiographs.
+(Wilson), and the area under the ROC of the score. BATCH/results.csv is of a batch of the films of radiographs; adults
+are taken from docs/results/adult-films.csv (scripts/measure_adult_films.py).
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, WristGeometry, draw_geometry
 from bonelift.reconstruction.job import reconstruct
 
+ADULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "adult-films.csv"
+RealRow = tuple[str, list[str], float, bool, bool]
+"""(view, kinds, score, flagged as severe, flagged at all)."""
 COLUMNS = ("film", "kind", "score", "severe", "warnings")
 
 
@@ -82,21 +86,30 @@ def measure(arguments: argparse.Namespace) -> None:
             file.flush()
 
 
-def real_rows(batch: Path) -> list[dict[str, str]]:
-    """Rows of the batch with their group: adult, or child with what metadata.csv says of casts and fractures."""
+def real_rows(batch: Path) -> list[RealRow]:
+    """Children of the batch, with what metadata.csv says of casts and fractures, and the adults."""
     with (Path(os.environ["BONELIFT_DATA"]) / "radiographs" / "metadata.csv").open(newline="") as table:
         known = {row["filestem"]: row for row in csv.DictReader(table)}
-    rows = []
+    rows: list[RealRow] = []
     with batch.open(newline="") as table:
         for row in csv.DictReader(table):
             stem = row["case"].removeprefix("mdciri_")
             child = known.get(stem)
-            kinds = ["adult"] if child is None else ["child"]
-            if child is not None and child["cast"]:
-                kinds.append("cast")
-            if child is not None and child["fracture_visible"]:
-                kinds.append("fracture")
-            rows.append({**row, "kinds": " ".join(kinds)})
+            if child is None:
+                continue
+            kinds = [
+                "child",
+                *(["cast"] if child["cast"] else []),
+                *(["fracture"] if child["fracture_visible"] else []),
+            ]
+            severe, flagged = row["verdict"] in ("not usable", "no wrist found"), row["verdict"] != "no objection"
+            rows.append((row["view"], kinds, float(row["score"] or 0), severe, flagged))
+    with ADULTS.open(newline="") as table:
+        for row in csv.DictReader(table):
+            if row["patient"] != "specimen":
+                view = "pa" if row["view"] == "pa" else "lateral"
+                flagged = row["unflagged"] != "True"
+                rows.append((view, ["adult"], float(row["score"]), int(row["severe"]) > 0, flagged))
     return rows
 
 
@@ -138,18 +151,10 @@ def show(arguments: argparse.Namespace) -> str:
             rows = [(score, bool(severe), bool(severe or warned)) for k, score, severe, warned in made if k == kind]
             line(f"virtual PA, {kind}", rows, [] if kind == "plain" else plain)
     if arguments.batch is not None:
-        real = [row for row in real_rows(arguments.batch) if row["verdict"] != "failed"]
+        real = real_rows(arguments.batch)
         for view in ("pa", "lateral"):
             groups = {
-                kind: [
-                    (
-                        float(r["score"] or 0),
-                        r["verdict"] in ("not usable", "no wrist found"),
-                        r["verdict"] != "no objection",
-                    )
-                    for r in real
-                    if r["view"] == view and kind in r["kinds"].split()
-                ]
+                kind: [row[2:] for row in real if row[0] == view and kind in row[1]]
                 for kind in ("adult", "child", "fracture", "cast")
             }
             clean = [score for score, _, _ in groups["adult"]]
