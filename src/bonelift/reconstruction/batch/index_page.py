@@ -15,7 +15,7 @@ from bonelift.report.words import INTENDED_FOR
 
 _SMALL_PX = (220, 160)
 _SHOWN = ("radial inclination", "palmar tilt", "ulnar variance")
-"""Measurements on the page, where they tell more than the mean of all adults; results.csv holds all."""
+"""Measurements in 3D on the page, where they tell more than the mean of all adults; results.csv holds all."""
 
 
 def index_page(rows: Sequence[BatchRow], out: Path, count: int) -> str:
@@ -33,11 +33,15 @@ def index_page(rows: Sequence[BatchRow], out: Path, count: int) -> str:
 
 def _measured(row: BatchRow) -> list[tuple[str, float]]:
     """Nothing of bones that are not the patient's."""
-    return [] if row.verdict == "not usable" else [
-        (name, value)
-        for name, value in row.measurements.items()
-        if value is not None and name not in row.no_skill and name.startswith(_SHOWN)
-    ]
+    return (
+        []
+        if row.verdict == "not usable"
+        else [
+            (name.replace(" (3D)", ""), value)
+            for name, value in row.measurements.items()
+            if value is not None and name not in row.no_skill and name.startswith(_SHOWN) and "(3D)" in name
+        ]
+    )
 
 
 def _small_overlay(out: Path, row: BatchRow) -> str | None:
