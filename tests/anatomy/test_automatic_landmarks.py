@@ -86,6 +86,7 @@ def test_normalize_writes_the_radius_frame(tmp_path, capsys) -> None:
     name = write_case(study, settings, plan_cohort(settings)[1])
     write_study(study, Study((read_case(study / name),), "test"))
     assert main(["normalize", str(study), "--case", "case-0002", "--out", str(out), "--json"]) == 0
+    assert (out / "sheet.png").is_file()
     frame = json.loads(capsys.readouterr().out)["frames"]["case-0002"]
     truth = json.loads((study / "case-0002" / "truth.json").read_text())
     right_from_world = np.array(frame["right_from_world"])

@@ -106,6 +106,7 @@ def study(tmp_path_factory) -> Path:
 def registered(study) -> Path:
     out = study.parent / "out"
     assert main(["register", str(study), "--out", str(out), "--quiet"]) == 0
+    assert (out / "sheet.png").is_file()
     return out
 
 

@@ -99,20 +99,25 @@ def normalise_study(
                 report.frames[case.case] = normalised_folder(folder, out, case, settings, made_from)
             except InputError as error:
                 report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
-        write_sheet(out, settings, [case for case, _ in made], report)
+        write_sheet(out, settings, read_study(folder).cases, report)
     return report
 
 
 def write_sheet(out: Path, settings: NormaliseSettings, cases: Sequence[StudyCase], report: NormaliseReport) -> None:
-    """One picture of all cases that this call made or kept: their overlays, and how far the frame that is found without
-    landmarks lies from the one used. Raises InputError where it cannot be written."""
+    """One picture of all cases that lie in ``out``, and of those that failed: their overlays, and how far the frame that
+    is found without landmarks lies from the one used. Raises InputError where it cannot be written."""
     tiles = []
     for case in cases:
+        if case.case not in report.failed and not (out / case.case / OVERLAY_FILE).is_file():
+            continue  # this call was for other cases
         title = f"{case.case} ({case.patient}, {case.side})"
         if case.case in report.failed:
             tiles.append(Tile(title, (), [report.failed[case.case]], "error"))
             continue
-        automatic = report.frames[case.case]["automatic"]
+        facts = report.frames.get(case.case)
+        if facts is None:
+            facts = read_json(out / case.case / FRAME_FILE, "the frame of a normalised case")
+        automatic = facts["automatic"]
         if "failed" in automatic:
             lines, far = [f"no frame without landmarks: {automatic['failed']}"], True
         else:
@@ -122,7 +127,7 @@ def write_sheet(out: Path, settings: NormaliseSettings, cases: Sequence[StudyCas
             far = automatic["origin_mm"] > FAR_MM or automatic["rotation_deg"] > FAR_DEG
         with Image.open(out / case.case / OVERLAY_FILE) as overlay:
             tiles.append(Tile(title, [overlay.convert("RGB")], lines, "warning" if far else "ok"))
-    sheet = contact_sheet(f"bonelift normalize: {len(report.frames)} cases, landmarks: {settings.landmarks}", tiles)
+    sheet = contact_sheet(f"bonelift normalize: {len(tiles)} cases, landmarks: {settings.landmarks}", tiles)
     with writing(out):
         write_whole(out / SHEET_FILE, png_bytes(sheet))
 
