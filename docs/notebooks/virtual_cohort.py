@@ -29,7 +29,7 @@ for case in bonelift.read_study(study).cases:
 # in order.
 
 # %%
-outcome = bonelift.train(study, "run", preset="smoke", target="locator")
+outcome = bonelift.train(study, "run", preset="smoke", target="pix2pix")
 print(outcome)
 
 # %% [markdown]

@@ -104,7 +104,7 @@ def normalise_study(
 
 
 def write_sheet(out: Path, settings: NormaliseSettings, cases: Sequence[StudyCase], report: NormaliseReport) -> None:
-    """One picture of all cases that lie in ``out``, and of those that failed: their overlays, and how far the frame that
+    """One picture of all cases in ``out``, and of those that failed: their overlays, and how far the frame that
     is found without landmarks lies from the one used. Raises InputError where it cannot be written."""
     tiles = []
     for case in cases:
