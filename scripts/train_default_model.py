@@ -71,7 +71,7 @@ SHAPE_MODES = 80
 """A bone: 0.09 mm of a radius and 0.06 mm of an ulna lie outside so many modes."""
 
 
-def default_run(work: Path, minutes: float | None, from_packaged: bool) -> LearningRun:
+def default_run(work: Path, minutes: float | None, from_packaged: bool, start_rate: float) -> LearningRun:
     """The preset of the packaged model. The curves of virtual-1 were far from overfitting, and dropout costs sharpness
     then. DRRs are bent for S, since neither beam hardening nor a translator's contrast is known."""
     preset = load_preset("laptop")
@@ -79,7 +79,7 @@ def default_run(work: Path, minutes: float | None, from_packaged: bool) -> Learn
         preset,
         pix2pix=replace(preset.pix2pix, dropout=0.1),
         shape_modes=SHAPE_MODES,
-        shape_training=replace(preset.shape_training, bending=1.0),
+        shape_training=replace(preset.shape_training, bending=1.0, start_rate=start_rate),
     )
     if minutes is not None:
         preset = timed(preset, minutes)
@@ -103,7 +103,7 @@ def samples_of(arguments: argparse.Namespace, run: LearningRun) -> VirtualSource
 def run_stage(arguments: argparse.Namespace) -> Metrics:
     """One stage; returns its last validation scalars."""
     stage, work = arguments.stage, Path(arguments.work)
-    run = default_run(work, arguments.minutes, arguments.from_packaged)
+    run = default_run(work, arguments.minutes, arguments.from_packaged, arguments.rate)
     source = samples_of(arguments, run)
     if stage in get_args(Part):
         source.make_part(stage)
@@ -118,8 +118,14 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
     elif stage == "finetune":
         return learn_finetune(run, source.folders("tl"), run_generator(run))
     elif stage == "basis":
-        write_basis(run, arguments.patients)
+        if run.start is not None and run.start.shape is not None:
+            bases = (run.start.shape.radius, run.start.shape.ulna)
+            write_basis_folder(run.folder / BASIS, bases, _basis_facts(run, f"that of {run.start.name}"))
+        else:
+            write_basis(run, arguments.patients)
     elif stage == "shape":
+        if arguments.films == 0:
+            return learn_shape(run, source.folders("bones"))
         # Without a translator of its own it reads through the packaged one.
         generator = run_generator(run if run.is_done("pix2pix") else replace(run, start=load_bundle()))
         return learn_shape(run, source.folders("bones"), source.folders("films"), generator, from_readings=True)
@@ -137,9 +143,13 @@ def write_basis(run: LearningRun, count: int) -> None:
             wrists.append(sample_wrist(model, np.random.default_rng(seed)))
             bar.done()
     points = [np.stack([getattr(wrist, bone).vertices for wrist in wrists]) for bone in BONES]
+    bases = fit_bases(points[0], points[1], basis_choice(run).modes)
+    write_basis_folder(run.folder / BASIS, bases, _basis_facts(run, f"{count} virtual wrists"))
+
+
+def _basis_facts(run: LearningRun, origin: str) -> dict[str, object]:
     choice = basis_choice(run)
-    facts = {"choice": {"modes": choice.modes, "origin": choice.origin}, "origin": f"{count} virtual wrists"}
-    write_basis_folder(run.folder / BASIS, fit_bases(points[0], points[1], choice.modes), facts)
+    return {"choice": {"modes": choice.modes, "origin": choice.origin}, "origin": origin}
 
 
 def write_bundle(run: LearningRun, source: VirtualSource, name: str, out: Path) -> None:
@@ -171,8 +181,13 @@ def main() -> None:
     parser.add_argument("--out", default=str(DEFAULT_MODEL), help="folder written by the bundle stage")
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--films", type=int, default=4, help="films: of each patient")
+    parser.add_argument(
+        "--films", type=int, default=4, help="films: of each patient; shape: 0 for DRRs of bare bones alone"
+    )
     parser.add_argument("--from-packaged", action="store_true", help="start from the weights of the packaged model")
+    parser.add_argument(
+        "--rate", type=float, default=3e-4, help="shape: learning rate from a trained S on"
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

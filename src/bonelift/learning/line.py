@@ -215,7 +215,8 @@ def learn_shape(
         anew = network.gain_free and not trained.config.gain_free
         start_from(network, trained, bases, usual_level(load_samples(bones.training, DrrSamples).drr) if anew else 1.0)
         # What it knows is to be kept: slower, and more of what is new.
-        training = replace(training, film_share=0.5, loop=replace(training.loop, learning_rate=3e-4))
+        loop = replace(training.loop, learning_rate=training.start_rate)
+        training = replace(training, film_share=0.5, loop=loop)
     seen = None
     validation = FilmDrrs(bones.validation, None)
     if films is not None:

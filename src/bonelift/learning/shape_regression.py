@@ -14,7 +14,7 @@ from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.images.volume import BONES
 from bonelift.learning.augmentation import AffineRange, bend_drr, random_affines, vary_drr, vary_film
 from bonelift.learning.loop import LoopConfig, Stage, train
-from bonelift.learning.precision import clip_and_update, place
+from bonelift.learning.precision import clip_and_update, half_precision, place
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
 from bonelift.networks.film_warp import warp
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices, surface_errors
@@ -32,9 +32,11 @@ class ShapeTraining:
     generator's DRR instead of the true one. film_hidden: part of the generator's DRRs that come without their film,
     where S reads films; true DRRs always do. affine, variation: as in PredictorTraining. rigid_weight: of the error
     after rigid alignment beside that as predicted. bending: strength of bend_drr. error_weight: of the likelihood of
-    the errors that S expects, where it tells them; the codes do not learn from it."""
+    the errors that S expects, where it tells them; the codes do not learn from it. start_rate: learning rate where S
+    starts from a trained one."""
 
     loop: LoopConfig
+    start_rate: float = 3e-4
     batch: int = 32
     film_share: float = 0.5
     gan_share: float = 0.75
@@ -45,6 +47,7 @@ class ShapeTraining:
     bending: float = 0.0
     error_weight: float = 0.01
     clip_norm: float = 1.0
+    bfloat16: bool = True
     device: str = "cpu"
 
 
@@ -216,7 +219,9 @@ def train_shape_regressor(
 
     def step(held: _Held, generator: np.random.Generator, progress: float) -> dict[str, float]:
         picture, view, codes = _batch(held.coded, film_sources, config, generator)
-        read, log_sd = network.codes_and_log_sd(picture[:, :pictures], view)
+        with half_precision(config.bfloat16, config.device):
+            read, log_sd = network.codes_and_log_sd(picture[:, :pictures], view)
+        read, log_sd = read.float(), log_sd.float()
         errors = surface_errors(read, codes, metrics)
         loss = (errors.mean(dim=0) @ weights).sum()
         likelihood = error_likelihood(read.detach() - codes, log_sd)
