@@ -15,7 +15,7 @@ from bonelift.images.volume import BONES
 from bonelift.learning.augmentation import AffineRange, bend_drr, random_affines, vary_drr, vary_film
 from bonelift.learning.loop import LoopConfig, Stage, train
 from bonelift.learning.precision import clip_and_update, half_precision, place
-from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, load_growing, load_samples
+from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, chunk_folders, load_growing, load_samples
 from bonelift.networks.film_warp import warp
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices, surface_errors
 from bonelift.networks.tl_embedding import DRR_SCALE
@@ -55,8 +55,8 @@ class ShapeTraining:
 class FilmDrrs:
     """Films that S may learn from.
 
-    folder: FilmSamples and SurfaceSamples. gan_drr: (N, H, W) float16 of its films; None where the folder holds
-    DrrSamples in the place of films, to validate on. read_codes: (N, outputs) that S is
+    folder: FilmSamples and SurfaceSamples. gan_drr: (N, H, W) float16 of its films; None to validate on true DRRs
+    alone, and then the folder may hold DrrSamples in the place of films. read_codes: (N, outputs) that S is
     to read from the generator's DRRs: what an S trained on true DRRs reads from theirs, which only what the generator
     lost keeps it from, so that the patients are not learned by heart; None: the true codes.
     """
@@ -117,6 +117,13 @@ def _load_bones(folder: Path, bases: Bases, previous: _Held | None) -> _Held:
     return _Held(drrs, surfaces, codes, coded)
 
 
+def _true_drrs(folder: Path, bases: Bases) -> _Coded:
+    """The DRRs of films."""
+    samples = load_samples(folder, FilmSamples)
+    codes = encode_surfaces(load_samples(folder, SurfaceSamples), bases)
+    return _Coded(samples.drr, samples.view, torch.from_numpy(codes[samples.patient]))
+
+
 def _load_films(films: FilmDrrs, bases: Bases) -> tuple[_Coded, _Coded]:
     """(true, generator's) DRRs of the films that have both."""
     assert films.gan_drr is not None
@@ -165,9 +172,10 @@ def error_likelihood(error: Tensor, log_sd: Tensor) -> Tensor:
 
 
 def _validation_sources(validation: FilmDrrs, bases: Bases, reads_film: bool) -> dict[str, _Coded]:
+    if validation.gan_drr is None and chunk_folders(validation.folder, FilmSamples):
+        return {"drr": _true_drrs(validation.folder, bases)}
     if validation.gan_drr is None:
-        bones = _load_bones(validation.folder, bases, None)
-        return {"drr": bones.coded}
+        return {"drr": _load_bones(validation.folder, bases, None).coded}
     true_drrs, gan_drrs = _load_films(validation, bases)
     sources = {"drr": true_drrs, "gan": replace(gan_drrs, film=None)}
     return sources | ({"film": gan_drrs} if reads_film else {})
