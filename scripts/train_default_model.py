@@ -92,11 +92,11 @@ def samples_of(arguments: argparse.Namespace, run: LearningRun) -> VirtualSource
     for part, first in FIRST_SEEDS.items():
         count = VALIDATION_PATIENTS if part == "validation" else arguments.patients
         seeds[part] = range(first, first + count)
-    # Validation patients had four whole images each from the beginning, training patients two.
-    images = 4 if arguments.stage == "validation" else 2
+    # Validation patients had four whole images and films each from the beginning.
+    is_watching = arguments.stage == "validation"
     return VirtualSource(
-        Path(arguments.work), run.preset.grid, seeds, images=images, unseen_films=arguments.films,
-        workers=arguments.workers,
+        Path(arguments.work), run.preset.grid, seeds, films=4 if is_watching else arguments.films,
+        images=4 if is_watching else arguments.images, unseen_films=arguments.films, workers=arguments.workers,
     )  # fmt: skip
 
 
@@ -185,9 +185,7 @@ def main() -> None:
         "--films", type=int, default=4, help="films: of each patient; shape: 0 for DRRs of bare bones alone"
     )
     parser.add_argument("--from-packaged", action="store_true", help="start from the weights of the packaged model")
-    parser.add_argument(
-        "--rate", type=float, default=3e-4, help="shape: learning rate from a trained S on"
-    )
+    parser.add_argument("--rate", type=float, default=3e-4, help="shape: learning rate from a trained S on")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
