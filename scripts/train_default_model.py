@@ -90,6 +90,8 @@ def samples_of(arguments: argparse.Namespace, run: LearningRun) -> VirtualSource
     """Every part of the work folder; ``--patients`` counts when a part is made."""
     seeds: dict[Part, Sequence[int]] = {}
     for part, first in FIRST_SEEDS.items():
+        if part == arguments.stage and arguments.first_seed is not None:
+            first = arguments.first_seed
         count = VALIDATION_PATIENTS if part == "validation" else arguments.patients
         seeds[part] = range(first, first + count)
     # Validation patients had four whole images and films each from the beginning.
@@ -182,8 +184,10 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(
-        "--films", type=int, default=4, help="films: of each patient; shape: 0 for DRRs of bare bones alone"
+        "--films", type=int, default=4, help="of each patient of samples and films; shape: 0 for bare bones alone"
     )
+    parser.add_argument("--images", type=int, default=2, help="whole images of each patient of samples")
+    parser.add_argument("--first-seed", type=int, help="of the patients of samples, bones or films")
     parser.add_argument("--from-packaged", action="store_true", help="start from the weights of the packaged model")
     parser.add_argument("--rate", type=float, default=3e-4, help="shape: learning rate from a trained S on")
     parser.add_argument("--threads", type=int, default=1)
