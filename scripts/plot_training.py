@@ -21,9 +21,11 @@ SHOWN = {
     "finetune": ("loss", "validation/drr_excess_nats", "validation/gan_excess_nats"),
     "pix2pix": ("drr_mae", "validation/drr_mae"),
     "locator": ("heatmap", "validation/origin_mm"),
-    "shape": ("mm", "validation/drr_ulna_rigid_mm", "validation/gan_ulna_rigid_mm", "validation/film_ulna_rigid_mm"),
+    "shape": ("mm", "validation/drr_radius_rigid_mm", "validation/drr_ulna_rigid_mm"),
+    "shape-films": ("validation/gan_radius_rigid_mm", "validation/gan_ulna_rigid_mm", "validation/film_ulna_rigid_mm"),
 }
-"""What is drawn of each stage. Training loss holds the entropy of the soft labels, which validation leaves out."""
+"""What is drawn of each stage. Training loss holds the entropy of the soft labels, which validation leaves out. A link
+named "shape-films" may stand for a second stage of S."""
 
 
 def main() -> None:
