@@ -44,10 +44,14 @@ class PlaceSettings:
     """wrist: both bones as one, from several starts around the nominal pose of a positioned wrist. Depth is barely
     observable and a wrong size of the bones pulls it by decimetres, while a wrist on the detector can be off by 15 mm:
     hence its tight prior.
+    starts_in_doubt: where no other start of the first search confirms the best one, the wrist is searched for again from
+        so many: films that carry other people's contrast have more false hollows, and four starts then find the right
+        one but once.
     bone: then each by itself: the relative pose of radius and ulna was predicted too, and may be off by so much.
     """
 
     wrist: PoseSettings = _WRIST
+    starts_in_doubt: int = 8
     bone: PoseSettings = _BONE
 
 
@@ -107,7 +111,11 @@ def stand(
     for group in [pairs] if together else [[pair] for pair in pairs]:
         first = group[0][0].film
         views = tuple(film_view(film.film, drr, first if together else None) for film, drr in group)
-        pose = register(bones.wrist_solid, views, first.nominal_camera_from_radius(), settings.wrist, seed=seed)
+        start = first.nominal_camera_from_radius()
+        pose = register(bones.wrist_solid, views, start, settings.wrist, seed=seed)
+        if pose.agreeing_starts < 2:
+            more = replace(settings.wrist, starts=settings.starts_in_doubt)
+            pose = register(bones.wrist_solid, views, start, more, seed=seed)
         stances.append(Stance(tuple(film for film, _ in group), views, pose, settings.bone))
     return tuple(stances)
 
