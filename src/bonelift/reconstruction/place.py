@@ -44,9 +44,9 @@ class PlaceSettings:
     """wrist: both bones as one, from several starts around the nominal pose of a positioned wrist. Depth is barely
     observable and a wrong size of the bones pulls it by decimetres, while a wrist on the detector can be off by 15 mm:
     hence its tight prior.
-    starts_in_doubt: where no other start of the first search confirms the best one, the wrist is searched for again from
-        so many: films that carry other people's contrast have more false hollows, and four starts then find the right
-        one but once.
+    starts_in_doubt: where no other start of the first search confirms the best one, the wrist is searched for again
+        from so many. On films of an unknown look the similarity has more false summits, and four starts may then find
+        the right one only once.
     bone: then each by itself: the relative pose of radius and ulna was predicted too, and may be off by so much.
     """
 
