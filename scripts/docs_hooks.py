@@ -27,7 +27,6 @@ COPIED = {
     "src/bonelift/anatomy/SHAPE_MODEL_CARD.md": "reference/shape-model-card.md",
 }
 """Files beside docs/ that are pages of the site; README.md has one of its own in its place."""
-_EXPECTED_SOON = ("docs/results/intake.md",)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -68,8 +67,6 @@ def _link(found: re.Match[str], source: str, place: PurePosixPath) -> str:
     path = _normal(PurePosixPath(source).parent / target)
     if path in COPIED:
         wanted = COPIED[path]
-    elif path in _EXPECTED_SOON and not (ROOT / path).exists():
-        return text
     elif path.startswith("docs/"):
         wanted = path.removeprefix("docs/")
     elif not (ROOT / source).exists():  # a page that was made: it links within the site
