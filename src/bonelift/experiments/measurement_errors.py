@@ -56,9 +56,10 @@ def patient_rows(seed: int, model: WristModel, inputs: Sequence[str]) -> list[Me
     """All measurements of one virtual patient, from each of ``inputs`` (names of INPUTS)."""
     patient = make_patient(seed, load_shape_model())
     side: Side = "left" if seed % 2 else "right"
-    films = {
+    views: tuple[View, ...] = ("pa", "lateral")
+    films: dict[View, tuple[Radiograph, Float]] = {
         view: simulated_film(patient, np.random.default_rng([seed, 2 + number]), view, side)
-        for number, view in enumerate(("pa", "lateral"))
+        for number, view in enumerate(views)
         if any(view in INPUTS[name] for name in inputs)
     }
     truth = {value.facts.key: value.value for value in true_values(patient.shape, films)}
@@ -94,7 +95,7 @@ def true_values(shape: WristShape, films: Mapping[View, tuple[Radiograph, Float]
     surfaces = {name: getattr(shape, name) for name in BONES}
     values = [*measure_bones(surfaces, shape.landmarks)]
     for view, (film, pose) in films.items():
-        poses = dict.fromkeys(BONES, pose)
+        poses = {"radius": pose, "ulna": pose}
         values += measure_film(surfaces, view, poses, film.camera.sdd_mm, landmarks=shape.landmarks)
     return values
 

@@ -227,9 +227,8 @@ def learn_shape(
             seen = replace(seen, read_codes=rewritten_codes(told, (trained.radius, trained.ulna), bases))
         if chunk_folders(films.validation, FilmSamples):
             validation = FilmDrrs(films.validation, _translated(films.validation, generator))
-    if validation.gan_drr is None and not any(
-        chunk_folders(bones.validation, kind) for kind in (DrrSamples, FilmSamples)
-    ):
+    has_drrs = chunk_folders(bones.validation, DrrSamples) or chunk_folders(bones.validation, FilmSamples)
+    if validation.gan_drr is None and not has_drrs:
         raise InputError(f"{bones.validation}: no DRRs to validate S on; make them first")
     return train_shape_regressor(bones.training, validation, network, bases, training, run.stage("shape"), seen)
 
