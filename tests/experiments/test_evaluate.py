@@ -38,7 +38,8 @@ from bonelift.surface.mesh import TriangleMesh
 
 PRESET = ["--preset", "smoke", "--folds", "2"]
 FIGURES = ["translation", "mae-maps", "mae-by-patient", "histogram-matching", "mae-against-asd",
-           "four-inputs-as-predicted", "four-inputs-rigid", "error-maps-CT-DRR", "error-maps-GAN-DRR"]  # fmt: skip
+           "four-inputs-as-predicted", "four-inputs-rigid", "error-maps-CT-DRR", "error-maps-GAN-DRR",
+           "methods"]  # fmt: skip
 
 NUMBERS = ["asd_paper_mm", "asd_surface_mm", "hd95_mm", "maximum_mm", "dice", "skill_paper", "skill_surface"]
 

@@ -148,8 +148,10 @@ def test_values_without_names(tmp_path: Path) -> None:
     write_labels_nifti(path, three_labels())
     found = read_bone_labels(path, BoneLabels(7, 3, drop_others=True))
     assert [int(found.labels[n, 0, 0]) for n in (1, 3, 5)] == [1, 2, 0]
+    # Whoever states both bones has said that the rest is none.
+    found = read_bone_labels(path, BoneLabels(7, 3))
+    assert [int(found.labels[n, 0, 0]) for n in (1, 3, 5)] == [1, 2, 0]
     for bones, words in (
-        (BoneLabels(7, 3), "label values 4 beside 7"),
         (BoneLabels(), r"no radius \(1\) and no ulna \(2\) in it; its values are 3, 4, 7"),
         (BoneLabels("Radius", 3), "has label values and no names"),
     ):

@@ -46,7 +46,7 @@ def study_folder(wrists, tmp_path_factory) -> Path:
         "w02,p02,left,Rudolf/ct,Rudolf/bones.seg.nrrd,,Rudolf/film-pa.dcm,pa,Rudolf/film-pa-pose.json\n"
     )
     folder = tmp_path_factory.mktemp("imported") / "study"
-    assert main(["import", "--table", str(table), "--find-landmarks", "--out", str(folder), "--quiet"]) == 0
+    assert main(["import", "--table", str(table), "--out", str(folder), "--quiet"]) == 0
     return folder
 
 
@@ -186,7 +186,7 @@ def test_the_same_import_again_keeps_and_what_changed_is_made_again(study_folder
     copy = tmp_path / "study"
     shutil.copytree(study_folder, copy)
     table = wrists[0].folder.parent / "cases.csv"
-    call = ["import", "--table", str(table), "--find-landmarks", "--out", str(copy), "--json"]
+    call = ["import", "--table", str(table), "--out", str(copy), "--json"]
     before = (copy / "w01" / "ct.nrrd").stat().st_mtime_ns
     assert main(call) == 0
     assert json.loads(capsys.readouterr().out)["kept"] == ["w01", "w02"]
@@ -214,7 +214,7 @@ def test_an_import_that_was_killed_goes_on(study_folder, wrists, tmp_path, capsy
     (copy / ".w02.partial").mkdir()
     (copy / "w02").rename(copy / ".w02.partial" / "left-over")
     table = wrists[0].folder.parent / "cases.csv"
-    assert main(["import", "--table", str(table), "--find-landmarks", "--out", str(copy), "--json"]) == 0
+    assert main(["import", "--table", str(table), "--out", str(copy), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["kept"], report["imported"]) == (["w01"], ["w02"])
     assert sorted(path.name for path in copy.iterdir()) == ["study.json", "w01", "w02"]
@@ -323,7 +323,7 @@ def test_a_wrong_case_is_one_line_and_leaves_nothing(wrists, tmp_path, capsys, s
 
 def test_a_mirrored_wrist_is_not_given_landmarks(wrists, tmp_path, capsys):
     call = one_case(wrists[0], tmp_path / "study", side="left", landmarks=None)
-    assert main([*call, "--find-landmarks"]) == 2
+    assert main(call) == 2
     assert "has the shape of a right one" in capsys.readouterr().err
     assert not (tmp_path / "study").exists()
 
