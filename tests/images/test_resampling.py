@@ -148,6 +148,10 @@ def test_values_without_names(tmp_path: Path) -> None:
     write_labels_nifti(path, three_labels())
     found = read_bone_labels(path, BoneLabels(7, 3, drop_others=True))
     assert [int(found.labels[n, 0, 0]) for n in (1, 3, 5)] == [1, 2, 0]
+    renamed = np.select([three_labels().labels == n for n in (7, 3, 4)], [1, 2, 4]).astype(np.uint8)
+    write_labels_nifti(tmp_path / "usual.nii.gz", LabelMap(renamed, THICK))
+    with pytest.raises(InputError, match="label values 4 beside 1"):
+        read_bone_labels(tmp_path / "usual.nii.gz", BoneLabels())
     # Whoever states both bones has said that the rest is none.
     found = read_bone_labels(path, BoneLabels(7, 3))
     assert [int(found.labels[n, 0, 0]) for n in (1, 3, 5)] == [1, 2, 0]

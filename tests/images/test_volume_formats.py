@@ -162,7 +162,7 @@ def test_segments_of_an_old_slicer_are_its_layers(tmp_path, read):
 def test_labels_that_are_no_labels_say_what_they_are(tmp_path):
     for modality in ("SEG", "RTSTRUCT"):
         path = save(dicom_radiograph(Modality=modality), tmp_path / "a.dcm")
-        with pytest.raises(InputError, match="expected SEG or RTSTRUCT|holds no contours"):
+        with pytest.raises(InputError, match=r"expected SEG or RTSTRUCT|holds no contours"):
             read_bone_labels(path)
     (tmp_path / "inf.nii").write_bytes(nifti((5, 4, 3), 16, 32, np.array([np.inf, *[1.0] * 59], "<f4").tobytes()))
     with pytest.raises(InputError, match="fractions, NaN or infinity"):
