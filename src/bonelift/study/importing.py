@@ -114,6 +114,7 @@ def _notes(facts: dict[str, Any], kind: str) -> list[str]:
     ]
     if "padding_share" in ct:
         notes.append(f"{100 * ct['padding_share']:.0f} % of the CT is padding outside of the field of view, now air")
+    notes += facts.get("doubts", [])
     if facts.get("landmarks", {}).get("origin", "given") != "given":
         notes.append("its landmarks were found automatically; look at them in the picture that bonelift check writes")
     return notes

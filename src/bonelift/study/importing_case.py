@@ -122,13 +122,17 @@ def write_case(staging: Path, source: CaseSource, settings: ImportSettings) -> t
     ct, labels, facts = read_scan(source, settings)
     _check_on_bone(source, ct, labels)
     radius, ulna = label_surface(labels, RADIUS), label_surface(labels, ULNA)
-    _check_shape(source, radius, ulna)
+    doubts = [_shape_doubt(source, radius, ulna)]
     if given is not None:
-        _check_landmarks(source, radius, given)
+        doubts.append(_landmark_doubt(source, radius, ulna, given))
+    elif doubts[0]:
+        raise InputError(doubts[0])
     write_volume_nrrd(staging / "ct.nrrd", ct)
     write_labels_seg_nrrd(staging / "labels.seg.nrrd", labels)
     landmarks, facts["landmarks"] = (given, {"origin": "given"}) if given else _found_landmarks(source, radius, ulna)
     write_landmarks(staging / "landmarks.mrk.json", landmarks)
+    # Whoever marked the landmarks has seen the bone: it is taken, and the doubt is said.
+    facts["doubts"] = [doubt for doubt in doubts if doubt]
     facts["radiographs"] = [told for _, told in films]
     name = source.case
     files = (f"{name}/ct.nrrd", f"{name}/labels.seg.nrrd", f"{name}/landmarks.mrk.json")
@@ -194,24 +198,35 @@ def _check_on_bone(source: CaseSource, ct: Volume, labels: LabelMap) -> None:
             )
 
 
-def _check_shape(source: CaseSource, radius: TriangleMesh, ulna: TriangleMesh) -> None:
-    """Raise InputError where the radius is no distal radius at all; bonelift check looks closer."""
-    evidence = side_evidence(radius, ulna)
-    if min(evidence.as_right_mm, evidence.as_left_mm) > UNLIKE_MM:
-        raise InputError(
-            f"{source.labels.name}: what it calls radius has not the shape of a distal radius (it lies "
-            f"{min(evidence.as_right_mm, evidence.as_left_mm):.0f} mm from the mean bone, on average); the CT may show "
-            "another body part, or radius and ulna may be exchanged"
-        )
+def _shape_doubt(source: CaseSource, radius: TriangleMesh, ulna: TriangleMesh) -> str:
+    """Why the radius may be no distal radius at all, or ""; bonelift check looks closer."""
+    try:
+        evidence = side_evidence(radius, ulna)
+    except InputError as error:
+        return f"{source.labels.name}: {error}"
+    distance_mm = min(evidence.as_right_mm, evidence.as_left_mm)
+    if distance_mm <= UNLIKE_MM:
+        return ""
+    return (
+        f"{source.labels.name}: what it calls radius has not the shape of a distal radius (it lies {distance_mm:.0f} mm"
+        " from the mean bone, on average); the CT may show another body part, or radius and ulna may be exchanged"
+    )
 
 
-def _check_landmarks(source: CaseSource, radius: TriangleMesh, landmarks: dict[str, NDArray[np.float64]]) -> None:
-    """Raise InputError where the given landmarks cannot be this radius's."""
+def _landmark_doubt(
+    source: CaseSource, radius: TriangleMesh, ulna: TriangleMesh, landmarks: dict[str, NDArray[np.float64]]
+) -> str:
+    """Why the given landmarks may not be this radius's, or "". Raises InputError where they are the ulna's."""
     findings, _ = landmark_findings(radius, landmarks)
     texts = [finding.text for finding in findings if finding.level == "error"]
-    if texts:
-        name = source.landmarks.name if source.landmarks else "landmarks"
-        raise InputError(f"{name}: {'; '.join(texts)}; or radius and ulna are exchanged")
+    if not texts:
+        return ""
+    name = source.landmarks.name if source.landmarks else "landmarks"
+    tip = landmarks["radial_styloid_tip"]
+    to_radius, to_ulna = (np.linalg.norm(bone.vertices - tip, axis=1).min() for bone in (radius, ulna))
+    if to_ulna < to_radius:
+        raise InputError(f"{name}: {'; '.join(texts)}; radius and ulna are exchanged")
+    return f"{name}: {'; '.join(texts)}"
 
 
 def _check_one_arm(source: CaseSource, labels: LabelMap, value: int, bone: str) -> None:

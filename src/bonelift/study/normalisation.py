@@ -184,6 +184,8 @@ def frame_facts(
         "grid": settings.grid,
         "patient_from_right": patient_from_radius("right").tolist(),
         "right_from_world": normalised.right_from_world.tolist(),
+        # The older name of the same matrix, which programs of others read.
+        "radius_from_world": normalised.right_from_world.tolist(),
     }
     if isinstance(found, str):
         return facts | {"automatic": {"failed": found}}
