@@ -74,7 +74,7 @@ def test_the_result_says_that_it_was_fitted(result):
 def test_bones_outside_a_film_are_left_as_they_were(result):
     views, films = ["pa", "lateral"], [film.film.pixels for film in result.films]
     guess = predict(result.drrs, views, load_model(None), films=films)
-    quick = replace(PlaceSettings(), wrist=replace(PlaceSettings().wrist, starts=1, generations=0))
+    quick = replace(PlaceSettings(), wrist=replace(PlaceSettings().wrist, starts=1, starts_in_doubt=0, generations=0))
     (stance,) = stand(guess, result.films, result.drrs, together=True, settings=quick)
     away = replace(stance, pose=replace(stance.pose, world_from_bone=translation([400.0, 0, 0])))
     bones, stances = fit(guess, (away,), load_model(None), FitSettings())

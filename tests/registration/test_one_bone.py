@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -53,6 +55,23 @@ def noisy_image(bone: MovingBone, camera: XrayCamera, pose: Float, seed: int = 0
 
 def register_once(bone: MovingBone, image: Float, start: Float, settings: PoseSettings = SETTINGS) -> PoseResult:
     return register(bone, [FixedView(image, film_camera())], start, settings)
+
+
+def test_a_search_in_doubt_goes_on_where_it_ended_and_a_confirmed_one_does_not(start):
+    """As if all starts had been made at once; the evaluations tell that none was made twice in the first case, and that
+    none was added in the second."""
+    bone = wrist()
+    image = noisy_image(bone, film_camera(), moved(start, bone, [0.05, -0.04, 0.06, 2.0, -1.5, 3.0]))
+    quick = PoseSettings(starts=3, generations=6)
+    whole = register_once(bone, image, start, quick)
+    alone = register_once(bone, image, start, replace(quick, starts=1))
+    gone_on = register_once(bone, image, start, replace(quick, starts=1, starts_in_doubt=3))
+    assert (alone.starts, alone.agreeing_starts, gone_on.starts) == (1, 1, 3)
+    np.testing.assert_array_equal(gone_on.world_from_bone, whole.world_from_bone)
+    assert gone_on.evaluations == whole.evaluations
+    assert whole.agreeing_starts >= 2
+    sure = register_once(bone, image, start, replace(quick, starts_in_doubt=6))
+    assert (sure.starts, sure.evaluations) == (3, whole.evaluations)
 
 
 # --- similarity ------------------------------------------------------------------------------------------------------

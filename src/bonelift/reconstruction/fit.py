@@ -46,7 +46,11 @@ _RADIUS = PoseSettings(
 )
 _ULNA = replace(_RADIUS, start_sigma=(0.05, 0.05, 0.15, 1.5, 1.5, 3.0))
 _WRIST = replace(
-    PlaceSettings().wrist, similarity=_EDGES, cost_of_sigma=0.0005, start_sigma=(0.08, 0.08, 0.06, 2.0, 2.0, 8.0)
+    PlaceSettings().wrist,
+    similarity=_EDGES,
+    cost_of_sigma=0.0005,
+    start_sigma=(0.08, 0.08, 0.06, 2.0, 2.0, 8.0),
+    starts_in_doubt=0,
 )
 _BONE = replace(PlaceSettings().bone, similarity=_EDGES)
 

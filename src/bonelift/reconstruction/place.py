@@ -29,7 +29,7 @@ from bonelift.surface.mesh import TriangleMesh
 Float = NDArray[np.float64]
 
 
-_WRIST = PoseSettings(prior_sigma=(0.20, 0.20, 0.30, 12.0, 12.0, 8.0))
+_WRIST = PoseSettings(prior_sigma=(0.20, 0.20, 0.30, 12.0, 12.0, 8.0), starts_in_doubt=8)
 _BONE = PoseSettings(
     prior_sigma=(0.04, 0.04, 0.06, 1.5, 1.5, 3.0),
     cost_of_sigma=0.01,
@@ -43,15 +43,12 @@ _BONE = PoseSettings(
 class PlaceSettings:
     """wrist: both bones as one, from several starts around the nominal pose of a positioned wrist. Depth is barely
     observable and a wrong size of the bones pulls it by decimetres, while a wrist on the detector can be off by 15 mm:
-    hence its tight prior.
-    starts_in_doubt: where no other start of the first search confirms the best one, the wrist is searched for again
-        from so many. On films of an unknown look the similarity has more false summits, and four starts may then find
-        the right one only once.
+    hence its tight prior. On films of an unknown look the similarity has more false summits, and four starts may find
+    the right one only once: hence the starts in doubt.
     bone: then each by itself: the relative pose of radius and ulna was predicted too, and may be off by so much.
     """
 
     wrist: PoseSettings = _WRIST
-    starts_in_doubt: int = 8
     bone: PoseSettings = _BONE
 
 
@@ -111,11 +108,7 @@ def stand(
     for group in [pairs] if together else [[pair] for pair in pairs]:
         first = group[0][0].film
         views = tuple(film_view(film.film, drr, first if together else None) for film, drr in group)
-        start = first.nominal_camera_from_radius()
-        pose = register(bones.wrist_solid, views, start, settings.wrist, seed=seed)
-        if pose.agreeing_starts < 2:
-            more = replace(settings.wrist, starts=settings.starts_in_doubt)
-            pose = register(bones.wrist_solid, views, start, more, seed=seed)
+        pose = register(bones.wrist_solid, views, first.nominal_camera_from_radius(), settings.wrist, seed=seed)
         stances.append(Stance(tuple(film for film, _ in group), views, pose, settings.bone))
     return tuple(stances)
 

@@ -12,7 +12,7 @@ from bonelift.reconstruction.place import PlaceSettings
 from bonelift.reconstruction.scale import ScaleSettings
 from bonelift.registration import PoseSettings
 
-_QUICK = replace(PlaceSettings().wrist, starts=1, generations=6, population=10, last_iterations=0)
+_QUICK = replace(PlaceSettings().wrist, starts=1, starts_in_doubt=0, generations=6, population=10, last_iterations=0)
 
 
 @dataclass(frozen=True)

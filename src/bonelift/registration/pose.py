@@ -46,12 +46,14 @@ class PoseSettings:
     similarity: what is maximised; its patch variant only in the search, where gradient correlation refines.
     response: what the images show of a projection: its line integrals (bones), or less where they saturate (metal).
     population, generations: of each start's search; 0 generations refines the starts as they are.
+    starts_in_doubt: where no other of ``starts`` confirms the best one, the search goes on to so many.
     """
 
     start_sigma: tuple[float, ...] = (0.10, 0.10, 0.08, 4.0, 4.0, 15.0)
     prior_sigma: tuple[float, ...] = (0.20, 0.20, 0.30, 12.0, 12.0, 20.0)
     cost_of_sigma: float = 0.002
     starts: int = 4
+    starts_in_doubt: int = 0
     population: int = 14
     generations: int = 18
     coarse_factor: int = 4
@@ -164,15 +166,25 @@ def solve(stages: Stages, chart: PoseChart, settings: PoseSettings, seed: int = 
     def pose_of(candidate: Refined) -> Float:
         return chart.poses(candidate.parameters[None])[0]
 
-    candidates = _search(stages.search, chart, prior, settings, seed)
-    candidates = _refine_all(candidates, stages.refine(pose_of(candidates.best)), prior, chart)
-    last = stages.last(pose_of(candidates.best))
-    candidates = _finals(candidates, last, prior, chart, settings)
-    return _record(candidates, last, prior, chart, settings)
+    def settled(found: _Candidates) -> PoseResult:
+        candidates = _refine_all(found, stages.refine(pose_of(found.best)), prior, chart)
+        last = stages.last(pose_of(candidates.best))
+        candidates = _finals(candidates, last, prior, chart, settings)
+        return _record(candidates, last, prior, chart, settings)
+
+    found = _search(stages.search, chart, prior, settings, seed, range(settings.starts))
+    result = settled(found)
+    if result.agreeing_starts < 2 and settings.starts_in_doubt > settings.starts:
+        more = range(settings.starts, settings.starts_in_doubt)
+        added = _search(stages.search, chart, prior, settings, seed, more)
+        result = settled(_Candidates(found.refined + added.refined, found.evaluations + added.evaluations))
+    return result
 
 
-def _search(coarse: Objective, chart: PoseChart, prior: PosePrior, settings: PoseSettings, seed: int) -> _Candidates:
-    """One search and one coarse refinement from each start."""
+def _search(
+    coarse: Objective, chart: PoseChart, prior: PosePrior, settings: PoseSettings, seed: int, starts: range
+) -> _Candidates:
+    """One search and one coarse refinement from each of the numbered ``starts``."""
     scale = np.asarray(settings.start_sigma)
 
     def cost(parameters: Float) -> Float:
@@ -180,7 +192,7 @@ def _search(coarse: Objective, chart: PoseChart, prior: PosePrior, settings: Pos
         return 1 - similarity + prior.cost(parameters)
 
     ends, evaluations = [], 0
-    for index in range(settings.starts):
+    for index in starts:
         rng = np.random.default_rng([seed, index])
         start = np.zeros(6) if index == 0 else scale * rng.standard_normal(6)
         if settings.generations > 0:
@@ -245,11 +257,9 @@ def _record(
     seen = _seen(full, pose[0])
     similarity = float(per_view.mean())
     moved = best.at_rest or best.evaluations > 2
-    reason = doubt(
-        Ending(similarity, agreeing, settings.starts, slack, sigmas, seen, moved), settings.minimum_similarity
-    )
+    reason = doubt(Ending(similarity, agreeing, len(ends), slack, sigmas, seen, moved), settings.minimum_similarity)
     return PoseResult(
-        pose[0], similarity, tuple(map(float, per_view)), agreeing, settings.starts, tuple(map(float, spread)),
+        pose[0], similarity, tuple(map(float, per_view)), agreeing, len(ends), tuple(map(float, spread)),
         tuple(map(float, slack)), turn_slack, tuple(map(float, sigmas)), seen, candidates.evaluations,
         not reason, reason,
     )  # fmt: skip

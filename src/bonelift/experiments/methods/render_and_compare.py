@@ -10,7 +10,7 @@ Sources: Baka et al. 2011, doi:10.1016/j.media.2011.04.001; Ehlke et al. 2013, d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,7 +66,8 @@ class RenderAndCompare:
         codes = {name: np.zeros(basis.length) for name, basis in self.bases.items()}
         mean = [soft_label(self.bases[name].decode(codes[name]), LAPTOP_GRID) for name in BONES]
         solid = moving_bone(*nominal_attenuation(np.maximum(*mean), LAPTOP_GRID))
-        pose = register(solid, [view], nominal_pose(camera, images[0].view), PlaceSettings().wrist, seed=self.seed)
+        search = replace(PlaceSettings().wrist, starts_in_doubt=0)
+        pose = register(solid, [view], nominal_pose(camera, images[0].view), search, seed=self.seed)
         wrist = ShapedWrist(pose.world_from_bone, codes)
         population = {name: np.ones(basis.length) for name, basis in self.bases.items()}
         for _ in range(ROUNDS):
