@@ -321,6 +321,23 @@ def test_a_wrong_case_is_one_line_and_leaves_nothing(wrists, tmp_path, capsys, s
     assert not (tmp_path / "study").exists()
 
 
+def test_landmarks_off_the_bone_are_taken_and_the_doubt_is_said(wrists, tmp_path, capsys):
+    """Off the radius on the side away from the ulna: they are a person's, and no exchange of the bones."""
+    labels = read_bone_labels(wrists[0].folder / "bones.seg.nrrd")
+    radius, ulna = (np.argwhere(labels.labels == value).mean(axis=0) for value in (1, 2))
+    across = labels.world_from_voxel[:3, :3] @ (radius - ulna) * [-1, -1, 1]  # to RAS, which the file is in
+    content = json.loads((wrists[0].folder / "points.mrk.json").read_text())
+    for point in content["markups"][0]["controlPoints"]:
+        # 25 mm: farther off the bone than the 6 mm from which on check speaks of an error.
+        point["position"] = list(point["position"] + 25 * across / np.linalg.norm(across))
+    (tmp_path / "off.mrk.json").write_text(json.dumps(content))
+    call = one_case(wrists[0], tmp_path / "study", landmarks=str(tmp_path / "off.mrk.json"))
+    assert main([*call, "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert any("radial_styloid_tip lies" in note for note in notes)
+    assert "off.mrk" not in (tmp_path / "study" / "w01" / "import.json").read_text()
+
+
 def test_a_mirrored_wrist_is_not_given_landmarks(wrists, tmp_path, capsys):
     call = one_case(wrists[0], tmp_path / "study", side="left", landmarks=None)
     assert main(call) == 2

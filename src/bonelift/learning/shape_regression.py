@@ -118,23 +118,21 @@ def _load_bones(folder: Path, bases: Bases, previous: _Held | None) -> _Held:
 
 
 def _true_drrs(folder: Path, bases: Bases) -> _Coded:
-    """The DRRs of films."""
+    """The true DRRs of films, beside the films."""
     samples = load_samples(folder, FilmSamples)
     codes = encode_surfaces(load_samples(folder, SurfaceSamples), bases)
-    return _Coded(samples.drr, samples.view, torch.from_numpy(codes[samples.patient]))
+    return _Coded(samples.drr, samples.view, torch.from_numpy(codes[samples.patient]), samples.radiograph)
 
 
 def _load_films(films: FilmDrrs, bases: Bases) -> tuple[_Coded, _Coded]:
-    """(true, generator's) DRRs of the films that have both."""
+    """(true, generator's) DRRs of the films that have both; the latter with their films."""
     assert films.gan_drr is not None
-    samples = load_samples(films.folder, FilmSamples)
-    codes = encode_surfaces(load_samples(films.folder, SurfaceSamples), bases)
-    count = min(len(samples.drr), len(films.gan_drr))
-    rows = torch.from_numpy(codes[samples.patient[:count]])
-    view = samples.view[:count]
-    film = samples.radiograph[:count]
-    gan_rows = rows if films.read_codes is None else torch.from_numpy(films.read_codes[:count])
-    return _Coded(samples.drr[:count], view, rows), _Coded(films.gan_drr[:count], view, gan_rows, film)
+    seen = _true_drrs(films.folder, bases)
+    assert seen.film is not None
+    count = min(len(seen.drr), len(films.gan_drr))
+    true = _Coded(seen.drr[:count], seen.view[:count], seen.codes[:count])
+    gan_codes = true.codes if films.read_codes is None else torch.from_numpy(films.read_codes[:count])
+    return true, _Coded(films.gan_drr[:count], true.view, gan_codes, seen.film[:count])
 
 
 def _rows(source: _Coded, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,7 +171,7 @@ def error_likelihood(error: Tensor, log_sd: Tensor) -> Tensor:
 
 def _validation_sources(validation: FilmDrrs, bases: Bases, reads_film: bool) -> dict[str, _Coded]:
     if validation.gan_drr is None and chunk_folders(validation.folder, FilmSamples):
-        return {"drr": _true_drrs(validation.folder, bases)}
+        return {"drr": replace(_true_drrs(validation.folder, bases), film=None)}
     if validation.gan_drr is None:
         return {"drr": _load_bones(validation.folder, bases, None).coded}
     true_drrs, gan_drrs = _load_films(validation, bases)

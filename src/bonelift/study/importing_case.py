@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bonelift.anatomy.automatic_landmarks import find_frame, side_evidence
-from bonelift.anatomy.landmark_names import named_landmarks, without_identity
+from bonelift.anatomy.landmark_names import STYLOID, named_landmarks, without_identity
 from bonelift.errors import InputError
 from bonelift.geometry.camera_files import camera_from_file, write_camera_json
 from bonelift.images import RADIUS, ULNA, LabelMap, Volume
@@ -122,16 +122,17 @@ def write_case(staging: Path, source: CaseSource, settings: ImportSettings) -> t
     ct, labels, facts = read_scan(source, settings)
     _check_on_bone(source, ct, labels)
     radius, ulna = label_surface(labels, RADIUS), label_surface(labels, ULNA)
-    doubts = [_shape_doubt(source, radius, ulna)]
+    doubts = [_shape_doubt(radius, ulna)]
     if given is not None:
         doubts.append(_landmark_doubt(source, radius, ulna, given))
     elif doubts[0]:
-        raise InputError(doubts[0])
+        raise InputError(f"{source.labels.name}: {doubts[0]}")
     write_volume_nrrd(staging / "ct.nrrd", ct)
     write_labels_seg_nrrd(staging / "labels.seg.nrrd", labels)
     landmarks, facts["landmarks"] = (given, {"origin": "given"}) if given else _found_landmarks(source, radius, ulna)
     write_landmarks(staging / "landmarks.mrk.json", landmarks)
-    # Whoever marked the landmarks has seen the bone: it is taken, and the doubt is said.
+    # Whoever marked the landmarks has seen the bone: it is taken, and the doubt is said. No file is named: names may be
+    # a patient's, and this stays in the study.
     facts["doubts"] = [doubt for doubt in doubts if doubt]
     facts["radiographs"] = [told for _, told in films]
     name = source.case
@@ -198,18 +199,18 @@ def _check_on_bone(source: CaseSource, ct: Volume, labels: LabelMap) -> None:
             )
 
 
-def _shape_doubt(source: CaseSource, radius: TriangleMesh, ulna: TriangleMesh) -> str:
+def _shape_doubt(radius: TriangleMesh, ulna: TriangleMesh) -> str:
     """Why the radius may be no distal radius at all, or ""; bonelift check looks closer."""
     try:
         evidence = side_evidence(radius, ulna)
     except InputError as error:
-        return f"{source.labels.name}: {error}"
+        return str(error)
     distance_mm = min(evidence.as_right_mm, evidence.as_left_mm)
     if distance_mm <= UNLIKE_MM:
         return ""
     return (
-        f"{source.labels.name}: what it calls radius has not the shape of a distal radius (it lies {distance_mm:.0f} mm"
-        " from the mean bone, on average); the CT may show another body part, or radius and ulna may be exchanged"
+        f"what is called radius has not the shape of a distal radius (it lies {distance_mm:.0f} mm from the mean bone, "
+        "on average); the CT may show another body part, or radius and ulna may be exchanged"
     )
 
 
@@ -218,15 +219,13 @@ def _landmark_doubt(
 ) -> str:
     """Why the given landmarks may not be this radius's, or "". Raises InputError where they are the ulna's."""
     findings, _ = landmark_findings(radius, landmarks)
-    texts = [finding.text for finding in findings if finding.level == "error"]
-    if not texts:
-        return ""
-    name = source.landmarks.name if source.landmarks else "landmarks"
-    tip = landmarks["radial_styloid_tip"]
+    doubt = "; ".join(finding.text for finding in findings if finding.level == "error")
+    tip = landmarks[STYLOID]
     to_radius, to_ulna = (np.linalg.norm(bone.vertices - tip, axis=1).min() for bone in (radius, ulna))
-    if to_ulna < to_radius:
-        raise InputError(f"{name}: {'; '.join(texts)}; radius and ulna are exchanged")
-    return f"{name}: {'; '.join(texts)}"
+    if doubt and to_ulna < to_radius:
+        name = source.landmarks.name if source.landmarks else "landmarks"
+        raise InputError(f"{name}: {doubt}; radius and ulna are exchanged")
+    return doubt
 
 
 def _check_one_arm(source: CaseSource, labels: LabelMap, value: int, bone: str) -> None:
