@@ -55,17 +55,17 @@ class Spread:
     scale_male: float = 1.032
     scale_sd: float = 0.024
     ulna_scale_sd: float = 0.012
-    width_mean: float = -0.025
-    depth_mean: float = -0.08
+    width_mean: float = -0.01
+    depth_mean: float = -0.03
     width_held: float = 1.0
     radius: Detail = Detail(0.5, (20.0, 10.0, 5.0), (0.6, 0.55, 0.25), distal_gain=2.0)
     ulna: Detail = Detail(0.75, (20.0, 10.0, 5.0), (0.5, 0.45, 0.42), distal_gain=1.6)
-    inclination_mean_deg: float = 2.0
+    inclination_mean_deg: float = 1.0
     inclination_deg: float = 0.5
-    palmar_tilt_mean_deg: float = 7.0
+    palmar_tilt_mean_deg: float = 3.0
     palmar_tilt_deg: float = 0.5
-    flare_deg: float = 5.0
-    head_mean: float = 0.11
+    flare_deg: float = 2.0
+    head_mean: float = 0.05
     head: float = 0.03
     girth: float = 0.04
     bow_mm: float = 2.0
