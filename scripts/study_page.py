@@ -1,8 +1,10 @@
 """What a study's run folder gives, as a results page: tables as Markdown, the report, its figures, rows and statistics.
 
     python scripts/study_page.py runs/study-run --out docs/results/study --remark remark.md
+    python scripts/study_page.py --out docs/results/study
 
-remark.md: what a person who looked at it has to say, put in front of the tables.
+remark.md: what a person who looked at it has to say, put in front of the tables. Without a run folder, report and
+statistics are made again from what the first command recorded: rows, folds, figures and ``about.json``.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from bonelift.experiments.folds import read_folds
+from bonelift.experiments.folds import FOLDS_FILE, read_folds
+from bonelift.experiments.results.figures import draw_figures
 from bonelift.experiments.results.published import PAPER_ASD_MM, PAPER_MAE, PAPER_MAE_SD
-from bonelift.experiments.results.report import REPORT_FILE, STATISTICS_FILE
+from bonelift.experiments.results.report import REPORT_FILE, STATISTICS_FILE, AboutRun, write_page
 from bonelift.experiments.results.statistics import GroupSummary
 from bonelift.experiments.results.tables import (
     ROWS_FILE,
@@ -26,18 +30,23 @@ from bonelift.experiments.results.tables import (
     experiment_2,
     experiment_3,
     failures,
+    read_rows,
     tests_of,
     translation_summary,
 )
-from bonelift.experiments.run.cost import run_costs
-from bonelift.experiments.run.folder import RunPaths, read_run
+from bonelift.experiments.run.case_records import study_warnings
+from bonelift.experiments.run.cost import Cost, run_costs
+from bonelift.experiments.run.folder import RunPaths, read_run, write_json
 from bonelift.experiments.scores import CaseRow, TranslationRow
+from bonelift.storage.input_files import read_json
 
-COPIED = (REPORT_FILE, STATISTICS_FILE, ROWS_FILE, TRANSLATION_FILE, "folds.json")
+COPIED = (ROWS_FILE, TRANSLATION_FILE, FOLDS_FILE)
+ABOUT_FILE = "about.json"
+"""What the report says beside the rows: origin, preset, seed, versions, warnings, cost, captions of the figures."""
 
 LEGEND = f"""\
 Per case: [rows.csv](rows.csv), [translation.csv](translation.csv); all tests: [{STATISTICS_FILE}]({STATISTICS_FILE});
-the report as it was written: [{REPORT_FILE}]({REPORT_FILE}).
+the report: [{REPORT_FILE}]({REPORT_FILE}).
 
 *As predicted*: in the radius frame, nothing moved. *Rigid*: after rigid alignment of the bone by itself; never a scale.
 Means +- SD over patients, of each patient's mean over images. *Skill*: 1 - ASD / ASD of the mean bone of the fold's
@@ -51,31 +60,62 @@ patients, Holm's correction. Differences are first minus second, mm, with 95 % i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?", help="run folder; without it the report is made again")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--remark", type=Path, help="Markdown, put in front of the tables")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        shutil.copyfile(options.run / name, options.out / name)
-    figures = sorted(RunPaths(options.run).figures.glob("*.png"))
-    for figure in figures:
-        shutil.copyfile(figure, options.out / figure.name)
-    remark = options.remark.read_text(encoding="utf-8") if options.remark else ""
-    text = page(options.run, remark, [figure.name for figure in figures])
-    (options.out / "study.md").write_text(text, encoding="utf-8")
+    if options.run:
+        record(options.run, options.out)
+    about, captions = recorded(options.out)
+    rows, translation = rows_in(options.out)
+    figures = [(options.out / name, caption) for name, caption in captions]
+    write_page(options.out, about, rows, translation, figures)
+    if options.run:
+        remark = options.remark.read_text(encoding="utf-8") if options.remark else ""
+        text = page(options.out, remark)
+        (options.out / "study.md").write_text(text, encoding="utf-8")
 
 
-def page(run: Path, remark: str, figures: Sequence[str]) -> str:
+def record(run: Path, out: Path) -> None:
+    """Everything of the run that the pages are made from, into ``out``."""
     paths = RunPaths(run)
     content = read_run(paths)
     rows, translation = collect_scores(paths)
-    folds = read_folds(paths.folds)
-    name = content["preset"]["networks"]["name"]
+    figures = draw_figures(paths, rows, translation, tests_of(rows, "asd_paper_mm"))
+    out.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        shutil.copyfile(run / name, out / name)
+    for name, _ in figures:
+        shutil.copyfile(paths.figures / name, out / Path(name).name)
+    about = {
+        "run": {name: content[name] for name in ("origin", "preset", "seed", "versions")},
+        "warnings": study_warnings(paths),
+        "costs": [asdict(cost) for cost in run_costs(paths)],
+        "captions": [(Path(name).name, caption) for name, caption in figures],
+    }
+    write_json(out / ABOUT_FILE, about)
+
+
+def recorded(out: Path) -> tuple[AboutRun, list[tuple[str, str]]]:
+    """What ``record`` wrote: about the run, and (file, caption) of its figures."""
+    kept = read_json(out / ABOUT_FILE, "what a report says of its run")
+    costs = [Cost(**cost) for cost in kept["costs"]]
+    folds = len(read_folds(out / FOLDS_FILE).folds)
+    return AboutRun(kept["run"], folds, kept["warnings"], costs), kept["captions"]
+
+
+def rows_in(out: Path) -> tuple[list[CaseRow], list[TranslationRow]]:
+    return read_rows(out / ROWS_FILE, CaseRow), read_rows(out / TRANSLATION_FILE, TranslationRow)
+
+
+def page(out: Path, remark: str) -> str:
+    about, captions = recorded(out)
+    rows, translation = rows_in(out)
+    name = about.run["preset"]["networks"]["name"]
     lines = [
         "# The paper's experiments on a virtual study\n",
         remark.strip() + "\n",
-        f"Preset `{name}`, seed {content['seed']}, {len(folds.names)} folds by patient: "
+        f"Preset `{name}`, seed {about.run['seed']}, {about.folds} folds by patient: "
         f"{len({row.patient for row in rows})} patients, {len({row.case for row in rows})} CTs, "
         f"{len({row.patient for row in rows if row.source == 'GAN-DRR'})} with a radiograph, "
         f"{len({row.patient for row in rows if row.pair})} pairs.\n",
@@ -98,10 +138,10 @@ def page(run: Path, remark: str, figures: Sequence[str]) -> str:
         "## What it cost\n",
         *_table(
             ["step", "pieces", "hours of a process", "largest process (MiB)"],
-            [[c.step, str(c.pieces), f"{c.seconds / 3600:.1f}", f"{c.peak_mib:.0f}"] for c in run_costs(paths)],
+            [[c.step, str(c.pieces), f"{c.seconds / 3600:.1f}", f"{c.peak_mib:.0f}"] for c in about.costs],
         ),
         "## Figures\n",
-        *(f"![{Path(figure).stem.replace('-', ' ')}]({figure})\n" for figure in figures),
+        *(f"![{Path(figure).stem.replace('-', ' ')}]({figure})\n" for figure, _ in captions),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

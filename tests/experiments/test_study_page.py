@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from bonelift.cli import main
+from bonelift.errors import InputError
 from bonelift.experiments import evaluate
 from bonelift.experiments.evaluate import ExperimentOutcome
 from bonelift.experiments.results.study_page import StudyFindings, render_study_page
@@ -15,7 +17,9 @@ from bonelift.experiments.results.tables import (
     experiment_2,
     experiment_3,
     failures,
+    read_rows,
     translation_summary,
+    write_rows,
 )
 from bonelift.experiments.results.tables import (
     tests_of as statistics_of,
@@ -77,6 +81,24 @@ def page_of(rows, *, preset: str = "laptop", warnings=(), failed=None) -> str:
             figures=[("four-inputs-rigid.png", EVIL, "data:image/png;base64,"), ("mae-maps.png", "b", "data:,")],
         )
     )  # fmt: skip
+
+
+def test_rows_are_read_as_they_were_written(tmp_path):
+    """Five digits are kept, so the numbers here have no more; what is undefined stays so."""
+    rows = study_rows(2) + study_rows(1, empty=True)
+    write_rows(tmp_path / "rows.csv", CaseRow, rows)
+    again = read_rows(tmp_path / "rows.csv", CaseRow)
+    assert [repr(row) for row in again] == [repr(row) for row in _rounded(rows)]
+    (tmp_path / "rows.csv").write_text((tmp_path / "rows.csv").read_text().replace("True", "perhaps"))
+    with pytest.raises(InputError, match="holds no rows of scores"):
+        read_rows(tmp_path / "rows.csv", CaseRow)
+
+
+def _rounded(rows):
+    return [
+        replace(row, **{name: float(f"{value:.5g}") for name, value in vars(row).items() if isinstance(value, float)})
+        for row in rows
+    ]
 
 
 def test_the_summary_says_what_the_best_network_makes_of_a_film():

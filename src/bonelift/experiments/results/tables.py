@@ -38,6 +38,7 @@ from bonelift.experiments.scores import (
 from bonelift.experiments.surface_scores import ALIGNMENTS
 from bonelift.experiments.true_size import TRUE_SIZE
 from bonelift.reconstruction.bones import BONES
+from bonelift.storage.input_files import MAX_JSON_BYTES, read_text, understood
 
 ROWS_FILE, TRANSLATION_FILE = "rows.csv", "translation.csv"
 METRICS = ("asd_paper_mm", "asd_surface_mm", "hd95_mm", "dice", "skill_paper", "skill_surface")
@@ -68,6 +69,23 @@ def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
     writer.writerow([field.name for field in fields(kind)])
     writer.writerows([_cell(value) for value in asdict(row).values()] for row in rows)
     write_text(path, text.getvalue())
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """The rows that ``write_rows`` wrote; an empty number is NaN. Raises InputError where they are no such rows."""
+    reader = csv.DictReader(StringIO(read_text(path, "rows of scores", MAX_JSON_BYTES)))
+    with understood(str(path), "holds no rows of scores of this version"):
+        return [
+            kind(**{field.name: _value(row[field.name], str(field.type)) for field in fields(kind)}) for row in reader
+        ]
+
+
+def _value(cell: str, kind: str) -> Any:
+    if kind == "float":
+        return float(cell) if cell else NAN
+    if kind == "bool":
+        return {"True": True, "False": False}[cell]
+    return int(cell) if kind == "int" else cell
 
 
 def _cell(value: Any) -> Any:
