@@ -25,7 +25,7 @@ class Extra:
 EXTRAS: tuple[Extra, ...] = (
     Extra("train", ("torch", "onnx", "onnxscript"), "PyTorch", "train, evaluate and models without ONNX graphs"),
     Extra("study", ("torch", "matplotlib"), "PyTorch and matplotlib", "evaluate and its figures"),
-    Extra("methods", ("monai",), "MONAI", "the 3D networks of evaluate --methods"),
+    Extra("methods", ("monai", "einops"), "MONAI and einops", "the 3D networks of evaluate --methods"),
     Extra("bench", ("matplotlib",), "matplotlib", "the figures of bench and register"),
     Extra("cluster", ("distributed",), "Dask", "evaluate --scheduler"),
     Extra("dicom", ("highdicom",), "highdicom", "DICOM results, and DICOM segmentations in import"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.experiments.folds import write_folds
-from bonelift.experiments.methods.builtin import METHODS, methods_of
+from bonelift.experiments.methods.builtin import METHODS, apart, methods_of
 from bonelift.experiments.methods.nominal import film_places, nominal_film_camera, nominal_pose
 from bonelift.experiments.methods.render_and_compare import RenderAndCompare
 from bonelift.experiments.methods.volumes import BackProjection
@@ -139,14 +140,45 @@ def test_films_that_a_cyclegan_learns_from_are_of_other_patients_than_its_drrs(r
     method = METHODS["cyclegan-tl"]
     assert learn_method(paths, STUDY.cases, FOLDS, toy_preset(), method, "fold-1", SEED) == ""
     fold = training_fold(paths, STUDY.cases, FOLDS, toy_preset(), method, "fold-1", SEED)
+    updates = toy_preset().networks.pix2pix_training.loop.updates
     shown = [case for case in fold.training if case.with_films]
     assert 0 < len(shown) < len(fold.training)
-    made = {name: load_samples(fold.folder / "samples" / name, kind) for name, kind in
+    made = {name: load_samples(fold.shared / f"cyclegan-{updates}" / "samples" / name, kind) for name, kind in
             (("films", FilmSamples), ("drrs", DrrSamples))}  # fmt: skip
     assert len(made["films"].radiograph) == sum(len(case.load().films) for case in shown)
     assert len(made["drrs"].drr) == sum(len(case.load().drrs) for case in fold.training if not case.with_films)
     learned = json.loads((fold.folder / "learned.json").read_text())
-    assert learned["updates"] == toy_preset().networks.pix2pix_training.loop.updates
+    assert learned["updates"] == updates
+
+
+def test_nobody_shows_an_unpaired_translator_both_film_and_drr(run):
+    fold = training_fold(RunPaths(run), STUDY.cases, FOLDS, toy_preset(), METHODS["cyclegan-tl"], "fold-1", SEED)
+    for with_films in (0, 1, len(fold.training)):
+        cases = [replace(case, with_films=number < with_films) for number, case in enumerate(fold.training)]
+        if with_films == 0:
+            with pytest.raises(InputError, match="0 training patients with films"):
+                apart(cases)
+            continue
+        shown, others = apart(cases)
+        assert shown
+        assert all(case.with_films for case in shown)
+        assert {case.patient for case in shown}.isdisjoint(case.patient for case in others)
+        assert {case.case for case in (*shown, *others)} == {case.case for case in cases}
+
+
+def test_a_method_can_have_fewer_updates_and_its_row_says_so(run):
+    [*_, last] = methods_of(["all", "swin-unetr@0.1"])
+    assert len(methods_of(["all", "swin-unetr@0.1"])) == len(METHODS)
+    assert last.note.endswith("only 0.1 of the updates that the others had")
+    seen = []
+    method = replace(METHODS["attention-unet"], how=seen.append, share=0.1)
+    fold = training_fold(RunPaths(run), STUDY.cases, FOLDS, toy_preset(), method, "fold-1", SEED)
+    method.learn(fold)
+    whole = toy_preset().networks.predictor_training.loop.updates
+    assert seen[0].preset.predictor_training.loop.updates == round(0.1 * whole) < whole
+    for share in ("0", "2", "half"):
+        with pytest.raises(InputError, match="expected a share of the updates"):
+            methods_of([f"swin-unetr@{share}"])
 
 
 def test_both_generators_and_judges_of_a_cyclegan_learn():

@@ -18,9 +18,11 @@ command goes on. --fold works on some folds only, so that a long study can be do
   bonelift evaluate study --run runs/night --preset laptop
   bonelift evaluate study --run runs/night --preset laptop --scheduler tcp://head:8786
   bonelift evaluate study --run runs/night --preset laptop --methods render-and-compare mine.py:MyMethod
+  bonelift evaluate study --run runs/night --preset laptop --methods all swin-unetr@0.1
 
 --methods: render-and-compare, cyclegan-tl, cyclegan-shape, attention-unet, swin-unetr, all (of these), or one of your
-own as FILE.py:NAME (docs/own-method.md). They are scored beside ours; RUN/methods.md sets all side by side."""
+own as FILE.py:NAME (docs/own-method.md). NAME@0.1 gives one a tenth of the updates. They are scored beside ours;
+RUN/methods.md sets all side by side."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,6 +48,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--updates-share", metavar="X", type=float, default=1.0, help="of the preset's updates, in each stage (1)"
     )
+    parser.add_argument(
+        "--pair-share",
+        metavar="X",
+        type=float,
+        help="of patients with a radiograph, those that pix2pix may learn from (default: 33/105, as in the paper)",
+    )
     parser.add_argument("--report-only", action="store_true", help="write tables, figures and report of what is there")
 
 
@@ -55,7 +63,7 @@ def run(options: Namespace) -> int:
         raise InputError("evaluate: no --preset; expected smoke, laptop or paper")
     # Imported now: torch takes seconds, and --help does without it.
     from bonelift.experiments.evaluate import ExperimentSettings, run_experiments
-    from bonelift.experiments.methods.builtin import METHODS, methods_of
+    from bonelift.experiments.methods.builtin import methods_of
     from bonelift.experiments.presets import load_study_preset, shortened
     from bonelift.experiments.results.methods import write_methods
     from bonelift.experiments.results.report import write_study_report
@@ -66,15 +74,18 @@ def run(options: Namespace) -> int:
         console.result({"report": str(page)}, f"{page}")
         return 0
     preset = shortened(load_study_preset(options.preset, options.device), options.updates_share)
+    preset = replace(preset, tested_films=options.place_films)
+    if options.pair_share is not None:
+        preset = replace(preset, pair_share=options.pair_share)
     settings = ExperimentSettings(
-        replace(preset, tested_films=options.place_films),
+        preset,
         options.seed,
         options.folds,
         tuple(options.fold),
         options.scheduler,
         options.workers,
         options.allow_failed,
-        methods_of(tuple(METHODS) if options.methods == ["all"] else options.methods),
+        methods_of(options.methods),
     )
     outcome = run_experiments(options.study, options.run, settings, console.aside)
     values = {

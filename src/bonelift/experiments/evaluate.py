@@ -14,7 +14,7 @@ from typing import Any
 from bonelift import progress
 from bonelift.experiments.folds import Folds, check_folds, draw_folds, read_folds, write_folds
 from bonelift.experiments.images import make_case_images
-from bonelift.experiments.methods.builtin import METHODS
+from bonelift.experiments.methods.builtin import BuiltInMethod
 from bonelift.experiments.own_methods import BoneMethod, check_methods, learn_method, score_method
 from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.results.figures import pyplot
@@ -156,13 +156,13 @@ def _run_methods(
 
 def _apart(settings: ExperimentSettings) -> bool:
     """Whether each method can learn in a process of its own, so that its memory is its alone: built-in ones can."""
-    built_in = all(method in METHODS.values() for method in settings.methods)
+    built_in = all(isinstance(method, BuiltInMethod) for method in settings.methods)
     return built_in and settings.scheduler is None and settings.workers == 1
 
 
 def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: ExperimentSettings) -> Folds:
     """Begin or check the run; returns its folds, drawn once and then read from their file."""
-    drawn = None if paths.folds.is_file() else draw_folds(study, settings.folds, settings.seed)
+    drawn = None if paths.folds.is_file() else _draw(study, settings)
     claim_run(paths, study, settings.preset, settings.seed, settings.folds)
     if drawn is not None:
         with writing(paths.folds):
@@ -174,6 +174,10 @@ def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: Exp
     with progress.bar(len(study.cases), "checking files") as bar:
         check_unchanged(paths, study_folder, study, bar.done)
     return folds
+
+
+def _draw(study: Study, settings: ExperimentSettings) -> Folds:
+    return draw_folds(study, settings.folds, settings.seed, settings.preset.pair_share)
 
 
 def _run_pieces(run: Runner, label: str, pieces: Sequence[Piece]) -> list[Any]:

@@ -84,6 +84,10 @@ class Folds:
     def names(self) -> tuple[str, ...]:
         return tuple(fold.name for fold in self.folds)
 
+    def tests_others(self, names: Collection[str]) -> bool:
+        """Whether one of these folds tests a patient who is no pair, so that the pix2pix of all pairs has work."""
+        return any(patient not in self.pairs for name in names for patient in self.fold(name).test)
+
     def fold(self, name: str) -> Fold:
         """The fold of that name. Raises InputError where there is none."""
         for fold in self.folds:
@@ -103,10 +107,13 @@ def draw_folds(study: Study, count: int, seed: int, pair_share: float = PAIR_SHA
     """Partition the patients into ``count`` folds of nearly equal size, pairs and others spread evenly.
 
     Every patient with a registered radiograph can be a pair; where that are more than ``pair_share`` of those with a
-    radiograph, so many are drawn (at least ``count``, so that each fold tests one). Raises InputError: too few.
+    radiograph, so many are drawn (at least ``count``, so that each fold tests one). Raises InputError: too few,
+    or a share that is none.
     """
     if count < 2:
         raise InputError(f"folds: {count}; expected 2 or more")
+    if not 0 < pair_share <= 1:
+        raise InputError(f"--pair-share {pair_share:g}; expected more than 0 and at most 1")
     patients = sorted({case.patient for case in study.cases})
     with_film = {case.patient for case in study.cases if case.radiographs}
     registered = sorted({c.patient for c in study.cases if any(r.pose_file is not None for r in c.radiographs)})

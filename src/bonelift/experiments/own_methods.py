@@ -131,6 +131,8 @@ class TrainingFold:
         Cases to learn from, and to watch over the learning; none is of a patient whom the fold tests.
     folder
         Where the method may keep what it learned. It is the same whenever this fold is asked for again.
+    shared
+        A folder of the fold that all methods see, for a part that several of them learn alike.
     grid
         Lattice of ``CaseData.labels`` in the radius frame.
     seed
@@ -145,6 +147,7 @@ class TrainingFold:
     training: tuple[TrainingCase, ...]
     validation: tuple[TrainingCase, ...]
     folder: Path
+    shared: Path
     grid: LabelGrid
     seed: int
     preset: Preset
@@ -225,7 +228,7 @@ def learn_method(
     except Exception as error:  # of code that is not ours: whatever it is, it is this method's failure
         failed = reason_of(error)
     spent = {"seconds": round(time.process_time() - started, 2), "peak_mib": peak_mib(), "updates": updates}
-    write_json(done, {"failed": failed, **spent})
+    write_json(done, {"failed": failed, **spent, "note": str(getattr(method, "note", ""))})
     return failed
 
 
@@ -251,6 +254,7 @@ def training_fold(
         chosen(split.training),
         chosen(split.validation),
         folder,
+        paths.shared(fold),
         preset.networks.grid,
         seed,
         preset.networks,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from bonelift.errors import InputError
+from bonelift.experiments.folds import PAIR_SHARE
 from bonelift.learning.loop import LoopConfig
-from bonelift.learning.presets import Preset, load_preset, with_trainings
+from bonelift.learning.presets import Preset, load_preset, shortened_trainings
 
 FilmPlacing = Literal["landmarks", "locator"]
 
@@ -21,6 +22,7 @@ class StudyPreset:
         errors, for pix2pix; on top of them every batch draws new affines.
     tested_films: by what the film of each registered radiograph is placed that networks are tested on: its projected
         landmarks with a person's error, or the landmarks that the packaged locator finds.
+    pair_share: of the patients with a radiograph, those that can be pairs, which pix2pix may learn from.
     """
 
     networks: Preset
@@ -28,6 +30,7 @@ class StudyPreset:
     test_drrs: int
     films_per_pair: int
     tested_films: FilmPlacing = "landmarks"
+    pair_share: float = PAIR_SHARE
 
 
 def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:
@@ -76,9 +79,4 @@ def shortened(preset: StudyPreset, share: float) -> StudyPreset:
     """Every stage with ``share`` of its updates, one at least. Raises InputError unless 0 < share <= 1."""
     if not 0 < share <= 1:
         raise InputError(f"--updates-share {share:g}; expected more than 0 and at most 1")
-
-    def shorter(training: Any) -> Any:
-        loop = training.loop
-        return replace(training, loop=replace(loop, updates=max(1, round(share * loop.updates))))
-
-    return replace(preset, networks=with_trainings(preset.networks, shorter))
+    return replace(preset, networks=shortened_trainings(preset.networks, share))

@@ -75,6 +75,16 @@ def with_trainings(preset: Preset, change: Callable[[Any], Any]) -> Preset:
     return replace(preset, **{name: change(value) for name, value in values.items() if isinstance(value, _TRAININGS)})
 
 
+def shortened_trainings(preset: Preset, share: float) -> Preset:
+    """Every stage with ``share`` (0 to 1) of its updates, one at least."""
+
+    def shorter(training: Any) -> Any:
+        loop = training.loop
+        return replace(training, loop=replace(loop, updates=max(1, round(share * loop.updates))))
+
+    return with_trainings(preset, shorter)
+
+
 def timed(preset: Preset, minutes: float) -> Preset:
     """Every stage of the preset ended by the clock."""
     return with_trainings(preset, lambda training: replace(training, loop=with_minutes(training.loop, minutes)))

@@ -18,6 +18,7 @@ from bonelift.experiments.own_methods import BoneMethod, MethodInput, TrainingCa
 from bonelift.images import View
 from bonelift.learning.cyclegan import build_cyclegan, train_cyclegan
 from bonelift.learning.pix2pix import translate_films
+from bonelift.learning.presets import shortened_trainings
 from bonelift.learning.samples import DrrSamples, FilmSamples, save_chunk
 from bonelift.networks.model import WristModel
 from bonelift.networks.own_network import Predictor, WristImage
@@ -31,17 +32,18 @@ from bonelift.surface.mesh import TriangleMesh
 @dataclass(frozen=True)
 class BuiltInMethod:
     """See :class:`bonelift.experiments.own_methods.BoneMethod`. title: in the table. note: what a reader of its row has
-    to know. how: learns a fold."""
+    to know. how: learns a fold. share: of the updates of the run that it gets."""
 
     name: str
     title: str
     how: Callable[[TrainingFold], Predictor]
     inputs: tuple[MethodInput, ...] = ("GAN-DRR",)
     note: str = ""
+    share: float = 1.0
 
     def learn(self, fold: TrainingFold) -> Predictor:
         """See BoneMethod."""
-        return self.how(fold)
+        return self.how(replace(fold, preset=shortened_trainings(fold.preset, self.share)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +71,12 @@ class BehindTranslator:
 
 def train_behind_cyclegan(fold: TrainingFold, reader: Reader) -> BehindTranslator:
     """A CycleGAN of the films of some patients and the CT-DRRs of others, as many updates as pix2pix; the fold's own
-    network reads what it makes."""
+    network reads what it makes. Methods with other readers share it."""
     training = fold.preset.pix2pix_training
-    folders = {name: fold.folder / "samples" / name for name in ("films", "drrs", "validation")}
+    home = fold.shared / f"cyclegan-{training.loop.updates}"
+    folders = {name: home / "samples" / name for name in ("films", "drrs", "validation")}
     if not folders["drrs"].is_dir():
-        shown = [case for case in fold.training if case.with_films]
-        others = [case for case in fold.training if not case.with_films] or list(fold.training)
+        shown, others = apart(fold.training)
         watching = [case for case in fold.validation if case.with_films] or shown
         for name, cases in (("films", shown), ("validation", watching)):
             for number, case in enumerate(cases):
@@ -87,8 +89,23 @@ def train_behind_cyclegan(fold: TrainingFold, reader: Reader) -> BehindTranslato
     networks = build_cyclegan(fold.preset.pix2pix, fold.seed)
     training = replace(training, loop=replace(training.loop, seed=fold.seed))
     films, drrs, watched = (folders[name] for name in ("films", "drrs", "validation"))
-    train_cyclegan(films, drrs, watched, networks, training, fold.folder / "cyclegan")
+    train_cyclegan(films, drrs, watched, networks, training, home / "cyclegan")
     return BehindTranslator(fold.networks(), reader, networks.to_drr, training.loop.updates)
+
+
+def apart(cases: Sequence[TrainingCase]) -> tuple[list[TrainingCase], list[TrainingCase]]:
+    """Cases whose films, and cases whose DRRs, a translator learns from that needs no pairs; no patient is in both.
+
+    Those without films give DRRs; where they are not even half as many as the others, every second of these joins them.
+    """
+    patients = sorted({case.patient for case in cases if case.with_films})
+    rest = {case.patient for case in cases} - set(patients)
+    given = set(patients if 2 * len(rest) >= len(patients) else patients[::2])
+    shown = [case for case in cases if case.patient in given]
+    others = [case for case in cases if case.patient not in given]
+    if not shown or not others:
+        raise InputError(f"unpaired: {len(patients)} training patients with films; expected two or more")
+    return shown, others
 
 
 def _save_films(folder: Path, number: int, case: TrainingCase) -> None:
@@ -119,14 +136,16 @@ METHODS: dict[str, BuiltInMethod] = {
             "TL net behind CycleGAN, unpaired (Kasten 2020)",
             partial(train_behind_cyclegan, reader="tl"),
             ("film",),
-            "film and DRR of one patient never together; the TL net is the fold's",
+            "film and DRR of one patient never together; the TL net is the fold's; one CycleGAN serves both rows, its "
+            "seconds stand in the first that learned",
         ),
         BuiltInMethod(
             "cyclegan-shape",
             "shape regressor behind CycleGAN, unpaired",
             partial(train_behind_cyclegan, reader="shape"),
             ("film",),
-            "film and DRR of one patient never together; the regressor is the fold's, and learned from pix2pix",
+            "film and DRR of one patient never together; the regressor is the fold's, and learned from pix2pix; one "
+            "CycleGAN serves both rows",
         ),
         BuiltInMethod(
             "attention-unet",
@@ -146,8 +165,30 @@ METHODS: dict[str, BuiltInMethod] = {
 
 
 def methods_of(specs: Sequence[str]) -> tuple[BoneMethod, ...]:
-    """Methods by name, or of anybody's own as FILE.py:NAME. Raises InputError for an unknown one."""
-    return tuple(METHODS[spec] if spec in METHODS else own_method(spec) for spec in specs)
+    """Methods by name, NAME@SHARE for one with fewer updates than the run gives, ``all``, or of anybody's own as
+    FILE.py:NAME. One that is named again takes the place of the first. Raises InputError for an unknown one."""
+    found: dict[str, BoneMethod] = {}
+    for spec in specs:
+        if spec == "all":
+            found |= METHODS
+            continue
+        name, _, share = spec.partition("@")
+        method = METHODS[name] if name in METHODS else own_method(spec)
+        if name in METHODS and share:
+            method = with_share(METHODS[name], share)
+        found[spec if name not in METHODS else name] = method
+    return tuple(found.values())
+
+
+def with_share(method: BuiltInMethod, text: str) -> BuiltInMethod:
+    """The method with ``text`` of its updates, which its row says. Raises InputError: no share."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = float("nan")
+    if not 0 < share <= 1:
+        raise InputError(f"--methods {method.name}@{text}: expected a share of the updates, more than 0 and at most 1")
+    return replace(method, share=share, note=f"{method.note}; only {share:.3g} of the updates that the others had")
 
 
 def own_method(spec: str) -> BoneMethod:

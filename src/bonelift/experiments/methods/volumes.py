@@ -23,7 +23,7 @@ from torch.nn import functional
 from bonelift.errors import InputError
 from bonelift.experiments.methods.nominal import film_places
 from bonelift.experiments.own_methods import TrainingCase, TrainingFold
-from bonelift.extras import missing
+from bonelift.extras import is_there, missing
 from bonelift.images import LabelGrid
 from bonelift.images.volume import BONES
 from bonelift.learning import losses
@@ -51,6 +51,8 @@ def attention_unet() -> nn.Module:
 
 def swin_unetr() -> nn.Module:
     """The smallest that its blocks allow; about 4 million weights."""
+    if not is_there("einops"):  # MONAI imports it at the first forward pass, hours later.
+        raise missing("einops", "this method")
     return _monai().SwinUNETR(CHANNELS, CLASSES, feature_size=12, spatial_dims=3)
 
 

@@ -136,7 +136,7 @@ def method_row(paths: RunPaths, folds: Folds, name: str, rows: Sequence[CaseRow]
     if brought:
         built_in = METHODS.get(brought)
         title = built_in.title if built_in else name
-        note = built_in.note if built_in else "one's own"
+        note = _note(paths, brought) or (built_in.note if built_in else "one's own")
     summaries = {}
     for bone in BONES:
         for alignment in ("as predicted", "rigid"):
@@ -151,6 +151,13 @@ def method_row(paths: RunPaths, folds: Folds, name: str, rows: Sequence[CaseRow]
         name, title, note, summaries, _finite_mean(list(skill.values())), len(films), sum(reasons.values()),
         tuple(reasons.most_common()), cost,
     )  # fmt: skip
+
+
+def _note(paths: RunPaths, method: str) -> str:
+    """What the method itself said of its row when it learned."""
+    learned = sorted((paths.methods / method).glob(f"*/{LEARNED_FILE}"))
+    said = [str(read_json(path, "what a method learned").get("note", "")) for path in learned]
+    return next(filter(None, said), "").replace("|", "/").replace("\n", " ")
 
 
 def _brought_cost(paths: RunPaths, method: str) -> MethodCost:

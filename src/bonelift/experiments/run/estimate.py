@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bonelift.experiments.folds import Folds
+from bonelift.experiments.folds import ALL_PAIRS, Folds
 from bonelift.experiments.presets import StudyPreset
 from bonelift.experiments.run.folder import RunPaths
 from bonelift.study.folder import StudyCase
@@ -51,9 +51,9 @@ def expected_cost(
     scores = {case.case: _score_s(case, folds, preset) for case in tested}
     networks = {
         f"{group}/{network}": seconds
-        for group in ("all-pairs", *names)
+        for group in (*((ALL_PAIRS,) if folds.tests_others(names) else ()), *names)
         for network, seconds in network_seconds(preset).items()
-        if network == "pix2pix" or group != "all-pairs"
+        if network == "pix2pix" or group != ALL_PAIRS
     }
     done = {name for name in images if paths.images(name).is_dir()}
     scored = {name for name in scores if paths.scores(name).is_dir()}

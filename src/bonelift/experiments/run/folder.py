@@ -64,6 +64,10 @@ class RunPaths:
         """Folder of what a method that somebody brought learned of a fold."""
         return self.methods / method / fold
 
+    def shared(self, fold: str) -> Path:
+        """Folder of what several methods learned alike of a fold."""
+        return self.methods / ".shared" / fold
+
     def method_scores(self, method: str, case: str) -> Path:
         return self.methods / method / "scores" / case
 
