@@ -39,7 +39,7 @@ from bonelift.learning.samples import DrrSamples, FilmSamples, ShapeSamples, Sur
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", choices=["smoke", "laptop", "paper"], default="laptop")
+    parser.add_argument("--preset", choices=["smoke", "small", "laptop", "paper"], default="laptop")
     parser.add_argument("--updates", type=int, default=3, help="measured, of each stage")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--device", default="cpu")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bonelift.experiments.folds import draw_folds
-from bonelift.experiments.presets import load_study_preset
+from bonelift.experiments.presets import load_study_preset, shortened
 from bonelift.experiments.run.estimate import ExpectedCost, expected_cost, in_a_sentence, network_seconds
 from bonelift.experiments.run.folder import RunPaths
 from builders.bare_study import cohort
@@ -53,3 +53,15 @@ def test_the_sentence_names_the_parts_and_what_is_done():
     assert text.startswith("this will take about 2.2 h of one processor core, shared by 2 processes (images 60 s, ")
     assert "networks 2.0 h, scores 10 min); 25 % is done already" in text
     assert "GPU" in in_a_sentence(ExpectedCost(60.0, 7200.0, 600.0, 0.0), 1, "cuda")
+
+
+def test_a_shortened_run_warms_up_for_a_shorter_time_too():
+    loop = shortened(LAPTOP, 0.1).networks.predictor_training.loop
+    assert (loop.updates, loop.warmup_updates) == (240, 10)
+
+
+def test_the_small_preset_is_minutes_on_one_core():
+    """Its networks are small enough that all of a fold take less than a tenth of laptop's."""
+    small, laptop = (sum(network_seconds(preset).values()) for preset in (load_study_preset("small"), LAPTOP))
+    assert small < 0.1 * laptop
+    assert load_study_preset("small").networks.grid == LAPTOP.networks.grid

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from bonelift.learning.training import TrainingOutcome
 
 PresetName = Literal["smoke", "laptop", "paper"]
+StudyPresetName = Literal["smoke", "small", "laptop", "paper"]
 Target = Literal["all", "locator", "pix2pix", "tl", "shape"]
 _PRESETS = ("smoke", "laptop", "paper")
+_STUDY_PRESETS = ("smoke", "small", "laptop", "paper")
 
 
 @in_python_words
@@ -206,7 +208,7 @@ def evaluate(
     study: FilePath,
     run: FilePath,
     *,
-    preset: PresetName,
+    preset: StudyPresetName,
     methods: Sequence[BoneMethod] = (),
     folds: int = 4,
     only: Sequence[str] = (),
@@ -226,7 +228,7 @@ def evaluate(
     run
         Folder for everything that is made: ``rows.csv``, ``report.html`` and what they were made from.
     preset
-        ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        ``"smoke"``, ``"small"`` (small networks, minutes), ``"laptop"`` or ``"paper"``.
     methods
         Methods of one's own, each a :class:`BoneMethod`: they learn from the same patients and become scored rows
         beside ours. docs/own-method.md shows one.
@@ -268,7 +270,7 @@ def evaluate(
     if not isinstance(methods, list | tuple):
         raise InputError(f"methods is {shown(methods)}; expected a list of methods")
     settings = ExperimentSettings(
-        load_study_preset(one_of(preset, "preset", _PRESETS), device),
+        load_study_preset(one_of(preset, "preset", _STUDY_PRESETS), device),
         a_count(seed, "seed"),
         a_count(folds, "folds", 2),
         (only,) if isinstance(only, str) else tuple(only),

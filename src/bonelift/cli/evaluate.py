@@ -28,7 +28,9 @@ RUN/methods.md sets all side by side."""
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="study folder")
     parser.add_argument("--run", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with")
-    parser.add_argument("--preset", choices=["smoke", "laptop", "paper"], help="size of the networks and training")
+    parser.add_argument(
+        "--preset", choices=["smoke", "small", "laptop", "paper"], help="size of the networks and training"
+    )
     parser.add_argument(
         "--place-films",
         choices=["landmarks", "locator"],

@@ -1,4 +1,5 @@
-"""The sizes of a whole study: smoke (a minute, in tests), laptop (two cores, some hours), paper (a GPU)."""
+"""The sizes of a whole study: smoke (a minute, in tests), small (minutes on one core: small networks that learn
+something), laptop (two cores, some hours), paper (a GPU)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from bonelift.errors import InputError
 from bonelift.experiments.folds import PAIR_SHARE
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.presets import Preset, load_preset, shortened_trainings
+from bonelift.networks.pix2pix import Pix2pixConfig
+from bonelift.networks.tl_embedding import TlConfig
 
 FilmPlacing = Literal["landmarks", "locator"]
 
@@ -35,6 +38,8 @@ class StudyPreset:
 
 def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:
     """The preset of that name. Raises InputError for another one."""
+    if name == "small":
+        return StudyPreset(_some_minutes(load_preset("smoke", device)), ct_drrs=8, test_drrs=1, films_per_pair=3)
     networks = load_preset(name, device)
     if name == "smoke":
         return StudyPreset(_one_minute(networks), ct_drrs=3, test_drrs=1, films_per_pair=2)
@@ -50,6 +55,34 @@ def _one_minute(preset: Preset) -> Preset:
         autoencoder_training=replace(preset.autoencoder_training, loop=LoopConfig(60, 1e-2, validate_every=60)),
         finetune_training=replace(preset.finetune_training, loop=LoopConfig(10, 3e-3, validate_every=10)),
     )
+
+
+def _some_minutes(smoke: Preset) -> Preset:
+    """Small networks, trained until a method that reads shape differs from one that does not."""
+    return replace(
+        smoke,
+        name="small",
+        tl=TlConfig(
+            encoder_channels=(4, 8, 16),
+            decoder_channels=(32, 16, 8),
+            predictor_channels=(8, 16, 16, 32),
+            predictor_hidden=64,
+        ),
+        pix2pix=Pix2pixConfig((8, 16, 32), 8),
+        shape=replace(smoke.shape, channels=(8, 16, 16, 32), hidden=64),
+        shape_modes=20,
+        autoencoder_training=replace(smoke.autoencoder_training, loop=_falling(400, 5e-3)),
+        predictor_training=replace(
+            smoke.predictor_training, batch=8, gan_fraction=0.0, loop=_falling(400, 2e-3), latent_warmup=0.75
+        ),
+        finetune_training=replace(smoke.finetune_training, gan_fraction=0.0, loop=_falling(60, 5e-4)),
+        pix2pix_training=replace(smoke.pix2pix_training, loop=_falling(400, 5e-4)),
+        shape_training=replace(smoke.shape_training, batch=16, loop=_falling(400, 2e-3)),
+    )
+
+
+def _falling(updates: int, rate: float) -> LoopConfig:
+    return LoopConfig(updates, rate, "cosine", updates // 20, validate_every=max(updates // 2, 1))
 
 
 def _some_hours(preset: Preset) -> Preset:

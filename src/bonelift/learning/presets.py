@@ -21,7 +21,7 @@ from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.shape_regressor import ShapeConfig
 from bonelift.networks.tl_embedding import TlConfig
 
-PresetName = Literal["smoke", "laptop", "paper"]
+PresetName = Literal["smoke", "small", "laptop", "paper"]
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,12 @@ def with_trainings(preset: Preset, change: Callable[[Any], Any]) -> Preset:
 
 
 def shortened_trainings(preset: Preset, share: float) -> Preset:
-    """Every stage with ``share`` (0 to 1) of its updates, one at least."""
+    """Every stage with ``share`` (0 to 1) of its updates, one at least, and of its warm-up."""
 
     def shorter(training: Any) -> Any:
         loop = training.loop
-        return replace(training, loop=replace(loop, updates=max(1, round(share * loop.updates))))
+        updates, warmup = max(1, round(share * loop.updates)), round(share * loop.warmup_updates)
+        return replace(training, loop=replace(loop, updates=updates, warmup_updates=warmup))
 
     return with_trainings(preset, shorter)
 

@@ -1,0 +1,81 @@
+"""Put the tables and figures of measured runs into docs/results/methods.md, between its markers; prose stays.
+
+    bonelift evaluate study --run run --report-only
+    python scripts/methods_page.py --run run --poses scores/tables.md --angles docs/results/view-angle/tables.md
+
+Markers: ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; NAME is side-by-side, cost, poses or angles. What is not
+passed stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+
+from bonelift.experiments.folds import read_folds
+from bonelift.experiments.results.methods import FIGURE_FILE, PAGE_FILE, STATISTICS_FILE
+from bonelift.experiments.results.tables import ROWS_FILE
+from bonelift.experiments.run.cost import run_costs
+from bonelift.experiments.run.folder import RunPaths, read_run
+
+PAGE = Path("docs/results/methods.md")
+STAGES = ("autoencoder", "predictor", "finetune", "pix2pix", "shape")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--poses", type=Path)
+    parser.add_argument("--angles", type=Path)
+    options = parser.parse_args()
+    text = PAGE.read_text(encoding="utf-8")
+    if options.run:
+        folder = PAGE.parent / "methods"
+        folder.mkdir(exist_ok=True)
+        for name in (ROWS_FILE, STATISTICS_FILE):
+            shutil.copyfile(options.run / name, folder / name)
+        shutil.copyfile(RunPaths(options.run).figures / FIGURE_FILE, folder / FIGURE_FILE)
+        made = (options.run / PAGE_FILE).read_text(encoding="utf-8")
+        made = re.sub(r"^## ", "### ", made, flags=re.MULTILINE).replace("(figures/", "(methods/")
+        text = replaced(text, "side-by-side", made)
+        text = replaced(text, "cost", cost(options.run))
+    for name in ("poses", "angles"):
+        if source := getattr(options, name):
+            text = replaced(text, name, source.read_text(encoding="utf-8"))
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def replaced(text: str, name: str, made: str) -> str:
+    """``text`` with ``made`` between the markers of ``name``."""
+    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"{PAGE}: has no markers of {name}")
+    return pattern.sub(lambda found: f"{found[1]}\n{made.strip()}\n\n{found[2]}", text)
+
+
+def cost(run: Path) -> str:
+    """What the run was, and what each of its steps took."""
+    paths = RunPaths(run)
+    content, folds = read_run(paths), read_folds(paths.folds)
+    preset = content["preset"]
+    updates = ", ".join(f"{name} {preset['networks'][f'{name}_training']['loop']['updates']}" for name in STAGES)
+    worked = [fold for fold in folds.folds if paths.network(fold.name).is_dir()]
+    lines = [
+        f"Updates: {updates}. Patients of a fold: "
+        + "; ".join(
+            f"{fold.name}: {len(fold.tl.training)} train, {len(fold.tl.validation)} watch, {len(fold.test)} are "
+            f"tested, pix2pix learns from {len(fold.pix2pix.training)}"
+            for fold in worked
+        )
+        + ".\n",
+        "| step | pieces | minutes of a process | largest process, MiB |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {c.step} | {c.pieces} | {c.seconds / 60:.1f} | {c.peak_mib:.0f} |" for c in run_costs(paths)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
