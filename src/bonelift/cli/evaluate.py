@@ -76,9 +76,7 @@ def run(options: Namespace) -> int:
         console.result({"report": str(page)}, f"{page}")
         return 0
     preset = shortened(load_study_preset(options.preset, options.device), options.updates_share)
-    preset = replace(preset, tested_films=options.place_films)
-    if options.pair_share is not None:
-        preset = replace(preset, pair_share=options.pair_share)
+    preset = replace(preset, tested_films=options.place_films, pair_share=options.pair_share)
     settings = ExperimentSettings(
         preset,
         options.seed,

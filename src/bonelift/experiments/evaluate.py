@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bonelift import progress
-from bonelift.experiments.folds import Folds, check_folds, draw_folds, read_folds, write_folds
+from bonelift.experiments.folds import PAIR_SHARE, Folds, check_folds, draw_folds, read_folds, write_folds
 from bonelift.experiments.images import make_case_images
 from bonelift.experiments.methods.builtin import BuiltInMethod
 from bonelift.experiments.own_methods import BoneMethod, check_methods, learn_method, score_method
@@ -177,7 +177,8 @@ def prepare_run(paths: RunPaths, study_folder: Path, study: Study, settings: Exp
 
 
 def _draw(study: Study, settings: ExperimentSettings) -> Folds:
-    return draw_folds(study, settings.folds, settings.seed, settings.preset.pair_share)
+    share = settings.preset.pair_share
+    return draw_folds(study, settings.folds, settings.seed, PAIR_SHARE if share is None else share)
 
 
 def _run_pieces(run: Runner, label: str, pieces: Sequence[Piece]) -> list[Any]:

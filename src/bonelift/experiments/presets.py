@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bonelift.errors import InputError
-from bonelift.experiments.folds import PAIR_SHARE
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.presets import Preset, load_preset, shortened_trainings
 from bonelift.networks.pix2pix import Pix2pixConfig
@@ -25,7 +24,8 @@ class StudyPreset:
         errors, for pix2pix; on top of them every batch draws new affines.
     tested_films: by what the film of each registered radiograph is placed that networks are tested on: its projected
         landmarks with a person's error, or the landmarks that the packaged locator finds.
-    pair_share: of the patients with a radiograph, those that can be pairs, which pix2pix may learn from.
+    pair_share: of the patients with a radiograph, those that can be pairs, which pix2pix may learn from; None: the
+        paper's (folds.PAIR_SHARE).
     """
 
     networks: Preset
@@ -33,7 +33,7 @@ class StudyPreset:
     test_drrs: int
     films_per_pair: int
     tested_films: FilmPlacing = "landmarks"
-    pair_share: float = PAIR_SHARE
+    pair_share: float | None = None
 
 
 def load_study_preset(name: str, device: str = "cpu") -> StudyPreset:
