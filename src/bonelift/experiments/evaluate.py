@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bonelift import progress
-from bonelift.experiments.folds import PAIR_SHARE, Folds, check_folds, draw_folds, read_folds, write_folds
+from bonelift.experiments.folds import ALL_PAIRS, PAIR_SHARE, Folds, check_folds, draw_folds, read_folds, write_folds
 from bonelift.experiments.images import make_case_images
 from bonelift.experiments.methods.builtin import BuiltInMethod
 from bonelift.experiments.own_methods import BoneMethod, check_methods, learn_method, score_method
@@ -101,6 +101,8 @@ def _run_held(
         records = [read_record(paths.images(case.case)) for case in cases]
         require_usable(records, settings.allow_failed)
         for tasks in training_tasks(folds, names):
+            if not folds.tests_others(names):
+                tasks = [task for task in tasks if task.group != ALL_PAIRS]
             networks = [
                 Piece(
                     f"{task.group} {task.network}",

@@ -4,11 +4,11 @@ something), laptop (two cores, some hours), paper (a GPU)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, cast
 
 from bonelift.errors import InputError
 from bonelift.learning.loop import LoopConfig
-from bonelift.learning.presets import Preset, load_preset, shortened_trainings
+from bonelift.learning.presets import Preset, PresetName, load_preset, with_trainings
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.tl_embedding import TlConfig
 
@@ -61,7 +61,7 @@ def _some_minutes(smoke: Preset) -> Preset:
     """Small networks, trained until a method that reads shape differs from one that does not."""
     return replace(
         smoke,
-        name="small",
+        name=cast(PresetName, "small"),  # a size that studies alone have
         tl=TlConfig(
             encoder_channels=(4, 8, 16),
             decoder_channels=(32, 16, 8),
@@ -113,3 +113,14 @@ def shortened(preset: StudyPreset, share: float) -> StudyPreset:
     if not 0 < share <= 1:
         raise InputError(f"--updates-share {share:g}; expected more than 0 and at most 1")
     return replace(preset, networks=shortened_trainings(preset.networks, share))
+
+
+def shortened_trainings(preset: Preset, share: float) -> Preset:
+    """Every stage with ``share`` (0 to 1) of its updates, one at least, and of its warm-up."""
+
+    def shorter(training: Any) -> Any:
+        loop = training.loop
+        updates, warmup = max(1, round(share * loop.updates)), round(share * loop.warmup_updates)
+        return replace(training, loop=replace(loop, updates=updates, warmup_updates=warmup))
+
+    return with_trainings(preset, shorter)

@@ -57,8 +57,8 @@ class TrainingTask:
 
 def training_tasks(folds: Folds, names: Sequence[str]) -> tuple[list[TrainingTask], list[TrainingTask]]:
     """What has to be trained for the folds ``names``, in two rounds, the second after the first, because S reads what
-    pix2pix makes; the pix2pix of all pairs where somebody is tested who is none."""
-    first = [TrainingTask(ALL_PAIRS, "pix2pix")] if folds.tests_others(names) else []
+    pix2pix makes; the pix2pix of all pairs goes with any of them."""
+    first = [TrainingTask(ALL_PAIRS, "pix2pix")]
     for name in names:
         folds.fold(name)
         first += [TrainingTask(name, "pix2pix"), TrainingTask(name, "tl")]

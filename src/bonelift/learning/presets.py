@@ -21,7 +21,7 @@ from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.shape_regressor import ShapeConfig
 from bonelift.networks.tl_embedding import TlConfig
 
-PresetName = Literal["smoke", "small", "laptop", "paper"]
+PresetName = Literal["smoke", "laptop", "paper"]
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,6 @@ def with_trainings(preset: Preset, change: Callable[[Any], Any]) -> Preset:
     """The preset with the settings of every stage's training changed."""
     values = {field.name: getattr(preset, field.name) for field in fields(preset)}
     return replace(preset, **{name: change(value) for name, value in values.items() if isinstance(value, _TRAININGS)})
-
-
-def shortened_trainings(preset: Preset, share: float) -> Preset:
-    """Every stage with ``share`` (0 to 1) of its updates, one at least, and of its warm-up."""
-
-    def shorter(training: Any) -> Any:
-        loop = training.loop
-        updates, warmup = max(1, round(share * loop.updates)), round(share * loop.warmup_updates)
-        return replace(training, loop=replace(loop, updates=updates, warmup_updates=warmup))
-
-    return with_trainings(preset, shorter)
 
 
 def timed(preset: Preset, minutes: float) -> Preset:

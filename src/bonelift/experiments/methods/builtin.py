@@ -15,10 +15,10 @@ from bonelift.errors import InputError
 from bonelift.experiments.methods.render_and_compare import train_render_and_compare
 from bonelift.experiments.methods.volumes import attention_unet, swin_unetr, train_volumes
 from bonelift.experiments.own_methods import BoneMethod, MethodInput, TrainingCase, TrainingFold, reason_of
+from bonelift.experiments.presets import shortened_trainings
 from bonelift.images import View
 from bonelift.learning.cyclegan import build_cyclegan, train_cyclegan
 from bonelift.learning.pix2pix import translate_films
-from bonelift.learning.presets import shortened_trainings
 from bonelift.learning.samples import DrrSamples, FilmSamples, save_chunk
 from bonelift.networks.model import WristModel
 from bonelift.networks.own_network import Predictor, WristImage
