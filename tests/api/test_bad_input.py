@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import bonelift
 from bonelift.images.reading import RadiographOptions
@@ -55,12 +56,37 @@ def spoilt(array, index, value):
         (lambda: bonelift.project(BLOCK, CAMERA, np.eye(3)), r"shape \(3, 3\)", r"\(4, 4\)"),
         (lambda: bonelift.project(BLOCK, CAMERA, np.diag([2.0, 1, 1, 1])), "not rigid", "determinant"),
         (lambda: bonelift.project(BLOCK, CAMERA, rule="exact"), "'exact'", "'joseph' or 'simpson'"),
-        (lambda: bonelift.project(BLOCK, CAMERA, threads=0), "int 0", "1 or more"),
+        (lambda: bonelift.project(BLOCK, CAMERA, threads=0), "int 0", "1 to 1024"),
         (lambda: bonelift.project_torch(BLOCK.values, np.eye(4), CAMERA), "values is an array", "float32 tensor"),
+        (lambda: bonelift.project(BLOCK, CAMERA, threads=10**9), "1000000000", "1 to 1024"),
+        (lambda: bonelift.read_radiograph(GREY, **FACTS | {"side": np.eye(2)}), "side is array", "left or right"),
+        (lambda: bonelift.read_radiograph(GREY, **FACTS | {"trim": "no"}), "trim is str 'no'", "True or False"),
+        (lambda: bonelift.read_volume("ct.nrrd", hounsfield=None), "hounsfield is NoneType", "True or False"),
+        (lambda: bonelift.load_model(device="gpu"), "gpu: PyTorch cannot use it", "expected cpu, or cuda"),
+        (lambda: bonelift.load_model(device=0), "device is int 0", "'cpu' or 'cuda'"),
+        (lambda: _torch_image(motion=[0] * 6), "motion is list", r"tensor \(1, 6\)"),
+        (lambda: _torch_image(motion=np.nan), "motion is float nan", "float32"),
         (lambda: bonelift.attenuation(GREY), "ct is an array", "bonelift.Volume of HU"),
         (lambda: bonelift.attenuation(BLOCK, energy_kev=5), "5", "20 to 150 keV"),
-        (lambda: bonelift.film_camera(0, 5, pixel_spacing_mm=1), "width_px is int 0", "1 or more"),
-        (lambda: bonelift.film_camera(5, 5, pixel_spacing_mm=-1), "-1", "above 0 mm"),
+        (lambda: bonelift.film_camera(0, 5, pixel_spacing_mm=1), "width_px is int 0", "1 to 10000"),
+        (lambda: bonelift.film_camera(5, 5, pixel_spacing_mm=-1), "-1", "0.02 to 20 mm"),
+        (lambda: bonelift.film_camera(5, 5, pixel_spacing_mm=1, sdd_mm=1.0), "1 mm", "taken as metres"),
+        (lambda: bonelift.film_camera(10**9, 5, pixel_spacing_mm=1), "1000000000", "1 to 10000"),
+        (lambda: bonelift.Volume([[[0.0]]], np.eye(4)), "volume is list", "an array of numbers"),
+        (lambda: bonelift.Volume(np.zeros((2, 2, 2)), "RAS"), "world_from_voxel", "4x4 matrix"),
+        (lambda: bonelift.LabelMap(np.full((2, 2, 2), 0.5), np.eye(4)), "float64", "whole numbers"),
+        (lambda: bonelift.LabelMap(LABELS.labels, np.eye(4), ["radius"]), "list", "a dict"),
+        (lambda: bonelift.LabelGrid((4, 4), 1.0, (0.0, 0.0, 0.0)), r"\(4, 4\)", "three whole numbers"),
+        (lambda: bonelift.LabelGrid((4, 4, 4), np.nan, (0.0, 0.0, 0.0)), "nan", "above 0 mm"),
+        (lambda: bonelift.XrayCamera("K", np.eye(4), 5, 5, 1000.0), "image_from_camera is str", "3x3"),
+        (lambda: bonelift.XrayCamera(np.eye(3), np.eye(4), "5", 5, 1000.0), "'5' x 5 px", "numbers"),
+        (lambda: bonelift.Radiograph(GREY.tolist(), CAMERA, "left", "pa", 970.0), "pixels are list", "an array"),
+        (lambda: bonelift.Radiograph(_film().pixels, CAMERA, "left", "pa", 970.0), r"\(64, 48\)", r"\(30, 40\)"),
+        (lambda: bonelift.Radiograph(_film().pixels, None, "left", "pa", 970.0), "NoneType", "bonelift.XrayCamera"),
+        (lambda: bonelift.Radiograph(_film().pixels, _film().camera, "both", "pa", 970.0), "'both'", "left or right"),
+        (lambda: bonelift.Radiograph(_film().pixels, _film().camera, "left", "pa", np.nan), "nan", "above 0 mm"),
+        (lambda: bonelift.WristImage("ap", np.zeros((160, 128))), "'ap'", "'pa' or 'lateral'"),
+        (lambda: bonelift.WristImage("pa", np.zeros(160)), r"shape \(160,\)", r"\(rows, columns\)"),
         (lambda: bonelift.Volume(np.zeros((2, 2)), np.eye(4)), r"shape \(2, 2\)", "three non-empty axes"),
         (lambda: bonelift.TriangleMesh(np.eye(3) * np.nan, [[0, 1, 2]]), "NaN", "finite mm"),
         (lambda: bonelift.TriangleMesh(np.eye(3), [[0, 1, 7]]), "0..7", "0..V-1"),
@@ -75,9 +101,18 @@ def spoilt(array, index, value):
         (lambda: bonelift.register(BLOCK, "no-labels.nrrd", []), "no-labels.nrrd: no such file", "expected a"),
         (lambda: bonelift.virtual_patient(-1), "int -1", "0 or more"),
         (lambda: bonelift.virtual_patient(1, voxel_mm=0.01), "0.01", "0.3 to 3 mm"),
+        (lambda: bonelift.register(CT, LABELS, _film(), together="no"), "together is str 'no'", "True or False"),
+        (lambda: bonelift.virtual_patient(1, whole_hand="no"), "whole_hand is str 'no'", "True or False"),
+        (lambda: bonelift.virtual_patient(10**30), "int 10+", "0 or more"),
         (lambda: bonelift.virtual_radiograph(3), "patient is int 3", "virtual_patient"),
-        (lambda: bonelift.simulate("study", 0, seed=1), "patients is int 0", "1 or more"),
+        (lambda: bonelift.simulate("study", 0, seed=1), "patients is int 0", "1 to 1000000"),
         (lambda: bonelift.simulate("study", 1, seed=1, views=["ap"]), "'ap'", "'pa' or 'lateral'"),
+        (lambda: bonelift.simulate("study", 1, seed=1, views=3), "views is int 3", "a list of both"),
+        (lambda: bonelift.simulate("study", 10**9, seed=1), "1000000000", "1 to 1000000"),
+        (lambda: bonelift.train("study", "run", preset="smoke", device="gpu"), "device gpu", "expected cpu"),
+        (lambda: bonelift.evaluate("study", "run", preset="smoke", device="gpu"), "device gpu", "expected cpu"),
+        (lambda: bonelift.evaluate("study", "run", preset="smoke", only=1), "only is int 1", "names of folds"),
+        (lambda: bonelift.evaluate("study", "run", preset="smoke", allow_failed=1), "int 1", "True or False"),
         (lambda: bonelift.train("study", "run", preset="big"), "'big'", "'smoke'"),
         (lambda: bonelift.train("study", "run", preset="smoke", minutes=0), "minutes is 0", "above 0"),
         (lambda: bonelift.evaluate("study", "run", preset="smoke", methods=print), "methods is", "a list of methods"),
@@ -125,3 +160,8 @@ def test_a_mask_drawn_on_another_image_is_refused():
         bonelift.register(CT, LABELS, film, masks=small)
     with pytest.raises(bonelift.InputError, match="masks has 2 entries for 1 films"):
         bonelift.register(CT, LABELS, film, masks=[None, None])
+
+
+def _torch_image(motion):
+    values = torch.full((4, 4, 4), 0.05)
+    return bonelift.project_torch(values, np.eye(4), CAMERA, motion=motion)

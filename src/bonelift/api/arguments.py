@@ -18,6 +18,8 @@ from bonelift.geometry import is_rigid
 
 P = ParamSpec("P")
 R = TypeVar("R")
+MOST = 2**63 - 1
+"""No number of anything is larger; seeds that are do not fit into the generators."""
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 
 
@@ -51,11 +53,28 @@ def a_number(given: object, what: str, unit: str = "") -> float:
     return float(given)
 
 
-def a_count(given: object, what: str, least: int = 0) -> int:
-    """A whole number, ``least`` or more."""
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
-        raise InputError(f"{what} is {shown(given)}; expected a whole number, {least} or more")
+def a_count(given: object, what: str, least: int = 0, most: int = MOST) -> int:
+    """A whole number from ``least`` to ``most``."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or not least <= given <= most:
+        limits = f"{least} or more" if most == MOST else f"{least} to {most}"
+        raise InputError(f"{what} is {shown(given)}; expected a whole number, {limits}")
     return int(given)
+
+
+def a_flag(given: object, what: str) -> bool:
+    """True or False, and nothing that merely counts as such: "no" would count as True."""
+    if isinstance(given, bool | np.bool_):
+        return bool(given)
+    raise InputError(f"{what} is {shown(given)}; expected True or False")
+
+
+def several(given: object, what: str, expected: str) -> list[Any]:
+    """A list or tuple, or a single word as a list of one."""
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given, list | tuple):
+        return list(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    raise InputError(f"{what} is {shown(given)}; expected {expected}")
 
 
 def one_of(given: object, what: str, choices: Sequence[str]) -> str:

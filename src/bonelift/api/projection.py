@@ -16,11 +16,15 @@ from bonelift.drr.subject import attenuation_stack
 from bonelift.errors import InputError
 from bonelift.extras import is_there, missing
 from bonelift.geometry import XrayCamera
+from bonelift.geometry.plausible import PIXEL, SOURCE_TO_DETECTOR, LengthRange, check_length
 from bonelift.images import LabelMap, Volume
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+DRR_PIXEL = LengthRange(PIXEL.low_mm, 20.0)
+"""A pixel of a DRR may be coarser than a film's."""
+MAX_SIDE_PX, MAX_THREADS = 10_000, 1024
 LARGEST_PER_MM = 20.0
 """No material in the body, steel and gold included, attenuates more at diagnostic energies above 40 keV."""
 
@@ -122,7 +126,7 @@ def project(
     """
     values, camera_from_voxel, single = _checked(volume, camera, camera_from_world)
     chosen = cast("Rule", one_of(rule, "rule", ("joseph", "simpson")))
-    count = a_count(threads, "threads", least=1)
+    count = a_count(threads, "threads", 1, MAX_THREADS)
     images = project_channels(
         values, camera.image_from_camera, camera_from_voxel, camera.shape_px, threads=count, rule=chosen
     )
@@ -178,7 +182,7 @@ def project_with_gradient(
         camera.image_from_camera,
         camera_from_voxel,
         camera.shape_px,
-        threads=a_count(threads, "threads", least=1),
+        threads=a_count(threads, "threads", 1, MAX_THREADS),
         rule=chosen,
     )
     return (images[0, 0], gradients[0, 0]) if single else (images[:, 0], gradients[:, 0])
@@ -249,8 +253,8 @@ def project_torch(
         raise InputError(f"values is {values.dtype} or holds NaN; expected finite float32 (1/mm)")
     affine = an_array(world_from_voxel, "world_from_voxel", "(4, 4)", 2).astype(np.float64)
     _, camera_from_voxel, single = _checked(Volume(np.zeros((1, 1, 1)), affine), camera, camera_from_world)
-    if motion is not None and tuple(motion.shape) != (len(camera_from_voxel), 6):
-        raise InputError(f"motion has shape {tuple(motion.shape)}; expected ({len(camera_from_voxel)}, 6)")
+    if motion is not None:
+        _check_motion(motion, len(camera_from_voxel))
     images = project_tensor(
         values[None],
         torch.from_numpy(np.ascontiguousarray(camera.image_from_camera)),
@@ -283,7 +287,7 @@ def film_camera(width_px: int, height_px: int, *, pixel_spacing_mm: float, sdd_m
     Raises
     ------
     InputError
-        A size that is no positive whole number, or a length that is not positive.
+        A size that is no positive whole number, or a length that no film has, such as metres in the place of mm.
 
     Examples
     --------
@@ -293,12 +297,21 @@ def film_camera(width_px: int, height_px: int, *, pixel_spacing_mm: float, sdd_m
     """
     from bonelift.geometry import default_film_camera
 
-    width, height = a_count(width_px, "width_px", 1), a_count(height_px, "height_px", 1)
-    spacing, distance = a_number(pixel_spacing_mm, "pixel_spacing_mm", "mm"), a_number(sdd_mm, "sdd_mm", "mm")
-    for name, length in (("pixel_spacing_mm", spacing), ("sdd_mm", distance)):
-        if length <= 0:
-            raise InputError(f"{name} is {length:g}; expected a length above 0 mm")
+    width, height = a_count(width_px, "width_px", 1, MAX_SIDE_PX), a_count(height_px, "height_px", 1, MAX_SIDE_PX)
+    spacing = check_length(a_number(pixel_spacing_mm, "pixel_spacing_mm", "mm"), DRR_PIXEL, "pixel_spacing_mm")
+    distance = check_length(a_number(sdd_mm, "sdd_mm", "mm"), SOURCE_TO_DETECTOR, "sdd_mm")
     return default_film_camera(width, height, spacing, distance)
+
+
+def _check_motion(motion: object, count: int) -> None:
+    import torch
+
+    if not isinstance(motion, torch.Tensor) or not motion.is_floating_point():
+        raise InputError(f"motion is {shown(motion)}; expected a tensor ({count}, 6) of float32")
+    if tuple(motion.shape) != (count, 6):
+        raise InputError(f"motion has shape {tuple(motion.shape)}; expected ({count}, 6)")
+    if not bool(torch.isfinite(motion.detach()).all()):
+        raise InputError("motion holds NaN or infinite numbers; expected finite rad and mm")
 
 
 def _checked(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.api.arguments import a_count, a_number, a_path, an_array, in_python_words, shown
+from bonelift.api.arguments import a_count, a_flag, a_number, a_path, an_array, in_python_words, shown
 from bonelift.errors import InputError
 from bonelift.geometry import CameraFile, XrayCamera, camera_from_file
 from bonelift.images import LabelMap, Radiograph, Side, View, Volume
@@ -116,6 +116,7 @@ def radiograph_options(given: dict[str, Any]) -> RadiographOptions:
     known: dict[str, Any] = {
         name: given[name] for name in ("side", "view", "roi", "trim", "frame", "invert", "hanging", "landmarks")
     }
+    known["trim"] = a_flag(known["trim"], "trim")
     if known["frame"] is not None:
         known["frame"] = a_count(known["frame"], "frame", least=1)
     if known["roi"] is not None:
@@ -209,7 +210,7 @@ def read_volume(path: FilePath, *, series: int | None = None, hounsfield: bool =
     """
     place = a_path(path, "path")
     number = None if series is None else a_count(series, "series")
-    return volumes.read_ct(place, number) if hounsfield else volumes.read_volume(place, number)
+    return volumes.read_ct(place, number) if a_flag(hounsfield, "hounsfield") else volumes.read_volume(place, number)
 
 
 @in_python_words

@@ -208,8 +208,6 @@ def load_model(folder: FilePath | None = None, *, device: str = "cpu") -> WristM
     Traceback (most recent call last):
     bonelift.errors.InputError: no-such-folder: no model there, or a damaged one: ...
     """
-    if not isinstance(device, str):
-        raise InputError(f"device is {shown(device)}; expected 'cpu' or 'cuda'")
     return models.load_model(None if folder is None else a_path(folder, "folder"), device)
 
 

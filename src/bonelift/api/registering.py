@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.api.arguments import a_count, a_path, an_array, in_python_words, one_of, poses, shown
+from bonelift.api.arguments import a_count, a_flag, a_path, an_array, in_python_words, one_of, poses, shown
 from bonelift.api.reading import FilePath
 from bonelift.errors import InputError
 from bonelift.images import LabelMap, Radiograph, Volume
@@ -133,7 +133,7 @@ def register(
     options = RegistrationOptions(
         cast("BoneChoice", one_of(bones, "bones", ("both", "radius", "ulna", "each"))),
         kind,
-        bool(together),
+        a_flag(together, "together"),
         a_count(seed, "seed"),
     )
     if model is None or isinstance(model, str | os.PathLike):

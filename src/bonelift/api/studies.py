@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from bonelift import progress
-from bonelift.api.arguments import a_count, a_number, a_path, in_python_words, one_of, shown
+from bonelift.api.arguments import a_count, a_flag, a_number, a_path, in_python_words, one_of, several, shown
 from bonelift.api.reading import FilePath
 from bonelift.errors import InputError
 from bonelift.extras import is_there, missing
 from bonelift.images import View
+from bonelift.networks.device import check_device
 from bonelift.study import checking, folder
 from bonelift.study.checking import StudyCheck
 from bonelift.study.folder import Study
@@ -130,12 +131,13 @@ def simulate(
     >>> bonelift.simulate("study", 12, seed=1)  # doctest: +SKIP
     """
     place = a_path(study, "study")
-    chosen = [one_of(view, "views", ("pa", "lateral")) for view in ([views] if isinstance(views, str) else views)]
+    given = several(views, "views", "'pa', 'lateral' or a list of both")
+    chosen = [one_of(view, "views", ("pa", "lateral")) for view in given]
     settings = CohortSettings(
-        a_count(patients, "patients", 1), a_count(seed, "seed"), cast("tuple[View, ...]", tuple(chosen))
+        a_count(patients, "patients", 1, 1_000_000), a_count(seed, "seed"), cast("tuple[View, ...]", tuple(chosen))
     )
     with progress.bar(len(plan_cohort(settings)), "virtual wrists") as bar:
-        return simulate_cohort(place, settings, a_count(workers, "workers", 1), bar.done)
+        return simulate_cohort(place, settings, a_count(workers, "workers", 1, 1024), bar.done)
 
 
 @in_python_words
@@ -191,7 +193,7 @@ def train(
     from bonelift.learning.presets import load_preset, timed
     from bonelift.study.training_run import TrainingSettings, train_on_study
 
-    chosen = load_preset(one_of(preset, "preset", _PRESETS), device)
+    chosen = load_preset(one_of(preset, "preset", _PRESETS), check_device(device))
     if minutes is not None:
         length = a_number(minutes, "minutes", "min")
         if length <= 0:
@@ -270,13 +272,13 @@ def evaluate(
     if not isinstance(methods, list | tuple):
         raise InputError(f"methods is {shown(methods)}; expected a list of methods")
     settings = ExperimentSettings(
-        load_study_preset(one_of(preset, "preset", _STUDY_PRESETS), device),
+        load_study_preset(one_of(preset, "preset", _STUDY_PRESETS), check_device(device)),
         a_count(seed, "seed"),
         a_count(folds, "folds", 2),
-        (only,) if isinstance(only, str) else tuple(only),
+        tuple(several(only, "only", "a list of names of folds")),
         None,
-        a_count(workers, "workers", 1),
-        bool(allow_failed),
+        a_count(workers, "workers", 1, 1024),
+        a_flag(allow_failed, "allow_failed"),
         tuple(methods),
     )
     return run_experiments(a_path(study, "study"), a_path(run, "run"), settings)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.frame import SHOWN_ABOVE_MM
-from bonelift.api.arguments import a_count, a_number, in_python_words, one_of, shown
+from bonelift.api.arguments import a_count, a_flag, a_number, an_array, in_python_words, one_of, shown
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, invert_rigid
 from bonelift.geometry.patient_frame import patient_from_radius
@@ -145,7 +145,7 @@ def virtual_patient(seed: int, *, voxel_mm: float = 0.6, whole_hand: bool = True
     number, side_mm = a_count(seed, "seed"), a_number(voxel_mm, "voxel_mm", "mm")
     if not 0.3 <= side_mm <= 3:
         raise InputError(f"voxel_mm is {side_mm:g}; expected 0.3 to 3 mm")
-    made = phantom.make_patient(number, spacing_mm=side_mm, whole_hand=bool(whole_hand))
+    made = phantom.make_patient(number, spacing_mm=side_mm, whole_hand=a_flag(whole_hand, "whole_hand"))
     bones = {"radius": made.shape.radius, "ulna": made.shape.ulna}
     return VirtualPatient(
         {name: mesh.transformed(_PATIENT_FROM_RADIUS) for name, mesh in bones.items()},
@@ -199,7 +199,10 @@ def virtual_radiograph(
     """
     _check_patient(patient)
     chosen = cast("View", one_of(view, "view", ("pa", "lateral")))
-    rows, columns = (a_count(size, "shape_px", 32) for size in shape_px)
+    size = an_array(shape_px, "shape_px", "(rows, columns)", 1).tolist()
+    if len(size) != 2:
+        raise InputError(f"shape_px has {len(size)} numbers; expected (rows, columns)")
+    rows, columns = (a_count(number, "shape_px", 32, 10_000) for number in size)
     spacing = a_number(pixel_mm, "pixel_mm", "mm")
     if not 0.05 <= spacing <= 2:
         raise InputError(f"pixel_mm is {spacing:g}; expected 0.05 to 2 mm at the wrist")

@@ -69,13 +69,15 @@ def run(options: Namespace) -> int:
     from bonelift.experiments.presets import load_study_preset, shortened
     from bonelift.experiments.results.methods import write_methods
     from bonelift.experiments.results.report import write_study_report
+    from bonelift.networks.device import check_device
 
     if options.report_only:
         page = write_study_report(options.run)
         write_methods(options.run)
         console.result({"report": str(page)}, f"{page}")
         return 0
-    preset = shortened(load_study_preset(options.preset, options.device), options.updates_share)
+    device = options.device if options.scheduler else check_device(options.device)  # workers elsewhere have their own
+    preset = shortened(load_study_preset(options.preset, device), options.updates_share)
     preset = replace(preset, tested_films=options.place_films, pair_share=options.pair_share)
     settings = ExperimentSettings(
         preset,

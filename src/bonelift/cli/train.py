@@ -68,9 +68,10 @@ def _settings(options: Namespace) -> TrainingSettings:
     from bonelift.learning.bases import BasisChoice
     from bonelift.learning.presets import load_preset, timed
     from bonelift.networks.bundle import load_bundle
+    from bonelift.networks.device import check_device
     from bonelift.study.training_run import TrainingSettings
 
-    preset = load_preset(options.preset, options.device)
+    preset = load_preset(options.preset, check_device(options.device))
     if options.minutes is not None:
         preset = timed(preset, options.minutes)
     basis = None

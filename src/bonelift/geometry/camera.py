@@ -20,6 +20,17 @@ DEFAULT_SDD_MM = 1000.0
 """Source-to-detector distance of a clinical wrist film, where none is recorded."""
 
 
+def _as_matrix(given: object, name: str, expected: str) -> Float:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"camera: {name} is {type(given).__name__}; expected {expected}") from None
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+
+
 @dataclass(frozen=True)
 class XrayCamera:
     """Projection of the world onto an image.
@@ -39,8 +50,11 @@ class XrayCamera:
     sdd_mm: float
 
     def __post_init__(self) -> None:
-        intrinsics = np.asarray(self.image_from_camera, dtype=np.float64)
-        extrinsics = np.asarray(self.camera_from_world, dtype=np.float64)
+        intrinsics = _as_matrix(self.image_from_camera, "image_from_camera", "an invertible 3x3 matrix")
+        extrinsics = _as_matrix(self.camera_from_world, "camera_from_world", "a rigid 4x4 matrix (mm)")
+        if not all(_is_number(value) for value in (self.width_px, self.height_px, self.sdd_mm)):
+            got = f"{self.width_px!r:.30} x {self.height_px!r:.30} px, {self.sdd_mm!r:.30} mm"
+            raise InputError(f"camera: size and source-to-detector distance are {got}; expected numbers")
         if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all() or np.linalg.det(intrinsics) == 0:
             raise InputError(f"camera: image_from_camera is not an invertible 3x3 matrix, got {intrinsics.tolist()}")
         if not is_rigid(extrinsics, tolerance=1e-4):

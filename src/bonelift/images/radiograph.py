@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +65,27 @@ class Radiograph:
     landmarks: GivenLandmarks | None = None
 
     def __post_init__(self) -> None:
+        pixels, camera = cast("object", self.pixels), cast("object", self.camera)
+        if not isinstance(pixels, np.ndarray) or pixels.dtype.kind not in "iuf":
+            raise InputError(f"radiograph: pixels are {type(pixels).__name__}; expected an array (rows, columns)")
+        if not isinstance(camera, XrayCamera):
+            raise InputError(f"radiograph: its camera is {type(camera).__name__}; expected a bonelift.XrayCamera")
+        for name, value, choices in (
+            ("side", self.side, get_args(Side)),
+            ("view", self.view, get_args(View)),
+            ("hanging", self.hanging, get_args(Hanging)),
+        ):
+            if not isinstance(value, str) or value not in choices:
+                raise InputError(f"radiograph: {name} is {value!r:.40}; expected {' or '.join(choices)}")
         if self.pixels.ndim != 2 or self.pixels.shape != self.camera.shape_px:
             raise InputError(
                 f"radiograph has {self.pixels.shape} pixels but its camera {self.camera.shape_px} (rows, columns)"
             )
         if not np.isfinite(self.pixels).all():
             raise InputError("radiograph holds NaN or infinite pixels")
+        distance = cast("object", self.source_to_object_mm)
+        if not isinstance(distance, int | float | np.number) or not 0 < float(distance) < np.inf:
+            raise InputError(f"radiograph: source_to_object_mm is {distance!r:.40}; expected a length above 0 mm")
 
     @property
     def hangs_mirrored(self) -> bool:

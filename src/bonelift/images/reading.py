@@ -78,8 +78,8 @@ class RadiographOptions:
             ("--invert", self.invert, get_args(Invert)),
             ("--hanging", self.hanging, get_args(Hanging)),
         ):
-            if value is not None and value not in choices:
-                raise InputError(f"{option} is {value!r}; expected {' or '.join(choices)}")
+            if value is not None and (not isinstance(value, str) or value not in choices):
+                raise InputError(f"{option} is {value!r:.40}; expected {' or '.join(choices)}")
         if self.pixel_spacing_mm is not None:
             check_spacing(self.pixel_spacing_mm, "--pixel-spacing-mm")
         if self.sdd_mm is not None:

@@ -20,9 +20,16 @@ BONE_COLOURS: dict[str, tuple[int, int, int]] = {"radius": (230, 159, 0), "ulna"
 
 
 def _check_grid(values: NDArray[np.generic], world_from_voxel: NDArray[np.generic]) -> None:
+    given: object = values  # by its type; a caller may give anything
+    if not isinstance(given, np.ndarray) or given.dtype.kind not in "biuf":
+        got = f"array of {values.dtype}" if isinstance(given, np.ndarray) else type(given).__name__
+        raise InputError(f"volume is {got}; expected an array of numbers with three axes [i, j, k]")
     if values.ndim != 3 or 0 in values.shape:
         raise InputError(f"volume has shape {values.shape}; expected three non-empty axes [i, j, k]")
-    matrix = np.asarray(world_from_voxel, dtype=np.float64)
+    try:
+        matrix = np.asarray(world_from_voxel, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = np.zeros(0)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
         raise InputError("volume: world_from_voxel is not an invertible 4x4 matrix")
 
@@ -63,6 +70,10 @@ class LabelMap:
 
     def __post_init__(self) -> None:
         _check_grid(self.labels, self.world_from_voxel)
+        if self.labels.dtype.kind == "f":
+            raise InputError(f"labels are {self.labels.dtype}; expected whole numbers (uint8): 0, 1 radius, 2 ulna")
+        if not isinstance(self.names, dict):
+            raise InputError(f"names of labels are {type(self.names).__name__}; expected a dict such as {LABEL_NAMES}")
         object.__setattr__(self, "world_from_voxel", np.asarray(self.world_from_voxel, dtype=np.float64))
 
     @property
@@ -89,6 +100,17 @@ class LabelGrid:
     shape: tuple[int, int, int]
     spacing_mm: float
     first_centre_mm: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        try:
+            shape, numbers = np.asarray(self.shape), np.array([self.spacing_mm, *self.first_centre_mm], np.float64)
+        except (TypeError, ValueError):
+            shape, numbers = np.zeros(0), np.zeros(0)
+        if shape.shape != (3,) or shape.dtype.kind not in "iu" or shape.min() < 1:
+            raise InputError(f"grid has shape {self.shape!r:.60}; expected three whole numbers above 0")
+        if numbers.shape != (4,) or not np.isfinite(numbers).all() or numbers[0] <= 0:
+            got = f"spacing {self.spacing_mm!r:.30} and first centre {self.first_centre_mm!r:.60}"
+            raise InputError(f"grid has {got}; expected a length above 0 mm and a point of three numbers in mm")
 
     @property
     def radius_from_voxel(self) -> Float:

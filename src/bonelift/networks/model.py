@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.extras import missing
 from bonelift.images import LabelGrid
+from bonelift.networks.device import check_device
 from bonelift.networks.model_files import DEFAULT_MODEL, Program, read_config
 
 
@@ -49,18 +50,18 @@ def load_model(folder: Path | str | None = None, device: str = "cpu") -> WristMo
     """The model in ``folder``, ready to use; None is the one that comes with the package.
 
     On the CPU ONNX Runtime runs the graphs of the folder; torch runs a model without graphs, or another ``device``.
-    Raises InputError: see read_config and read_weights, and where torch is needed and not there.
+    Raises InputError: see read_config, read_weights and check_device, and where torch is needed and not there.
     """
     place = DEFAULT_MODEL if folder is None else Path(folder)
     config = read_config(place)
+    check_device(device)
     if device == "cpu" and "graphs" in config and importlib.util.find_spec("onnxruntime"):
         # Each way is imported where it is taken: torch takes seconds, and need not be there.
         from bonelift.networks.onnx_model import load_onnx_model
 
         return load_onnx_model(place, config)
     if importlib.util.find_spec("torch") is None:
-        why = f"--device {device}" if device != "cpu" else f"{place}: a model without ONNX graphs"
-        raise missing("torch", why)
+        raise missing("torch", f"{place}: a model without ONNX graphs")
     from bonelift.networks.bundle import load_bundle
 
     return load_bundle(place, device)

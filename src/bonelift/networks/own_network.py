@@ -54,6 +54,14 @@ class WristImage:
     drr: NDArray[np.float32] | None
     film: NDArray[np.float32] | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.view, str) or self.view not in ("pa", "lateral"):
+            raise InputError(f"view is {self.view!r:.40}; expected 'pa' or 'lateral'")
+        for name, image in (("drr", self.drr), ("film", self.film)):
+            if image is not None and (not isinstance(image, np.ndarray) or image.ndim != 2):
+                got = f"an array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+                raise InputError(f"{name} is {got}; expected an array (rows, columns), or None")
+
 
 Bones3D = Mapping[str, TriangleMesh]
 """``"radius"`` and ``"ulna"``: surfaces in the radius frame of a right wrist, mm, closed at and above z = -40 mm."""
