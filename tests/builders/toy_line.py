@@ -47,7 +47,9 @@ PRESET = Preset(
     replace(PREDICTOR, loop=LOOP),
     replace(PREDICTOR, loop=LOOP),
     replace(PIX2PIX_TRAINING, loop=LOOP),
-    ShapeConfig(1, (4, 8, 8, 16), (1, 1, 1), 16, (32, 32), gain_free=True, tells_error=True),
+    ShapeConfig(
+        1, (4, 8, 8, 16), (1, 1, 1), 16, (32, 32), gain_free=True, tells_error=True, descent_steps=1, points=12
+    ),
     ShapeTraining(LOOP, batch=4),
     shape_modes=3,
     locator_training=replace(LOCATOR_TRAINING, loop=LOOP),

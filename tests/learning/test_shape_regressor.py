@@ -91,7 +91,7 @@ def cohort(tmp_path_factory) -> Path:
 
 def network_for(bases, reads_film=False):
     config = ShapeConfig(bases[0].length + bases[1].length, (4, 8, 8, 16), (1, 1, 1), 16, (32, 32), reads_film)
-    return build_shape_regressor(config, 0), config
+    return build_shape_regressor(config, bases, 0), config
 
 
 def trained(cohort, bases, run, config=TRAINING, with_films=False):

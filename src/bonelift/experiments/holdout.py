@@ -23,7 +23,7 @@ from bonelift.geometry import apply_transform, rigid_between
 from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelGrid, Radiograph, Side, View
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM, on_the_detector
-from bonelift.learning.bare_samples import bare_drr
+from bonelift.learning.bare_samples import bare_film
 from bonelift.learning.virtual_samples import (
     VirtualSampleConfig,
     patient_occupancy,
@@ -181,7 +181,7 @@ def ct_drr(patient: VirtualPatient, seed: int) -> NDArray[np.float32]:
     """FILM_SHAPE DRR of the patient's virtual CT at a random PA pose, the film cut as in training (with its errors)."""
     rng = np.random.default_rng([seed, 3])
     bones = bone_attenuation(*scan(patient.body, rng, draw_scan_settings(rng)))
-    return bare_drr(bones, rng, "pa", VirtualSampleConfig())
+    return bare_film(bones, rng, "pa", VirtualSampleConfig()).drr
 
 
 def grid_floor(shape: WristShape, grid: LabelGrid) -> dict[str, TriangleMesh]:

@@ -27,7 +27,7 @@ from bonelift.experiments.run.folder import written_once
 from bonelift.film.standard import film_from_landmarks
 from bonelift.images import LabelGrid, Radiograph, View
 from bonelift.learning.study_samples import ct_drr_samples, film_sample, located_sample
-from bonelift.learning.virtual_samples import FilmSample
+from bonelift.learning.virtual_samples import FilmSample, projections_of
 from bonelift.networks.inference import WRIST_FOUND, LocatedWrist, locate
 from bonelift.networks.model import load_model
 from bonelift.networks.views import view_codes
@@ -54,9 +54,10 @@ class CaseImages:
 
     occupancy: (2, I, J, K) uint8 labels, 0 to 255. laid_distance: (2, I, J, K) float16 signed distance (mm, clipped to
         MEAN_BAND_MM) of each bone laid rigidly on the shape model's mean bone; laid_from_right: (2, 4, 4) how.
-    drr: (N, H, W) float16 CT-DRRs; drr_view: (N,).
+    drr: (N, H, W) float16 CT-DRRs; drr_view: (N,); drr_projection: (N, 3, 4) float32, px from mm of the radius frame.
     film: (M, H, W) float16; film_drr: their registration-DRR, 0 where the pose is unknown; film_view: (M,);
-        film_number: (M,) radiograph of the case; film_registered: (M,) bool. The first film of each is the tested one.
+        film_projection: (M, 3, 4), NaN where the pose is unknown; film_number: (M,) radiograph of the case;
+        film_registered: (M,) bool. The first film of each is the tested one.
     radius_vertices, _faces, ulna_...: surfaces of the CT's labels, mm: the truth. radius_points, ulna_points: (V, 3)
         corresponding points of the bones (anatomy.correspondence), which S learns to tell.
     """
@@ -66,9 +67,11 @@ class CaseImages:
     laid_from_right: Float
     drr: NDArray[np.float16]
     drr_view: NDArray[np.uint8]
+    drr_projection: NDArray[np.float32]
     film: NDArray[np.float16]
     film_drr: NDArray[np.float16]
     film_view: NDArray[np.uint8]
+    film_projection: NDArray[np.float32]
     film_number: NDArray[np.int32]
     film_registered: NDArray[np.bool_]
     radius_vertices: NDArray[np.float32]
@@ -127,9 +130,11 @@ def case_images(study_folder: Path, case: StudyCase, preset: StudyPreset, seed: 
         laid,
         np.stack([sample.drr for sample in drrs]).astype(np.float16),
         view_codes([sample.view for sample in drrs]),
+        projections_of(drrs),
         np.array([film.pixels for film in films], np.float16).reshape(-1, *shape),
         np.array([film.drr for film in films], np.float16).reshape(-1, *shape),
         view_codes([film.view for film in films]),
+        np.array([film.px_from_radius for film in films], np.float32).reshape(-1, 3, 4),
         np.array(numbers, dtype=np.int32),
         np.array(registered, dtype=np.bool_),
         normalised.radius.vertices.astype(np.float32),

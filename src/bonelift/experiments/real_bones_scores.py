@@ -19,7 +19,7 @@ from bonelift.experiments.real_bones import RealWrist, at_true_size
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.images import Radiograph, View
 from bonelift.images.volume import BONES
-from bonelift.learning.bare_samples import bare_drr
+from bonelift.learning.bare_samples import bare_film
 from bonelift.learning.virtual_samples import VirtualSampleConfig
 from bonelift.networks.model import WristModel
 from bonelift.phantom.bare_bones import bare_bones
@@ -81,7 +81,7 @@ def pictures(wrist: RealWrist, interior: int, films: bool) -> Pictures:
     config = VirtualSampleConfig()
     views: tuple[View, ...] = get_args(View)
     drrs: dict[View, NDArray[np.float32]] = {
-        view: bare_drr(bones, np.random.default_rng([*seed, 1 + i]), view, config) for i, view in enumerate(views)
+        view: bare_film(bones, np.random.default_rng([*seed, 1 + i]), view, config).drr for i, view in enumerate(views)
     }
     if not films:
         return Pictures(drrs, {})

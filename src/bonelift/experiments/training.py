@@ -145,7 +145,7 @@ def write_samples(
             if films is not None and case.patient in (pairs or ()):
                 save_chunk(folder, index, films)
             rows = np.full(len(images.drr), index, np.int32)
-            save_chunk(folder, index, DrrSamples(images.drr, rows, images.drr_view))
+            save_chunk(folder, index, DrrSamples(images.drr, rows, images.drr_view, images.drr_projection))
         index += 1
     if index == 0:
         reasons = {failure_of(paths.images(case.case)) for case in cases} - {""}
@@ -159,7 +159,9 @@ def _registered_films(images: CaseImages, row: int) -> FilmSamples | None:
     if not kept.any():
         return None
     patient = np.full(int(kept.sum()), row, np.int32)
-    return FilmSamples(images.film[kept], images.film_drr[kept], patient, images.film_view[kept])
+    return FilmSamples(
+        images.film[kept], images.film_drr[kept], patient, images.film_view[kept], images.film_projection[kept]
+    )
 
 
 def load_fold_model(paths: RunPaths, fold: str, preset: StudyPreset, seed: int) -> ModelBundle:

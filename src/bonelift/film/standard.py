@@ -28,6 +28,8 @@ FILM_SPACING_MM = 0.5
 """Pixel side at the wrist (not at the detector)."""
 FILM_ORIGIN_PX: dict[View, tuple[float, float]] = {"pa": (48.0, 60.0), "lateral": (64.0, 60.0)}
 """(column, row) at which the origin of the radius frame is put."""
+STANDARD_DISTANCE_MM = 965.0
+"""From the X-ray source to the wrist, of :func:`standard_projection`."""
 
 _CAMERA_FROM_RADIUS_AXES: dict[View, Float] = {
     # Rows: image right, image down, away from the source. PA: ulnar, proximal, palmar.
@@ -62,6 +64,10 @@ class Film:
     recorded: NDArray[np.bool_]
     from_ulnar: bool = False
 
+    def px_from_radius(self, canonical_from_radius: Float) -> Float:
+        """(3, 4) px of the film from mm of the radius frame of a right wrist, posed in the canonical world (4, 4)."""
+        return self.camera.image_from_camera @ canonical_from_radius[:3]
+
     @property
     def coverage(self) -> float:
         """Fraction of the film that lies inside the recorded image."""
@@ -93,6 +99,19 @@ def nominal_camera_from_radius(
     pose[:3, :3] = camera_from_view @ (_FROM_ULNAR_AXES if from_ulnar else _CAMERA_FROM_RADIUS_AXES[view])
     pose[:3, 3] = ray * source_to_object_mm
     return pose
+
+
+def standard_projection(view: View) -> Float:
+    """(3, 4) px of the film from mm of the radius frame, of a wrist that lies straight before a usual X-ray tube.
+
+    What is unusual about a film's own camera (its distance, a beam that is centred elsewhere) is, over a wrist's depth,
+    within 0.1 mm of another pose before this one.
+    """
+    rows, columns = FILM_SHAPE
+    focal_px = STANDARD_DISTANCE_MM / FILM_SPACING_MM
+    intrinsics = np.array([[focal_px, 0, (columns - 1) / 2], [0, focal_px, (rows - 1) / 2], [0, 0, 1]])
+    camera = XrayCamera(intrinsics, np.eye(4), columns, rows, STANDARD_DISTANCE_MM)
+    return intrinsics @ nominal_camera_from_radius(camera, view, STANDARD_DISTANCE_MM)[:3]
 
 
 def film_from_landmarks(

@@ -42,6 +42,15 @@ def move_points(points_px: Tensor, old_from_new: Tensor, shape: tuple[int, int])
     return torch.linalg.solve(old_from_new[:, None, :, :2], offset[..., None]).squeeze(-1) + middle
 
 
+def move_projections(px_from_mm: Tensor, old_from_new: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(N, 3, 4) projections onto the old pictures as those onto what ``warp`` makes of them."""
+    middle = torch.tensor([(shape[1] - 1) / 2, (shape[0] - 1) / 2], device=px_from_mm.device)
+    linear = torch.linalg.inv(old_from_new[:, :, :2])
+    shift = middle - (linear @ (middle + old_from_new[:, :, 2])[..., None])[..., 0]
+    # In homogeneous coordinates: u_new w = linear (u_old w) + shift w.
+    return torch.cat([linear @ px_from_mm[:, :2] + shift[..., None] * px_from_mm[:, 2:], px_from_mm[:, 2:]], dim=1)
+
+
 def _each(count: int, low: float, high: float, device: torch.device) -> Tensor:
     return (low + (high - low) * torch.rand(count, device=device)).view(-1, 1, 1, 1)
 

@@ -19,7 +19,15 @@ from bonelift.drr.subject import bone_attenuation
 from bonelift.images import Radiograph, View, Volume
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.learning.samples import DrrSamples, SurfaceSamples, chunk_folders, save_chunk
-from bonelift.learning.virtual_samples import VirtualSampleConfig, cut_film, film_drr, made_in_chunks, surface_samples
+from bonelift.learning.virtual_samples import (
+    FilmSample,
+    VirtualSampleConfig,
+    cut_film,
+    film_drr,
+    made_in_chunks,
+    projections_of,
+    surface_samples,
+)
 from bonelift.networks.views import view_codes
 from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import draw_anatomy
@@ -30,11 +38,13 @@ from bonelift.phantom.xray_geometry import draw_geometry
 
 @dataclass(frozen=True)
 class BarePatient:
-    """shape: surfaces in the radius frame. drrs: (N, H, W) float32 line integrals. views: (N,) uint8."""
+    """shape: surfaces in the radius frame. drrs: (N, H, W) float32 line integrals. views: (N,) uint8. px_from_radius:
+    (N, 3, 4) float32, px of each DRR from mm of the radius frame."""
 
     shape: WristShape
     drrs: NDArray[np.float32]
     views: NDArray[np.uint8]
+    px_from_radius: NDArray[np.float32]
 
 
 def bare_patient(seed: int, model: ShapeModel, drrs: int, config: VirtualSampleConfig) -> BarePatient:
@@ -50,18 +60,20 @@ def bare_patient(seed: int, model: ShapeModel, drrs: int, config: VirtualSampleC
     bones = bone_attenuation(*scan(body, rng, scanner))
     lateral = rng.random(drrs) < config.lateral_fraction
     views: list[View] = ["lateral" if is_lateral else "pa" for is_lateral in lateral]
-    images = [hardened(bare_drr(bones, rng, view, config), scanner.hardening) for view in views]
-    return BarePatient(shape, np.stack(images), view_codes(views))
+    films = [bare_film(bones, rng, view, config) for view in views]
+    images = [hardened(film.drr, scanner.hardening) for film in films]
+    return BarePatient(shape, np.stack(images), view_codes(views), projections_of(films))
 
 
-def bare_drr(bones: Volume, rng: np.random.Generator, view: View, config: VirtualSampleConfig) -> NDArray[np.float32]:
-    """FILM_SHAPE DRR at a random pose, the film cut with the errors of ``config``."""
+def bare_film(bones: Volume, rng: np.random.Generator, view: View, config: VirtualSampleConfig) -> FilmSample:
+    """A DRR at a random pose on a film that is blank itself, cut with the errors of ``config``."""
     geometry = draw_geometry(rng, view, config.exposure_px, config.exposure_spacing_mm)
     blank = np.zeros(config.exposure_px, dtype=np.float32)
     assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(blank, geometry.camera, "right", view, assumed_mm)
     film = cut_film(radiograph, geometry, rng, config)
-    return film_drr(bones, film, geometry.camera_from_radius)
+    drr = film_drr(bones, film, geometry.camera_from_radius)
+    return FilmSample(film.pixels, drr, view, film.px_from_radius(geometry.camera_from_radius))
 
 
 def generate_bare_samples(
@@ -87,4 +99,5 @@ def save_bare_patients(folder: Path, index: int, first_row: int, patients: Seque
     rows = [np.full(len(patient.drrs), first_row + row, np.int32) for row, patient in enumerate(patients)]
     drrs = np.concatenate([patient.drrs for patient in patients]).astype(np.float16)
     views = np.concatenate([patient.views for patient in patients])
-    save_chunk(folder, index, DrrSamples(drrs, np.concatenate(rows), views))
+    projections = np.concatenate([patient.px_from_radius for patient in patients])
+    save_chunk(folder, index, DrrSamples(drrs, np.concatenate(rows), views, projections))

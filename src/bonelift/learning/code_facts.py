@@ -26,7 +26,7 @@ _BATCH = 64
 
 def as_films(drrs: DrrSamples) -> FilmSamples:
     """DRRs of a CT, which no film belongs to."""
-    return FilmSamples(np.zeros_like(drrs.drr), drrs.drr, drrs.patient, drrs.view)
+    return FilmSamples(np.zeros_like(drrs.drr), drrs.drr, drrs.patient, drrs.view, drrs.px_from_radius)
 
 
 def without_pictures(films: FilmSamples) -> FilmSamples:

@@ -19,6 +19,7 @@ from bonelift.errors import InputError
 from bonelift.learning.bases import BasisChoice, make_bases
 from bonelift.learning.checkpoint import CHECKPOINT_NAME, load_networks, read_state
 from bonelift.learning.code_facts import read_codes, without_pictures
+from bonelift.learning.descent import train_descent
 from bonelift.learning.distributed import barrier, rank
 from bonelift.learning.locator import build_locator, train_locator
 from bonelift.learning.loop import LoopConfig
@@ -36,12 +37,12 @@ from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeConfig
 from bonelift.storage.whole import write_whole
 
-StageName = Literal["locator", "pix2pix", "autoencoder", "predictor", "finetune", "shape"]
+StageName = Literal["locator", "pix2pix", "autoencoder", "predictor", "finetune", "shape", "descent"]
 STAGES: dict[Target, tuple[StageName, ...]] = {
     "locator": ("locator",),
     "pix2pix": ("pix2pix",),
     "tl": ("autoencoder", "predictor", "finetune"),
-    "shape": ("shape",),
+    "shape": ("shape", "descent"),
 }
 Kind = Literal["locator", "pix2pix", "shapes", "tl", "bones", "films"]
 """What samples are for. shapes: ShapeSamples, for step 1 of the TL net. tl: FilmSamples and ShapeSamples, for steps 2
@@ -208,7 +209,8 @@ def learn_shape(
     training = run.preset.shape_training
     training = replace(training, loop=run.loop(training.loop))
     bases = shape_bases(run, bones.training)
-    network = build_shape_regressor(shape_config(run.preset, bases, films is not None), run.seed, training.device)
+    config = shape_config(run.preset, bases, films is not None)
+    network = build_shape_regressor(config, bases, run.seed, training.device)
     trained = run.start.shape if run.start else None
     _note_start(run, "shape")
     if trained is not None:
@@ -230,7 +232,9 @@ def learn_shape(
     has_drrs = chunk_folders(bones.validation, DrrSamples) or chunk_folders(bones.validation, FilmSamples)
     if validation.gan_drr is None and not has_drrs:
         raise InputError(f"{bones.validation}: no DRRs to validate S on; make them first")
-    return train_shape_regressor(bones.training, validation, network, bases, training, run.stage("shape"), seen)
+    train_shape_regressor(bones.training, validation, network, bases, training, run.stage("shape"), seen)
+    # In closed form: every process comes to the same steps.
+    return train_descent(bones.training, validation, network, bases, training, run.stage("descent"), seen)
 
 
 def shape_bases(run: LearningRun, surfaces: Path) -> Bases:
@@ -248,8 +252,11 @@ def basis_choice(run: LearningRun) -> BasisChoice:
 
 def shape_config(preset: Preset, bases: Bases, reads_film: bool) -> ShapeConfig:
     """Sizes of S for these bases."""
-    outputs = bases[0].length + bases[1].length
-    return replace(preset.shape, outputs=outputs, reads_film=reads_film, film_shape=preset.tl.film_shape)
+    radius, ulna = (basis.length for basis in bases)
+    film_shape = preset.tl.film_shape
+    return replace(
+        preset.shape, outputs=radius + ulna, radius_outputs=radius, reads_film=reads_film, film_shape=film_shape
+    )
 
 
 def run_generator(run: LearningRun) -> Generator:

@@ -76,7 +76,9 @@ def model_of_run(run: LearningRun, source: SampleSource, name: str) -> ModelBund
     facts = trained_facts(run, source, bundle)
     # What is known of another S says nothing of this one.
     kept = {
-        k: v for k, v in bundle.metadata.items() if not (run.is_done("shape") and k.startswith(("shape_", "expected_")))
+        k: v
+        for k, v in bundle.metadata.items()
+        if not (run.is_done("descent") and k.startswith(("shape_", "expected_")))
     }
     return replace(bundle, name=name, metadata={**kept, **facts, "preset": run.preset.name})
 
@@ -99,13 +101,13 @@ def trained_bundle(run: LearningRun) -> ModelBundle:
         locator = build_locator(preset.locator, seed)
         load_networks(run.stage("locator"), {"locator": locator})
         bundle = replace(bundle, locator_config=preset.locator, locator=locator)
-    if run.is_done("shape"):
+    if run.is_done("descent"):
         radius, ulna = read_basis_folder(run.folder / BASIS)
-        weights, _ = load_checkpoint(run.stage("shape") / CHECKPOINT_NAME)
+        weights, _ = load_checkpoint(run.stage("descent") / CHECKPOINT_NAME)
         # DRR, view and, where S reads films, the film.
         reads_film = weights["network/shape_regressor/convolutions.0.weight"].shape[1] == 3
         reader = new_shape_reader(shape_config(preset, (radius, ulna), reads_film), radius, ulna)
-        load_networks(run.stage("shape"), {"shape_regressor": reader.network})
+        load_networks(run.stage("descent"), {"shape_regressor": reader.network})
         bundle = replace(bundle, shape=reader)
     return bundle
 
@@ -118,7 +120,7 @@ def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -
     if run.is_done("finetune"):
         codes, _ = read_codes(bundle.predictor, load_samples(source.folders("tl").training, FilmSamples))
         facts["latent"] = code_spread(codes)
-    if run.is_done("shape"):
+    if run.is_done("descent"):
         assert bundle.shape is not None
         facts["shape_basis"] = asdict(basis_facts(run.folder / BASIS))
         network, bases = bundle.shape.network, (bundle.shape.radius, bundle.shape.ulna)

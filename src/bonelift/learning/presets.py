@@ -101,7 +101,7 @@ def _smoke() -> Preset:
         PredictorTraining(loop, batch=4, latent_warmup=0.5),
         PredictorTraining(loop, batch=4),
         Pix2pixTraining(loop, batch=4),
-        ShapeConfig(1, (4, 8, 8, 16), (1, 1, 1), 16, gain_free=True, tells_error=True),
+        ShapeConfig(1, (4, 8, 8, 16), (1, 1, 1), 16, gain_free=True, tells_error=True, descent_steps=1, points=24),
         ShapeTraining(loop, batch=4),
         shape_modes=6,
         # The one stage without which nothing is seen of the others: enough to find the wrists that it was shown.
@@ -123,7 +123,7 @@ def _laptop() -> Preset:
         PredictorTraining(LoopConfig(10_000, 1e-3, "cosine", 100), latent_warmup=0.4),
         PredictorTraining(LoopConfig(2_000, 2e-4, "cosine", 50)),
         Pix2pixTraining(LoopConfig(10_000, 2e-4, "cosine")),
-        ShapeConfig(1, gain_free=True, tells_error=True),
+        ShapeConfig(1, gain_free=True, tells_error=True, descent_steps=2),
         ShapeTraining(LoopConfig(10_000, 1e-3, "cosine", 100, validate_every=250), film_share=0.25),
         shape_modes=40,
     )
@@ -149,7 +149,7 @@ def _paper() -> Preset:
         PredictorTraining(LoopConfig(35_000, 1e-4), batch=8),
         PredictorTraining(LoopConfig(15_000, 1e-5), batch=8),
         Pix2pixTraining(LoopConfig(200_000, 2e-4), batch=1),
-        ShapeConfig(1, (32, 64, 128, 256), (2, 2, 2), 512, gain_free=True, tells_error=True),
+        ShapeConfig(1, (32, 64, 128, 256), (2, 2, 2), 512, gain_free=True, tells_error=True, descent_steps=2),
         ShapeTraining(LoopConfig(35_000, 1e-3, "cosine", 100), film_share=0.25),
         shape_modes=60,
         drr_poses="paper",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -31,6 +31,23 @@ class _Arrays:
                 )
 
 
+def _unknown() -> NDArray[np.float32]:
+    return np.empty((0, 3, 4), np.float32)
+
+
+class _Projected(_Arrays):
+    """Pictures of wrists whose pose may be known. px_from_radius: (N, 3, 4) float32, px of the film from mm of the
+    radius frame; NaN where nobody knows how the wrist lay, everywhere if it is not given."""
+
+    px_from_radius: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not len(self.px_from_radius):
+            count = len(getattr(self, next(iter(self.layout))))
+            object.__setattr__(self, "px_from_radius", np.full((count, 3, 4), np.nan, np.float32))
+        super().__post_init__()
+
+
 @dataclass(frozen=True)
 class ShapeSamples(_Arrays):
     """occupancy: (P, 2, I, J, K) uint8; 255 x the part of each voxel that is radius, ulna. One row a patient."""
@@ -54,13 +71,13 @@ class SurfaceSamples(_Arrays):
 
 
 @dataclass(frozen=True)
-class FilmSamples(_Arrays):
+class FilmSamples(_Projected):
     """Films with their true DRRs.
 
     radiograph: (N, H, W) float16, film pixels in [0, 1.2].
     drr: (N, H, W) float16, line integrals of the bones' attenuation (dimensionless), pixel for pixel on the film.
     patient: (N,) int32, row in the ShapeSamples of the same folder, all chunks counted on.
-    view: (N,) uint8 (networks.views).
+    view: (N,) uint8 (networks.views). px_from_radius: see _Projected.
     """
 
     prefix: ClassVar[str] = "films"
@@ -69,20 +86,22 @@ class FilmSamples(_Arrays):
         "drr": (np.float16, 3),
         "patient": (np.int32, 1),
         "view": (np.uint8, 1),
+        "px_from_radius": (np.float32, 3),
     }
     radiograph: NDArray[np.float16]
     drr: NDArray[np.float16]
     patient: NDArray[np.int32]
     view: NDArray[np.uint8]
+    px_from_radius: NDArray[np.float32] = field(default_factory=_unknown)
 
 
 @dataclass(frozen=True)
-class DrrSamples(_Arrays):
+class DrrSamples(_Projected):
     """DRRs alone, of patients without films.
 
     drr: (N, H, W) float16, line integrals of the bones' attenuation (dimensionless), on standard films.
     patient: (N,) int32, row in the SurfaceSamples of the same folder, all chunks counted on.
-    view: (N,) uint8 (networks.views).
+    view: (N,) uint8 (networks.views). px_from_radius: see _Projected.
     """
 
     prefix: ClassVar[str] = "drrs"
@@ -90,10 +109,12 @@ class DrrSamples(_Arrays):
         "drr": (np.float16, 3),
         "patient": (np.int32, 1),
         "view": (np.uint8, 1),
+        "px_from_radius": (np.float32, 3),
     }
     drr: NDArray[np.float16]
     patient: NDArray[np.int32]
     view: NDArray[np.uint8]
+    px_from_radius: NDArray[np.float32] = field(default_factory=_unknown)
 
 
 @dataclass(frozen=True)
@@ -124,8 +145,8 @@ def save_chunk(folder: Path, index: int, samples: AnySamples) -> Path:
     """Add ``samples`` to ``folder`` as chunk ``index``; it appears whole or not at all, and replaces an equal index."""
     final = chunk_path(folder, type(samples), index)
     with whole_folder(final, existing="replace") as staging:
-        for field in fields(samples):
-            np.save(staging / f"{field.name}.npy", getattr(samples, field.name), allow_pickle=False)
+        for each in fields(samples):
+            np.save(staging / f"{each.name}.npy", getattr(samples, each.name), allow_pickle=False)
     return final
 
 
@@ -146,7 +167,7 @@ def load_samples(folder: Path, kind: type[Samples], skip_chunks: int = 0) -> Sam
         raise InputError(
             f"{folder}: no {kind.prefix} samples; expected folders {kind.prefix}-00000, ...; make them first"
         )
-    names = [field.name for field in fields(kind)]
+    names = [each.name for each in fields(kind)]
     try:
         arrays = {
             name: np.concatenate(

@@ -81,7 +81,7 @@ def located_sample(case: NormalisedCase, posed: PosedRadiograph, origin_px: Floa
         canonical_from_right @ case.bones.world_from_voxel,
         FILM_SHAPE,
     )
-    return FilmSample(film.pixels, drr[0], radiograph.view)
+    return FilmSample(film.pixels, drr[0], radiograph.view, film.px_from_radius(canonical_from_right))
 
 
 def locator_samples(case: NormalisedCase, posed: PosedRadiograph, rng: np.random.Generator) -> list[LocatorSample]:

@@ -49,6 +49,6 @@ def _notes(run: LearningRun, metrics: dict[Target, Metrics], lacking: list[str])
         notes.append(f"shape bases: {modes}, from {facts.origin}")
     if lacking:
         notes.append(f"no model yet: {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not trained")
-    elif not run.is_done("shape") and (run.start is None or run.start.shape is None):
+    elif not run.is_done("descent") and (run.start is None or run.start.shape is None):
         notes.append("the model has no shape regressor yet: reconstruct takes the TL-embedding network")
     return tuple(notes)

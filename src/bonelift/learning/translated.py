@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -32,4 +33,4 @@ def translated(folder: Path, generator: Generator) -> NDArray[np.float16]:
 
 def later_films(films: FilmSamples, first: int) -> FilmSamples:
     """The films from number ``first`` on."""
-    return FilmSamples(films.radiograph[first:], films.drr[first:], films.patient[first:], films.view[first:])
+    return FilmSamples(**{field.name: getattr(films, field.name)[first:] for field in fields(films)})

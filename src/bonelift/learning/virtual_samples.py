@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -94,11 +94,13 @@ FOREARM_END_MM = -178.0
 
 @dataclass(frozen=True)
 class FilmSample:
-    """pixels, drr: FILM_SHAPE float32; drr holds dimensionless line integrals of radius and ulna on the film's rays."""
+    """pixels, drr: FILM_SHAPE float32; drr holds dimensionless line integrals of radius and ulna on the film's rays.
+    px_from_radius: (3, 4) px of the film from mm of the radius frame; NaN where the pose is not known."""
 
     pixels: NDArray[np.float32]
     drr: NDArray[np.float32]
     view: View
+    px_from_radius: Float = field(default_factory=lambda: np.full((3, 4), np.nan))
 
 
 def patient_occupancy(shape: WristShape, grid: LabelGrid) -> NDArray[np.uint8]:
@@ -140,7 +142,8 @@ def sample_film(
     assumed_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
     radiograph = Radiograph(pixels, geometry.camera, "right", view, assumed_mm)
     film = cut_film(radiograph, geometry, rng, config)
-    return FilmSample(film.pixels, film_drr(bones, film, geometry.camera_from_radius), view)
+    drr = film_drr(bones, film, geometry.camera_from_radius)
+    return FilmSample(film.pixels, drr, view, film.px_from_radius(geometry.camera_from_radius))
 
 
 Hanging = Literal["upright", "turned", "mirrored", "cut off", "blank"]
@@ -353,7 +356,13 @@ def film_samples(films: Sequence[FilmSample], patients: Sequence[int]) -> FilmSa
         np.stack([film.drr for film in films]).astype(np.float16),
         np.array(patients, dtype=np.int32),
         view_codes([film.view for film in films]),
+        projections_of(films),
     )
+
+
+def projections_of(films: Sequence[FilmSample]) -> NDArray[np.float32]:
+    """(N, 3, 4) of each film, px from mm of the radius frame."""
+    return np.stack([film.px_from_radius for film in films]).astype(np.float32)
 
 
 def locator_images(images: Sequence[LocatorSample]) -> LocatorSamples:

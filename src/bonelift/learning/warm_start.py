@@ -26,7 +26,7 @@ def start_from(network: ShapeRegressor, trained: ShapeReader, bases: Sequence[Bo
     level: of a usual picture (:func:`usual_level`), by which a network that is gain-free multiplies what it
         reads of a DRR where the trained one was not; without effect otherwise.
     A film that the trained S did not read, and an error that it did not tell, start at weights of 0; a film that only
-    the trained one read is left out.
+    the trained one read is left out. Descent steps are not taken over: they are fitted anew, after the rest.
     Raises InputError where the networks differ in anything else.
     """
     old = dict(trained.network.state_dict())
@@ -44,8 +44,10 @@ def start_from(network: ShapeRegressor, trained: ShapeReader, bases: Sequence[Bo
     shift = torch.from_numpy(np.concatenate([shift for _, shift in maps])).float()
     old["to_latent.2.weight"] = matrix @ old["to_latent.2.weight"]
     old["to_latent.2.bias"] = matrix @ old["to_latent.2.bias"] + shift
-    for name in [name for name in old if name.startswith("to_log_sd")]:
-        del old[name]  # Its numbers are of other modes.
+    # The errors told are of other modes, and the descent steps are fitted to what this S will read.
+    anew = ("to_log_sd", "descent.", "projected_points.", *(() if len(network.descent) else ("to_pose.",)))
+    for name in [name for name in old if name.startswith(anew)]:
+        del old[name]
     try:
         missing, unexpected = network.load_state_dict(old, strict=False)
     except RuntimeError as error:
@@ -53,7 +55,8 @@ def start_from(network: ShapeRegressor, trained: ShapeReader, bases: Sequence[Bo
         raise InputError(
             f"shape regressor: the trained network has other sizes ({reason}); start without it"
         ) from error
-    if unexpected or any(not name.startswith("to_log_sd") for name in missing):
+    may_miss = ("to_log_sd", "descent.", "projected_points.", "to_pose.")
+    if unexpected or any(not name.startswith(may_miss) for name in missing):
         raise InputError(f"shape regressor: weights {[*missing, *unexpected]} do not match; start without them")
     if network.to_log_sd is not None:
         torch.nn.init.zeros_(network.to_log_sd.weight)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bonelift.anatomy.shape_basis import BoneBasis
+from bonelift.anatomy.shape_basis import PLACEMENT, BoneBasis
 from bonelift.errors import InputError
 from bonelift.film.standard import FILM_SHAPE
+from bonelift.networks.supervised_descent import POSE, DescentStep, ProjectedPoints, feature_count, features
 from bonelift.networks.tl_embedding import FilmReader, with_view
 
 
@@ -23,7 +24,9 @@ class ShapeConfig:
     """Sizes of S; see FilmReader. outputs: numbers in both bones' codes, radius first. reads_film: S sees the film that
     the DRR was translated from as a second picture, all 0 where there is none. gain_free: the DRR is divided by its own
     level (:func:`drr_level`) first, so that S reads the same from it at any scale. tells_error: S also tells the
-    standard deviation that it expects of each number's error."""
+    standard deviation that it expects of each number's error. descent_steps: corrections of the reading by what the
+    picture shows around its own bones (:mod:`bonelift.networks.supervised_descent`); points: of each bone that it is
+    looked at from; radius_outputs: how many of the outputs are the radius' code."""
 
     outputs: int
     channels: tuple[int, int, int, int] = (16, 32, 64, 128)
@@ -33,6 +36,9 @@ class ShapeConfig:
     reads_film: bool = False
     gain_free: bool = False
     tells_error: bool = False
+    descent_steps: int = 0
+    points: int = 192
+    radius_outputs: int = 0
 
     def __post_init__(self) -> None:
         if self.outputs < 1 or any(n % 16 for n in self.film_shape):
@@ -54,6 +60,23 @@ class ShapeRegressor(FilmReader):
         self.reads_film = config.reads_film
         self.gain_free = config.gain_free
         self.to_log_sd = nn.Linear(config.hidden, config.outputs) if config.tells_error else None
+        self.outputs = config.outputs
+        self.descent = nn.ModuleList()
+        if config.descent_steps:
+            self._add_descent(config)
+
+    def _add_descent(self, config: ShapeConfig) -> None:
+        lengths = (config.radius_outputs, config.outputs - config.radius_outputs)
+        if min(lengths) < PLACEMENT:
+            raise InputError(
+                f"ShapeConfig: radius_outputs is {config.radius_outputs} of {config.outputs}; descent steps need the "
+                "length of each bone's code"
+            )
+        self.projected_points = ProjectedPoints(lengths, config.points, config.film_shape)
+        self.to_pose = nn.Linear(config.hidden, POSE)
+        numbers = config.outputs + POSE
+        count = feature_count(2 * config.points, numbers)
+        self.descent.extend(DescentStep(count, numbers) for _ in range(config.descent_steps))
 
     def forward(self, pictures: Tensor, view: Tensor) -> Tensor:
         """See FilmReader.forward; codes (N, outputs)."""
@@ -65,11 +88,38 @@ class ShapeRegressor(FilmReader):
         The error is read from what the codes are read from, and its training changes nothing there. A network that
         does not tell its error answers 0: one standard deviation of the population.
         """
-        if self.gain_free:
-            pictures = torch.cat([pictures[:, :1] / drr_level(pictures[:, :1]), pictures[:, 1:]], dim=1)
-        hidden = self.to_latent[:2](self.convolutions(with_view(pictures, view)).flatten(1))
-        codes = self.to_latent[2](hidden)
-        return codes, torch.zeros_like(codes) if self.to_log_sd is None else self.to_log_sd(hidden.detach())
+        readings, log_sd = self.readings(pictures, view)
+        return readings[-1][:, : self.outputs], log_sd
+
+    def readings(self, pictures: Tensor, view: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The first reading and what each descent step makes of it: codes and, where there are steps, poses,
+        (N, outputs [+ POSE]). And the logarithm of the errors expected of the codes."""
+        first, log_sd = self.first_reading(pictures, view)
+        readings = [first]
+        for step in self.descent:
+            readings.append(readings[-1] + step(self.features(pictures, readings[-1], view), view))
+        return readings, log_sd
+
+    def first_reading(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+        """What the convolutions read, before any descent step; see :meth:`readings`."""
+        hidden = self.to_latent[:2](self.convolutions(with_view(self._levelled(pictures), view)).flatten(1))
+        reading = self.to_latent[2](hidden)
+        log_sd = torch.zeros_like(reading) if self.to_log_sd is None else self.to_log_sd(hidden.detach())
+        return (torch.cat([reading, self.to_pose(hidden)], dim=1) if len(self.descent) else reading), log_sd
+
+    def features(self, pictures: Tensor, reading: Tensor, view: Tensor) -> Tensor:
+        """What a descent step sees: the picture around the bones of a reading (N, outputs + POSE)."""
+        return features(self._levelled(pictures)[:, :1], self.film_points(reading, view), reading)
+
+    def _levelled(self, pictures: Tensor) -> Tensor:
+        if not self.gain_free:
+            return pictures
+        return torch.cat([pictures[:, :1] / drr_level(pictures[:, :1]), pictures[:, 1:]], dim=1)
+
+    def film_points(self, reading: Tensor, view: Tensor) -> Tensor:
+        """(N, points of both bones, 2) (column, row) px of the film where a reading (N, outputs + POSE) puts them."""
+        points = self.projected_points.points(reading[:, : self.outputs])
+        return self.projected_points.on_film(points, reading[:, self.outputs :], view)
 
 
 def drr_level(drr: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ from bonelift.learning.samples import (
     save_chunk,
 )
 from bonelift.learning.study_samples import ct_drr_samples, film_sample, locator_samples
-from bonelift.learning.virtual_samples import FilmSample, film_samples, locator_images
+from bonelift.learning.virtual_samples import FilmSample, film_samples, locator_images, projections_of
 from bonelift.networks.views import view_codes
 from bonelift.study.folder import StudyCase
 from bonelift.study.normalised_cases import read_study_case
@@ -174,7 +174,8 @@ def _write_shape(folder: Path, index: int, samples: CaseSamples) -> None:
         _write_pix2pix(folder, index, samples)
     drrs = np.stack([sample.drr for sample in samples.ct_drrs]).astype(np.float16)
     rows = np.full(len(drrs), index, np.int32)
-    save_chunk(folder, index, DrrSamples(drrs, rows, view_codes([sample.view for sample in samples.ct_drrs])))
+    views = view_codes([sample.view for sample in samples.ct_drrs])
+    save_chunk(folder, index, DrrSamples(drrs, rows, views, projections_of(samples.ct_drrs)))
 
 
 _WRITERS: dict[str, Callable[[Path, int, CaseSamples], None]] = {
