@@ -53,6 +53,8 @@ def test_the_sentence_names_the_parts_and_what_is_done():
     assert text.startswith("this will take about 2.2 h of one processor core, shared by 2 processes (images 60 s, ")
     assert "networks 2.0 h, scores 10 min); 25 % is done already" in text
     assert "GPU" in in_a_sentence(ExpectedCost(60.0, 7200.0, 600.0, 0.0), 1, "cuda")
+    text = in_a_sentence(ExpectedCost(0.0, 10 * 86400.0, 0.0, 0.0), 1, "cpu")
+    assert text.startswith("this will take about 240 h (10 days) of one processor core: too long without a GPU")
 
 
 def test_a_shortened_run_warms_up_for_a_shorter_time_too():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
 
 from bonelift.cli.console import console_for
 from bonelift.errors import InputError
 from bonelift.study.folder import read_study
-from bonelift.study.normalisation import GRIDS, NormaliseReport, NormaliseSettings, normalise_study
+from bonelift.study.normalisation import GRIDS, NormaliseReport, NormaliseSettings, beside_automatic, normalise_study
 
 EPILOG = """\
 Writes a folder for each case as a right wrist: CT, labels and their partial volumes on the label grid of the radius
@@ -53,11 +52,5 @@ def _lines(out: Path, report: NormaliseReport) -> list[str]:
     lines = [
         f"{out}: {len(report.frames)} cases in the radius frame; frame found without landmarks against the one used:"
     ]
-    lines += [f"  {name:<16}{_difference(facts['automatic'])}" for name, facts in report.frames.items()]
+    lines += [f"  {name:<16}{beside_automatic(facts['automatic'])}" for name, facts in report.frames.items()]
     return [*lines, *(f"  not normalised: {reason}" for reason in report.failed.values())]
-
-
-def _difference(automatic: dict[str, Any]) -> str:
-    if "failed" in automatic:
-        return f"none: {automatic['failed']}"
-    return f"{automatic['origin_mm']:.2f} mm, {automatic['rotation_deg']:.2f} deg"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bonelift.anatomy.automatic_landmarks import FoundFrame, find_frame
+from bonelift.anatomy.landmark_names import NOTCH_VOLAR, STYLOID
 from bonelift.drr.normalised_case import NormalisedCase, case_occupancy, normalise_case
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, invert_rigid, rotation_angle
@@ -43,6 +44,8 @@ GRIDS: dict[str, LabelGrid] = {"laptop": LAPTOP_GRID, "paper": PAPER_GRID}
 FRAME_FILE = "frame.json"
 SETTINGS_FILE = "normalisation.json"
 OVERLAY_FILE, SHEET_FILE = "overlay.png", "sheet.png"
+SAME_MM = 0.05
+"""Landmarks that lie as near to the found ones are those: no person meets both by chance."""
 FAR_MM, FAR_DEG = 1.0, 4.0
 """A frame found without landmarks that lies farther from the one used wants a look at the landmarks."""
 _HALF = 128
@@ -118,18 +121,22 @@ def write_sheet(out: Path, settings: NormaliseSettings, cases: Sequence[StudyCas
         if facts is None:
             facts = read_json(out / case.case / FRAME_FILE, "the frame of a normalised case")
         automatic = facts["automatic"]
-        if "failed" in automatic:
-            lines, far = [f"no frame without landmarks: {automatic['failed']}"], True
-        else:
-            lines = [
-                f"frame found without landmarks: {automatic['origin_mm']} mm, {automatic['rotation_deg']} deg away"
-            ]
-            far = automatic["origin_mm"] > FAR_MM or automatic["rotation_deg"] > FAR_DEG
+        far = "failed" in automatic or automatic["origin_mm"] > FAR_MM or automatic["rotation_deg"] > FAR_DEG
+        lines = [f"frame found without landmarks: {beside_automatic(automatic)}"]
         with Image.open(out / case.case / OVERLAY_FILE) as overlay:
             tiles.append(Tile(title, [overlay.convert("RGB")], lines, "warning" if far else "ok"))
     sheet = contact_sheet(f"bonelift normalize: {len(tiles)} cases, landmarks: {settings.landmarks}", tiles)
     with writing(out):
         write_whole(out / SHEET_FILE, png_bytes(sheet))
+
+
+def beside_automatic(automatic: Mapping[str, Any]) -> str:
+    """What frame.json says of the frame found without landmarks, in words."""
+    if "failed" in automatic:
+        return f"none: {automatic['failed']}"
+    if automatic.get("same_landmarks"):
+        return "the same, since these landmarks were found automatically; look at the picture"
+    return f"{automatic['origin_mm']:.2f} mm, {automatic['rotation_deg']:.2f} deg away"
 
 
 def normalised_folder(
@@ -146,7 +153,7 @@ def normalised_folder(
     found = found_frame(labels, case)
     landmarks = chosen_landmarks(folder, case, settings.landmarks, found)
     normalised = normalise_case(ct, labels, landmarks, case.side)
-    facts = frame_facts(case, settings, normalised, found)
+    facts = frame_facts(case, settings, normalised, found, landmarks)
     with made_result(final, made_from) as staging:
         _write(staging, ct, normalised, landmarks, GRIDS[settings.grid], case, facts)
     return facts
@@ -172,7 +179,11 @@ def chosen_landmarks(
 
 
 def frame_facts(
-    case: StudyCase, settings: NormaliseSettings, normalised: NormalisedCase, found: FoundFrame | str
+    case: StudyCase,
+    settings: NormaliseSettings,
+    normalised: NormalisedCase,
+    found: FoundFrame | str,
+    landmarks: Mapping[str, Float],
 ) -> dict[str, Any]:
     """Content of frame.json."""
     facts: dict[str, Any] = {
@@ -190,7 +201,9 @@ def frame_facts(
     if isinstance(found, str):
         return facts | {"automatic": {"failed": found}}
     step = found.right_from_world @ np.linalg.inv(normalised.right_from_world)
-    return facts | {"automatic": {"residual_mm": round(found.residual_mm, 3), **frame_difference(step)}}
+    same = all(np.linalg.norm(found.landmarks[name] - landmarks[name]) < SAME_MM for name in (STYLOID, NOTCH_VOLAR))
+    difference = {"residual_mm": round(found.residual_mm, 3), **frame_difference(step), "same_landmarks": same}
+    return facts | {"automatic": difference}
 
 
 def frame_difference(automatic_from_used: Float) -> dict[str, float]:

@@ -25,6 +25,8 @@ IMAGES_S, CT_DRR_S, FILM_S = 6.0, 0.5, 0.5
 """Of each CT: reading and normalising it; then each of its random CT-DRRs, and each film that is cut."""
 NETWORK_S = 5.0
 """Of each network beside its updates: its samples, its validation, what is kept of it."""
+LONG_S = 4 * 86400.0
+"""From here on hours are told as days, too, and a CPU is the wrong place for it."""
 SCORE_S, PICTURE_S = 8.0, 4.6
 """Of each tested case: the mean bone and the grid's floor; then each image, read by both networks and scored."""
 
@@ -101,6 +103,8 @@ def in_a_sentence(cost: ExpectedCost, workers: int, device: str) -> str:
     ready = f"; {100 * cost.done:.0f} % is done already" if cost.done > 0.005 else ""
     shared = f", shared by {workers} processes" if workers > 1 else ""
     faster = ", for the networks much less on a GPU" if device != "cpu" else ""
+    if device == "cpu" and cost.total_s > LONG_S:
+        faster = ": too long without a GPU (--device cuda)"
     return (
         f"this will take about {_hours(cost.total_s)} of one processor core{shared}{faster} ({split}){ready}; "
         "an estimate, right within a factor of two or so; stopped in any way, the same command goes on"
@@ -110,4 +114,6 @@ def in_a_sentence(cost: ExpectedCost, workers: int, device: str) -> str:
 def _hours(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
+    if seconds > LONG_S:
+        return f"{seconds / 3600:.0f} h ({seconds / 86400:.0f} days)"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
