@@ -19,8 +19,10 @@ The radiograph is simulated, of a virtual patient that no network has seen.
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("bonelift-demo"), help="folder for the result")
-    parser.add_argument("--model", metavar="DIR", type=Path, help="trained model (else the packaged one)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--model", metavar="DIR", type=Path, help="folder of a trained model (default: the packaged one)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add_report_options(parser)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bonelift.cli.arguments import positive_float, positive_int, whole_number, zero_or_more
 from bonelift.cli.console import Console, console_for
@@ -33,30 +33,63 @@ def add_arguments(parser: ArgumentParser) -> None:
         "source", metavar="CT|STUDY", type=Path, help="DICOM folder, NIfTI, NRRD, MHA; or a study folder"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the result")
-    parser.add_argument("--labels", metavar="FILE", type=Path, help="radius and ulna on the CT's grid")
+    parser.add_argument("--labels", metavar="FILE", type=Path, help="segmentation of radius and ulna on the CT's grid")
     parser.add_argument("--content", choices=list(_CONTENTS), default="bones", help="what is shown (default: bones)")
     where = parser.add_argument_group("where the wrist stands")
     where.add_argument(
-        "--camera", metavar="FILE", type=Path, help="JSON or XMALab (else 500 x 625 px, 0.4 mm, 1000 mm)"
+        "--camera",
+        metavar="FILE",
+        type=Path,
+        help="JSON or XMALab (default: 500 x 625 px of 0.4 mm, source to detector 1000 mm)",
     )
     where.add_argument(
-        "--pose", metavar="FILE", type=Path, action="append", help="JSON with camera_from_world; repeatable"
+        "--pose", metavar="FILE", type=Path, action="append", help="JSON with camera_from_world; may be repeated"
     )
-    where.add_argument("--landmarks", metavar="FILE", type=Path, help="Slicer markups, for the radius frame")
+    where.add_argument(
+        "--landmarks", metavar="FILE", type=Path, help="Slicer markups, from which the radius frame is made"
+    )
     where.add_argument("--side", choices=["left", "right"], help="which wrist; with --landmarks")
     where.add_argument("--view", choices=["pa", "lateral"], default="pa", help="with --landmarks or a study")
-    poses = parser.add_argument_group("random poses around it")
-    poses.add_argument("--poses", metavar="N", type=positive_int, help="how many (the paper: 40)")
-    poses.add_argument("--rotation-deg", metavar="DEG", type=zero_or_more, default=30.0, help="either way, each axis")
-    poses.add_argument("--translation-mm", metavar="MM", type=zero_or_more, default=30.0, help="either way, each axis")
-    poses.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of the poses (default: 0)")
-    how = parser.add_argument_group("how")
-    how.add_argument("--energy-kev", metavar="KEV", type=positive_float, default=70.0, help="of HU to attenuation (70)")
-    how.add_argument(
-        "--rule", choices=["joseph", "simpson"], default="simpson", help="joseph: twice as fast, less exact"
+    poses = parser.add_argument_group("random poses around that")
+    poses.add_argument("--poses", metavar="N", type=positive_int, help="how many (the paper has 40)")
+    poses.add_argument(
+        "--rotation-deg",
+        metavar="DEG",
+        type=zero_or_more,
+        default=30.0,
+        help="largest turn about each axis, either way (default: 30)",
     )
-    how.add_argument("--format", choices=["png", "nrrd", "npy"], default="png", help="of the images (default: png)")
-    how.add_argument("--threads", metavar="N", type=positive_int, default=1, help="default: 1")
+    poses.add_argument(
+        "--translation-mm",
+        metavar="MM",
+        type=zero_or_more,
+        default=30.0,
+        help="largest shift along each axis, either way (default: 30)",
+    )
+    poses.add_argument("--seed", metavar="S", type=whole_number, default=0, help="seed of the poses (default: 0)")
+    _add_projection(parser.add_argument_group("how it is projected"))
+
+
+def _add_projection(how: Any) -> None:
+    how.add_argument(
+        "--energy-kev",
+        metavar="KEV",
+        type=positive_float,
+        default=70.0,
+        help="energy at which HU become attenuation (default: 70)",
+    )
+    how.add_argument(
+        "--rule",
+        choices=["joseph", "simpson"],
+        default="simpson",
+        help="joseph is twice as fast and less exact (default: simpson)",
+    )
+    how.add_argument(
+        "--format", choices=["png", "nrrd", "npy"], default="png", help="format of the images (default: png)"
+    )
+    how.add_argument(
+        "--threads", metavar="N", type=positive_int, default=1, help="how many threads share an image (default: 1)"
+    )
     how.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a case of a study fails")
 
 

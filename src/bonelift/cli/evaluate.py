@@ -35,10 +35,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--place-films",
         choices=["landmarks", "locator"],
         default="landmarks",
-        help="tested films of known pose are cut along projected landmarks (default) or where the locator finds them",
+        help="what places the tested films of known pose: their projected landmarks (default) or the locator",
     )
-    parser.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of folds, images, weights (0)")
-    parser.add_argument("--folds", metavar="K", type=positive_int, default=4, help="folds by patient (default: 4)")
+    parser.add_argument(
+        "--seed", metavar="S", type=whole_number, default=0, help="seed of folds, images and weights (default: 0)"
+    )
+    parser.add_argument(
+        "--folds", metavar="K", type=positive_int, default=4, help="number of folds, by patient (default: 4)"
+    )
     parser.add_argument("--fold", metavar="NAME", action="append", default=[], help="only this fold, e.g. fold-2")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for training (default: cpu)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler; study and run must be shared folders")
@@ -48,15 +52,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--methods", metavar="NAME", nargs="+", default=[], help="methods of others, scored beside ours"
     )
     parser.add_argument(
-        "--updates-share", metavar="X", type=float, default=1.0, help="of the preset's updates, in each stage (1)"
+        "--updates-share",
+        metavar="X",
+        type=float,
+        default=1.0,
+        help="share of the preset's updates that each stage makes (default: 1)",
     )
     parser.add_argument(
         "--pair-share",
         metavar="X",
         type=float,
-        help="of patients with a radiograph, those that pix2pix may learn from (default: 33/105, as in the paper)",
+        help="share of the patients with a radiograph from whom pix2pix may learn (default: 33/105, as in the paper)",
     )
-    parser.add_argument("--report-only", action="store_true", help="write tables, figures and report of what is there")
+    parser.add_argument(
+        "--report-only", action="store_true", help="only write tables, figures and report of what is there already"
+    )
 
 
 def run(options: Namespace) -> int:

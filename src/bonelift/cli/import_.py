@@ -5,7 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bonelift.cli.arguments import positive_float, positive_int, whole_number
 from bonelift.cli.console import Console, console_for
@@ -31,40 +33,92 @@ _CASE_OPTIONS = ("case", "patient", "side", "ct", "labels")
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="STUDY", type=Path, required=True, help="study folder, new or to add to")
-    parser.add_argument("--table", metavar="FILE", type=Path, help="CSV or Excel; paths relative to its folder")
-    case = parser.add_argument_group("one case")
+    parser.add_argument(
+        "--table", metavar="FILE", type=Path, help="CSV or Excel table of cases; its paths are relative to its folder"
+    )
+    _add_case(parser.add_argument_group("one case"))
+    _add_films(parser.add_argument_group("radiographs of that case (each option once for each radiograph)"))
+    _add_reading(parser.add_argument_group("how they are read"))
+
+
+def _add_case(case: Any) -> None:
     case.add_argument("--case", metavar="NAME", help="the wrist's name in the study")
     case.add_argument("--patient", metavar="ID", help="study number, the same for all wrists of a patient")
-    case.add_argument("--side", choices=["left", "right"])
-    case.add_argument("--ct", metavar="PATH", type=Path, help="DICOM folder, NIfTI, NRRD or MHA; HU")
+    case.add_argument("--side", choices=["left", "right"], help="which wrist of the patient")
+    case.add_argument("--ct", metavar="PATH", type=Path, help="CT in HU: DICOM folder, NIfTI, NRRD or MHA")
     case.add_argument(
         "--ct-series", metavar="N", type=whole_number, help="SeriesNumber, where the folder holds several"
     )
     formats = ".seg.nrrd, NIfTI, NRRD, MHA, DICOM SEG, RTSTRUCT, TotalSegmentator folder"
     case.add_argument("--labels", metavar="PATH", type=Path, help=formats)
     case.add_argument("--landmarks", metavar="FILE", type=Path, help="Slicer .mrk.json (default: found automatically)")
-    film = parser.add_argument_group("radiographs of that case, each option once a radiograph")
-    film.add_argument("--radiograph", metavar="FILE", type=Path, action="append", default=[], help="DICOM, PNG or TIFF")
-    film.add_argument("--view", choices=["pa", "lateral"], action="append", default=[])
-    film.add_argument("--pixel-spacing-mm", metavar="MM", type=positive_float, action="append", default=[])
-    film.add_argument("--sdd-mm", metavar="MM", type=positive_float, action="append", default=[])
-    film.add_argument("--source-to-object-mm", metavar="MM", type=positive_float, action="append", default=[])
-    film.add_argument("--camera", metavar="FILE", type=Path, action="append", default=[])
-    film.add_argument("--frame", metavar="N", type=positive_int, action="append", default=[])
-    film.add_argument("--invert", choices=["auto", "yes", "no"], action="append", default=[])
-    how = parser.add_argument_group("how")
+
+
+def _add_films(films: Any) -> None:
+    each = partial(films.add_argument, action="append", default=[])
+    each("--radiograph", metavar="FILE", type=Path, help="DICOM, PNG, TIFF or JPEG")
+    each(
+        "--view",
+        choices=["pa", "lateral"],
+        help="which projection (default: from the header)",
+    )
+    each(
+        "--pixel-spacing-mm",
+        metavar="MM",
+        type=positive_float,
+        help="side of a pixel on the detector (default: from the header)",
+    )
+    each(
+        "--sdd-mm",
+        metavar="MM",
+        type=positive_float,
+        help="distance from source to detector (default: from the header, else 1000)",
+    )
+    each(
+        "--source-to-object-mm",
+        metavar="MM",
+        type=positive_float,
+        help="distance from source to wrist (default: from the header, else 30 less than --sdd-mm)",
+    )
+    each(
+        "--camera",
+        metavar="FILE",
+        type=Path,
+        help="file of a calibrated camera, in the place of the three above",
+    )
+    each(
+        "--frame",
+        metavar="N",
+        type=positive_int,
+        help="which image of a multi-frame file, counted from 1",
+    )
+    each(
+        "--invert",
+        choices=["auto", "yes", "no"],
+        help="yes: bones are dark in the file (default: auto)",
+    )
+
+
+def _add_reading(how: Any) -> None:
     how.add_argument("--radius-label", metavar="NAME", help="segment name or label value (default: by name, or 1)")
-    how.add_argument("--ulna-label", metavar="NAME", help="the same of the ulna (default: by name, or 2)")
-    how.add_argument("--drop-other-labels", action="store_true", help="further label values are background")
-    how.add_argument("--styloid-label", metavar="NAME", help="landmark: tip of the radial styloid")
-    how.add_argument("--notch-label", metavar="NAME", help="landmark: volar edge of the sigmoid notch")
+    how.add_argument("--ulna-label", metavar="NAME", help="the same for the ulna (default: by name, or 2)")
+    how.add_argument("--drop-other-labels", action="store_true", help="take other label values as background")
+    how.add_argument("--styloid-label", metavar="NAME", help="name of the landmark at the tip of the radial styloid")
+    how.add_argument(
+        "--notch-label", metavar="NAME", help="name of the landmark at the volar edge of the sigmoid notch"
+    )
     how.add_argument("--no-find-landmarks", dest="find_landmarks", action="store_false",
                      help="refuse a case without landmarks")  # fmt: skip
     voxels = how.add_mutually_exclusive_group()
     voxels.add_argument("--spacing-mm", metavar="MM", type=positive_float, default=PAPER_SPACING_MM,
                         help="voxel side of every CT (default: 0.625)")  # fmt: skip
     voxels.add_argument("--keep-voxels", action="store_true", help="keep the scanner's voxels")
-    how.add_argument("--interpolation", choices=["linear", "cubic"], default="linear", help="of CTs (default: linear)")
+    how.add_argument(
+        "--interpolation",
+        choices=["linear", "cubic"],
+        default="linear",
+        help="how CTs are interpolated (default: linear)",
+    )
 
 
 def run(options: Namespace) -> int:

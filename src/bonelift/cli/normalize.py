@@ -23,9 +23,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="study folder")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder, new or to go on with")
     parser.add_argument("--case", metavar="NAME", help="this case only")
-    parser.add_argument("--grid", choices=sorted(GRIDS), default="laptop", help="of the labels (default: laptop)")
     parser.add_argument(
-        "--landmarks", choices=["study", "automatic"], default="study", help="whose frame (default: the study's)"
+        "--grid", choices=sorted(GRIDS), default="laptop", help="grid on which the labels are written (default: laptop)"
+    )
+    parser.add_argument(
+        "--landmarks",
+        choices=["study", "automatic"],
+        default="study",
+        help="which landmarks make the frame (default: those of the study)",
     )
 
 

@@ -33,59 +33,87 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PLACE",
         type=Path,
         nargs="+",
-        help="a batch instead: each of these films, and all in these folders",
+        help="a batch: each of these films, and all films in these folders",
     )
     parser.add_argument(
         "--table", metavar="CSV", type=Path, help="facts of a batch's films: file, case, side, view, spacing_mm, ..."
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the result")
-    parser.add_argument("--side", choices=["left", "right"], help="which wrist")
-    parser.add_argument("--view", choices=["pa", "lateral"], action="append", help="one for each image")
-    parser.add_argument("--pixel-spacing-mm", metavar="MM", type=positive_float, help="pixel side on the detector")
-    parser.add_argument("--sdd-mm", metavar="MM", type=positive_float, help="source to detector (else header, or 1000)")
-    parser.add_argument("--source-to-object-mm", metavar="MM", type=positive_float, help="source to wrist")
+    _add_facts(parser)
     parser.add_argument(
-        "--camera", metavar="FILE", type=Path, action="append", help="calibration, JSON or XMALab; one for each image"
+        "--model", metavar="DIR", type=Path, help="folder of a trained model (default: the packaged one)"
     )
-    parser.add_argument(
-        "--overrule-header", action="store_true", help="--side and --view hold against a header that says otherwise"
-    )
-    parser.add_argument("--roi", metavar="X0,Y0,X1,Y1", type=pixel_box, help="look only here (px of the image)")
-    parser.add_argument(
-        "--landmarks",
-        metavar="X,Y,X,Y",
-        type=pixel_points,
-        action="append",
-        help="where the radial shaft's axis meets the joint, and a point up it; each image",
-    )
-    parser.add_argument("--frame", metavar="N", type=positive_int, help="image of a multi-frame file, from 1")
-    parser.add_argument("--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark")
-    parser.add_argument(
-        "--hanging",
-        choices=["as-recorded", "mirrored"],
-        help="mirrored: flipped left to right for display (else read from the picture)",
-    )
-    parser.add_argument("--model", metavar="DIR", type=Path, help="trained model (else the packaged one)")
     parser.add_argument(
         "--method",
         choices=["shape", "tl"],
         help="shape regressor (default where the model has one), or the paper's network",
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add_report_options(parser)
     parser.add_argument(
         "--files",
         metavar="KINDS",
         default=",".join(DEFAULT_KINDS),
-        help=f"of {','.join(FILE_KINDS)} (default: {','.join(DEFAULT_KINDS)})",
+        help=f"which files, of {','.join(FILE_KINDS)} (default: {','.join(DEFAULT_KINDS)})",
     )
     parser.add_argument(
         "--dicom-identity",
         choices=IDENTITIES,
         default="none",
-        help="what files of kind dicom say of the patient: none, or as the image (source)",
+        help="what files of kind dicom say of the patient: nothing (none), or what the image says (source)",
     )
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a warning is raised")
+
+
+def _add_facts(parser: ArgumentParser) -> None:
+    """What a person knows of the films."""
+    parser.add_argument("--side", choices=["left", "right"], help="which wrist of the patient")
+    parser.add_argument(
+        "--view", choices=["pa", "lateral"], action="append", help="which projection; once for each image"
+    )
+    parser.add_argument("--pixel-spacing-mm", metavar="MM", type=positive_float, help="side of a pixel on the detector")
+    parser.add_argument(
+        "--sdd-mm",
+        metavar="MM",
+        type=positive_float,
+        help="distance from source to detector (default: from the header, else 1000)",
+    )
+    parser.add_argument(
+        "--source-to-object-mm",
+        metavar="MM",
+        type=positive_float,
+        help="distance from source to wrist (default: from the header, else 30 less than --sdd-mm)",
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        help="file of a calibrated camera, JSON or XMALab; once for each image",
+    )
+    parser.add_argument(
+        "--overrule-header", action="store_true", help="take --side and --view even where the header says otherwise"
+    )
+    parser.add_argument("--roi", metavar="X0,Y0,X1,Y1", type=pixel_box, help="use only this part of the image (px)")
+    parser.add_argument(
+        "--landmarks",
+        metavar="X,Y,X,Y",
+        type=pixel_points,
+        action="append",
+        help="two points (px): where the axis of the radial shaft meets the joint, and one of that axis up the "
+        "forearm; once for each image",
+    )
+    parser.add_argument(
+        "--frame", metavar="N", type=positive_int, help="which image of a multi-frame file, counted from 1"
+    )
+    parser.add_argument(
+        "--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark in the file"
+    )
+    parser.add_argument(
+        "--hanging",
+        choices=["as-recorded", "mirrored"],
+        help="mirrored: the picture is flipped left to right for display (default: read from the picture)",
+    )
 
 
 def run(options: Namespace) -> int:

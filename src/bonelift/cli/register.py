@@ -33,26 +33,42 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--case", action="append", default=[], help="only this case of the study; may be repeated")
     parser.add_argument(
         "--bones", choices=["both", "radius", "ulna", "each"], default="both",
-        help="as one rigid object, one alone, or both and then each (default: both)",
+        help="both: as one rigid object; radius or ulna: this bone alone; each: both, and then each beside the other "
+        "(default: both)",
     )  # fmt: skip
     parser.add_argument(
         "--start", default="auto",
-        help="auto (outline where a mask is, else landmarks), outline, landmarks, pose (the study's), or POSE.json",
+        help="where the search starts: outline (of the mask), landmarks, pose (the study's), a POSE.json, or auto: the "
+        "outline where there is a mask, else landmarks",
     )  # fmt: skip
-    parser.add_argument("--together", action="store_true", help="all films of a case at once; cameras share a world")
-    parser.add_argument("--adopt", action="store_true", help="list trusted poses in the study, where it has none")
-    parser.add_argument("--model", metavar="DIR", type=Path, help="trained model for landmarks (else the packaged one)")
-    parser.add_argument("--seed", type=whole_number, default=0, help="of the search (default: 0)")
+    parser.add_argument(
+        "--together", action="store_true", help="register all films of a case at once; their cameras must share a world"
+    )
+    parser.add_argument("--adopt", action="store_true", help="write trusted poses into the study where it lists none")
+    parser.add_argument(
+        "--model", metavar="DIR", type=Path, help="model that finds the landmarks (default: the packaged one)"
+    )
+    parser.add_argument("--seed", type=whole_number, default=0, help="seed of the search (default: 0)")
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a registration failed")
-    loose = parser.add_argument_group("loose files, instead of STUDY (--radiograph and what follows: one for each)")
+    loose = parser.add_argument_group(
+        "loose files in the place of STUDY (--radiograph and what follows it once for each film)"
+    )
     loose.add_argument("--ct", metavar="FILE", type=Path, help="CT (DICOM folder, NIfTI, NRRD, MHA)")
-    loose.add_argument("--labels", metavar="FILE", type=Path, help="radius 1, ulna 2, on the CT's grid")
-    loose.add_argument("--radiograph", metavar="FILE", type=Path, action="append", default=[])
-    loose.add_argument("--camera", metavar="FILE", type=Path, action="append", default=[], help="calibration")
-    loose.add_argument("--mask", metavar="FILE", type=Path, action="append", default=[], help="PNG, TIFF or NRRD")
-    loose.add_argument("--side", choices=["left", "right"])
-    loose.add_argument("--view", choices=["pa", "lateral"], action="append", default=[])
-    loose.add_argument("--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark")
+    loose.add_argument("--labels", metavar="FILE", type=Path, help="segmentation on the CT's grid, radius 1 and ulna 2")
+    loose.add_argument(
+        "--radiograph", metavar="FILE", type=Path, action="append", default=[], help="DICOM, PNG, TIFF or JPEG"
+    )
+    loose.add_argument(
+        "--camera", metavar="FILE", type=Path, action="append", default=[], help="file of its calibrated camera"
+    )
+    loose.add_argument(
+        "--mask", metavar="FILE", type=Path, action="append", default=[], help="bones drawn on it: PNG, TIFF or NRRD"
+    )
+    loose.add_argument("--side", choices=["left", "right"], help="which wrist of the patient")
+    loose.add_argument("--view", choices=["pa", "lateral"], action="append", default=[], help="which projection")
+    loose.add_argument(
+        "--invert", choices=["auto", "yes", "no"], default="auto", help="yes: bones are dark in the file"
+    )
 
 
 def run(options: Namespace) -> int:

@@ -21,17 +21,35 @@ machine: films are deleted on request and when the server ends; results too, unl
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", metavar="N", type=whole_number, default=8750, help="(default: 8750; 0: a free one)")
+    parser.add_argument(
+        "--port",
+        metavar="N",
+        type=whole_number,
+        default=8750,
+        help="port to listen on; 0 takes a free one (default: 8750)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="further name of the server")
-    parser.add_argument("--token", help="needed to come in; beyond this machine one is made where none is given")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="another name under which browsers may reach the server",
+    )
+    parser.add_argument(
+        "--token", help="password of the page; when --host opens it to other machines and none is given, one is made"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep finished results here (films are never kept)")
-    parser.add_argument("--model", metavar="DIR", type=Path, help="trained model (else the packaged one)")
     parser.add_argument(
-        "--memory-gib", metavar="GIB", type=positive_float, help="most that a job may take (default: 6)"
+        "--model", metavar="DIR", type=Path, help="folder of a trained model (default: the packaged one)"
     )
-    parser.add_argument("--job-seconds", metavar="S", type=positive_float, help="longest job (default: 600)")
+    parser.add_argument(
+        "--memory-gib", metavar="GIB", type=positive_float, help="most memory that a job may take (default: 6)"
+    )
+    parser.add_argument(
+        "--job-seconds", metavar="S", type=positive_float, help="a job is stopped after this time (default: 600)"
+    )
 
 
 def run(options: Namespace) -> int:

@@ -32,19 +32,36 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("target", choices=[*TARGETS, "all"], help="what to train")
     parser.add_argument("study", metavar="STUDY", type=Path, nargs="?", help="study folder")
     parser.add_argument("--virtual", metavar="N", type=positive_int, help="N virtual patients in the place of a study")
-    parser.add_argument("--preset", choices=["smoke", "laptop", "paper"], required=True, help="size of the training")
+    parser.add_argument(
+        "--preset",
+        choices=["smoke", "laptop", "paper"],
+        required=True,
+        help="size of networks and training: smoke (minutes, learns nothing), laptop (hours), paper (for a GPU)",
+    )
     parser.add_argument("--run", metavar="DIR", type=Path, required=True, help="run folder, new or to go on with")
-    parser.add_argument("--minutes", metavar="M", type=positive_float, help="end each stage by the clock")
-    parser.add_argument("--seed", metavar="S", type=whole_number, default=0, help="of patients, split, training (0)")
+    parser.add_argument("--minutes", metavar="M", type=positive_float, help="end each stage after this time")
+    parser.add_argument(
+        "--seed", metavar="S", type=whole_number, default=0, help="seed of patients, split and training (default: 0)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--workers", metavar="N", type=positive_int, default=1, help="processes that make patients (1)")
-    parser.add_argument("--start", metavar="MODEL", help="a model to begin with: a folder, or packaged")
-    shape = parser.add_argument_group("shape")
-    shape.add_argument("--modes", metavar="K", type=positive_int, help="of each bone's basis (default: the preset's)")
+    parser.add_argument(
+        "--workers", metavar="N", type=positive_int, default=1, help="processes that make patients (default: 1)"
+    )
+    parser.add_argument(
+        "--start", metavar="MODEL", help="model whose weights the training begins with: a folder, or the word packaged"
+    )
+    shape = parser.add_argument_group("of the target shape")
+    shape.add_argument(
+        "--modes",
+        metavar="K",
+        type=positive_int,
+        help="how many modes each bone's basis has (default: the preset's number)",
+    )
     shape.add_argument(
         "--basis",
         choices=["auto", "own", "packaged"],
-        help="modes of the study's bones, or the packaged model's (auto: own where there are more bones than modes)",
+        help="own: modes of the study's bones; packaged: those of the packaged model; auto: own where there are more "
+        "bones than modes (default: auto)",
     )
 
 

@@ -31,7 +31,7 @@ def page_template(package: str, name: str) -> Template:
 
 @cache
 def asset(name: str) -> Markup:
-    """The text of ``bonelift/report/templates/<name>``: ``page.css`` (the look of all pages) or ``viewer.js``."""
+    """The text of ``bonelift/report/templates/<name>``: ``page.css`` (the look of all pages), a script."""
     return Markup(resources.files("bonelift.report").joinpath("templates", name).read_text(encoding="utf-8"))
 
 

@@ -24,7 +24,9 @@ from bonelift.serve.guard import BodyError, Door, Guard
 from bonelift.serve.sentences import for_the_page
 
 _STATIC = Path(__file__).resolve().parent / "static"
-_SHARED_STYLE = Path(__file__).resolve().parent.parent / "report" / "templates" / "page.css"
+_OF_REPORTS = Path(__file__).resolve().parent.parent / "report" / "templates"
+_SHARED_FILES = {"page.css": "text/css", "bone_shaders.js": "text/javascript"}
+"""What the page has in common with the reports, from their folder."""
 _PAGE_FILES = {"app.js": "text/javascript", "film.js": "text/javascript", "bones.js": "text/javascript",
                "app.css": "text/css", "icon.svg": "image/svg+xml"}  # fmt: skip
 Point = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -131,12 +133,10 @@ def _add_page(app: FastAPI) -> None:
     async def page() -> FileResponse:
         return FileResponse(_STATIC / "index.html", media_type="text/html; charset=utf-8")
 
-    @app.get("/static/page.css")
-    async def shared_style() -> FileResponse:
-        return FileResponse(_SHARED_STYLE, media_type="text/css")
-
     @app.get("/static/{name}")
     async def page_file(name: str) -> FileResponse:
+        if name in _SHARED_FILES:
+            return FileResponse(_OF_REPORTS / name, media_type=_SHARED_FILES[name])
         if name not in _PAGE_FILES:
             raise HTTPException(404)
         return FileResponse(_STATIC / name, media_type=_PAGE_FILES[name])

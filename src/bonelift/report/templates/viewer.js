@@ -1,35 +1,12 @@
 // A small viewer of the page's own meshes: drag turns, wheel or pinch zooms, double click resets. Plain WebGL 1.
 (function () {
   "use strict";
+  /* global BONE_SHADERS: in bone_shaders.js, which stands before this */
   const holder = document.getElementById("viewer");
   const scene = JSON.parse(document.getElementById("scene").textContent);
   const canvas = holder.querySelector("canvas");
   const gl = canvas.getContext("webgl", { antialias: true });
   if (!gl || !gl.getExtension("OES_element_index_uint")) return; // the pictures above stay
-
-  const VERTEX = `
-    attribute vec3 position, normal, errorColour;
-    uniform mat3 turn; uniform vec3 centre, tint; uniform vec2 scale; uniform float showError;
-    varying vec3 viewNormal, colour;
-    void main() {
-      vec3 p = turn * (position - centre);
-      viewNormal = turn * normal;
-      colour = mix(tint, errorColour, showError);
-      gl_Position = vec4(p.xy * scale, -p.z / 400.0, 1.0);
-    }`;
-  const FRAGMENT = `
-    precision mediump float;
-    varying vec3 viewNormal, colour;
-    void main() {
-      vec3 n = normalize(viewNormal);
-      float inner = gl_FrontFacing ? 1.0 : 0.45;
-      if (!gl_FrontFacing) n = -n;
-      float key = max(dot(n, normalize(vec3(-0.45, 0.55, 0.75))), 0.0);
-      float fill = max(dot(n, normalize(vec3(0.8, -0.1, 0.45))), 0.0);
-      float rim = 1.0 - 0.45 * pow(1.0 - clamp(n.z, 0.0, 1.0), 3.0);
-      float gloss = 0.1 * pow(max(dot(n, normalize(vec3(-0.25, 0.35, 0.9))), 0.0), 40.0);
-      gl_FragColor = vec4(colour * (0.38 + 0.6 * key + 0.22 * fill) * rim * inner + gloss * inner, 1.0);
-    }`;
 
   function compile(kind, source) {
     const shader = gl.createShader(kind);
@@ -38,8 +15,8 @@
     return shader;
   }
   const program = gl.createProgram();
-  gl.attachShader(program, compile(gl.VERTEX_SHADER, VERTEX));
-  gl.attachShader(program, compile(gl.FRAGMENT_SHADER, FRAGMENT));
+  gl.attachShader(program, compile(gl.VERTEX_SHADER, BONE_SHADERS.vertex));
+  gl.attachShader(program, compile(gl.FRAGMENT_SHADER, BONE_SHADERS.fragment));
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS)) return;
   gl.useProgram(program);
@@ -96,9 +73,9 @@
       attribute("position", bone.positions, 3, gl.FLOAT);
       attribute("normal", bone.normals, 3, gl.BYTE);
       const coloured = showError && bone.errors;
-      if (coloured) attribute("errorColour", bone.errors, 3, gl.UNSIGNED_BYTE);
-      else gl.disableVertexAttribArray(slot("errorColour"));
-      gl.uniform1f(at("showError"), coloured ? 1 : 0);
+      if (coloured) attribute("paint", bone.errors, 3, gl.UNSIGNED_BYTE);
+      else gl.disableVertexAttribArray(slot("paint"));
+      gl.uniform1f(at("painted"), coloured ? 1 : 0);
       gl.uniform3fv(at("tint"), bone.colour);
       gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, bone.faces);
       gl.drawElements(gl.TRIANGLES, bone.count, gl.UNSIGNED_INT, 0);

@@ -1,32 +1,5 @@
 // The bones in 3D: plain WebGL 1. Turned, lit and coloured by the page; tells which place of which bone is pointed at.
-const VERTEX = `
-  attribute vec3 position, normal, paint;
-  precision mediump float;
-  uniform mat3 turn; uniform vec3 centre, tint; uniform vec2 scale; uniform float painted;
-  varying vec3 viewNormal, colour;
-  void main() {
-    vec3 p = turn * (position - centre);
-    viewNormal = turn * normal;
-    colour = mix(tint, paint, painted);
-    gl_Position = vec4(p.xy * scale, -p.z / 400.0, 1.0);
-  }`;
-const FRAGMENT = `
-  precision mediump float;
-  uniform float lit, painted;
-  varying vec3 viewNormal, colour;
-  void main() {
-    vec3 n = normalize(viewNormal);
-    float inner = gl_FrontFacing ? 1.0 : 0.45;
-    if (!gl_FrontFacing) n = -n;
-    float key = max(dot(n, normalize(vec3(-0.45, 0.55, 0.75))), 0.0);
-    float fill = max(dot(n, normalize(vec3(0.8, -0.1, 0.45))), 0.0);
-    float rim = 1.0 - 0.45 * pow(1.0 - clamp(n.z, 0.0, 1.0), 3.0);
-    float gloss = 0.1 * pow(max(dot(n, normalize(vec3(-0.25, 0.35, 0.9))), 0.0), 40.0);
-    vec3 shaded = colour * (0.38 + 0.6 * key + 0.22 * fill) * rim * inner + gloss * inner;
-    float edge = pow(1.0 - clamp(abs(n.z), 0.0, 1.0), 2.0);
-    gl_FragColor = vec4(mix(shaded, vec3(1.0, 0.85, 0.3), lit * (0.16 * (1.0 - painted) + 0.6 * edge)), 1.0);
-  }`;
-
+/* global BONE_SHADERS: in bone_shaders.js, which the page loads first */
 export function floats(text) {
   return new Float32Array(bytes(text).buffer);
 }
@@ -82,7 +55,7 @@ export class Bones {
     if (!gl || !gl.getExtension("OES_element_index_uint")) return false;
     this.gl = gl;
     const program = gl.createProgram();
-    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    for (const [kind, source] of [[gl.VERTEX_SHADER, BONE_SHADERS.vertex], [gl.FRAGMENT_SHADER, BONE_SHADERS.fragment]]) {
       const shader = gl.createShader(kind);
       gl.shaderSource(shader, source);
       gl.compileShader(shader);
