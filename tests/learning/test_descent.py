@@ -105,17 +105,28 @@ def test_a_known_map_is_found():
     torch.manual_seed(0)
     seen, weight, bias = 3 * torch.randn(200, 6) + 2, torch.randn(6, 2), torch.randn(2)
     target, view = seen @ weight + bias, torch.zeros(200, dtype=torch.long)
-    batches = [(seen[:50], target[:50], view[:50], 1.0), (seen[50:], target[50:], view[50:], 1.0)]
-    sums = _sums_of_views(iter(batches))[0]
-    torch.testing.assert_close(sums.mean.float(), seen.mean(0))
-    torch.testing.assert_close(sums.sd.float(), seen.std(0, correction=0) + 1e-3)
-    found, constant = sums.map_of(1e-9)
+    batches = [("bones", seen[:50], target[:50], view[:50]), ("bones", seen[50:], target[50:], view[50:])]
+    maps = _sums_of_views(iter(batches))[0].maps(1.0, (1e-9, 1e12))
+    found, constant = maps[1e-9]
     torch.testing.assert_close(found, weight, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(constant, bias, rtol=1e-2, atol=1e-2)
     # A ridge beyond all measure leaves the mean of the target and nothing else.
-    weak, mean_alone = sums.map_of(1e12)
+    weak, mean_alone = maps[1e12]
     torch.testing.assert_close(seen.mean(0) @ weak + mean_alone, target.mean(0), rtol=1e-4, atol=1e-4)
     assert weak.abs().max() < 1e-6
+
+
+def test_a_film_counts_as_often_as_its_weight_says():
+    torch.manual_seed(2)
+    bones, films = torch.randn(30, 3), torch.randn(20, 3) + 1
+    target = {"bones": torch.randn(30, 2), "films": torch.randn(20, 2)}
+    view = torch.zeros(30, dtype=torch.long)
+    mixed = [("bones", bones, target["bones"], view), ("films", films, target["films"], view[:20])]
+    weighed = _sums_of_views(iter(mixed))[0].maps(3.0, (2.0,))[2.0]
+    threefold = [mixed[0], *[("bones", *mixed[1][1:])] * 3]
+    repeated = _sums_of_views(iter(threefold))[0].maps(1.0, (2.0,))[2.0]
+    for ours, theirs in zip(weighed, repeated, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_the_best_pose_lays_the_true_bones_on_the_film(bases):

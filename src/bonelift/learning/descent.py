@@ -2,14 +2,14 @@
 what is left to correct.
 
 All rows of the training samples go into the sums of one regression, changed as in the training of S. The ridge of each
-bone and of the pose is the one that reads the validation patients best; where no map reads them better, the step is 0.
+bone and of the pose, and what a film counts beside bare bones, are those that read the validation patients best; where
+no map reads them better, the step is 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,30 +42,50 @@ _POSE_PRIOR_PX2 = 0.5
 
 @dataclass(frozen=True)
 class DescentTraining:
-    """ridges: strengths to choose from, in rows: features are standardised. film_weight: of a row that comes from a
-    film beside one of bare bones. most_rows: of each kind that enter a step, evenly taken."""
+    """ridges: strengths to choose from, in rows: features are standardised. film_weights: to choose from, of a row that
+    comes from a film beside one of bare bones. most_rows: of each kind that enter a step, evenly taken."""
 
     ridges: tuple[float, ...] = (1.0, 10.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
-    film_weight: float = 2.0
+    film_weights: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0)
     most_rows: int = 50_000
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
-    """Of one view: moments of the features and of their products with what is to be corrected."""
+class _Moments:
+    """Of one view: sums over the rows of each kind, of products of features less ``origin`` (F,), a constant last, and
+    of these with what is to be corrected."""
 
-    mean: Tensor
-    sd: Tensor
-    gram: Tensor
-    product: Tensor
+    origin: Tensor
+    of_kind: dict[str, tuple[Tensor, Tensor]]
 
-    def map_of(self, ridge: float) -> tuple[Tensor, Tensor]:
-        """(weight (F, numbers), bias (numbers,)) from features as they are."""
-        penalty = ridge * torch.eye(len(self.gram), dtype=self.gram.dtype)
-        penalty[-1, -1] = 0.0  # The constant is not held back.
-        solved = torch.linalg.solve(self.gram + penalty, self.product)
-        weight = (solved[:-1] / self.sd[:, None]).float()
-        return weight, solved[-1].float() - self.mean.float() @ weight
+    def maps(self, film_weight: float, ridges: tuple[float, ...]) -> dict[float, tuple[Tensor, Tensor]]:
+        """ridge -> (weight (F, numbers), bias (numbers,)) from features as they are, by ridge regression on
+        standardised ones."""
+        weights = {"films": film_weight}
+        gram = sum(weights.get(kind, 1.0) * part[0] for kind, part in self.of_kind.items())
+        product = sum(weights.get(kind, 1.0) * part[1] for kind, part in self.of_kind.items())
+        assert isinstance(gram, Tensor)
+        assert isinstance(product, Tensor)
+        mean = gram[-1, :-1] / gram[-1, -1]
+        sd = (gram.diagonal()[:-1] / gram[-1, -1] - mean.square()).clamp_min(0).sqrt() + 1e-3
+        to_standard = torch.eye(len(gram), dtype=gram.dtype)
+        to_standard[:-1, :-1] = torch.diag(1 / sd)
+        to_standard[:-1, -1] = -mean / sd
+        gram, product = to_standard @ gram @ to_standard.T, to_standard @ product
+        held_back = torch.ones(len(gram), dtype=gram.dtype)
+        held_back[-1] = 0.0
+        found = {}
+        for ridge in ridges:
+            solved = torch.linalg.solve(gram + torch.diag(ridge * held_back), product)
+            weight = (solved[:-1] / sd[:, None]).float()
+            found[ridge] = weight, solved[-1].float() - (self.origin + mean).float() @ weight
+        return found
+
+
+@dataclass(frozen=True)
+class _Choice:
+    ridge: float
+    film_weight: float
 
 
 def train_descent(
@@ -89,9 +109,9 @@ def train_descent(
 
     def step(held: HeldBones, generator: np.random.Generator, progress: float) -> dict[str, float]:
         number = next((n for n, each in enumerate(network.descent) if not each.is_fitted), len(network.descent) - 1)
-        parts = [(held.coded, 1.0), *[(source, how.film_weight) for source in film_sources or ()]]
-        rows = partial(_rows, network, number, parts, config, how.most_rows, first_readings)
-        return _fit_step(network, number, rows, sources, metrics, how.ridges)
+        parts = {"bones": (held.coded,), "films": film_sources or ()}
+        sums = _sums_of_views(_rows(network, number, parts, config, how.most_rows, first_readings))
+        return _fit_step(network, number, sums, sources, metrics, how)
 
     loop = LoopConfig(
         len(network.descent), 1.0, log_every=1, validate_every=1, checkpoint_minutes=0.0, seed=config.loop.seed
@@ -110,33 +130,33 @@ def train_descent(
     return result
 
 
-Batch = tuple[Tensor, Tensor, Tensor, float]
-"""Features, what is left to correct, views, weight of a row."""
+Batch = tuple[str, Tensor, Tensor, Tensor]
+"""Kind of the rows (bones, films), features, what is left to correct, views."""
 
 
 @torch.no_grad()
 def _fit_step(
     network: ShapeRegressor,
     number: int,
-    rows: Callable[[], Iterator[Batch]],
+    sums: dict[int, _Moments],
     sources: dict[str, Coded],
     metrics: Tensor,
-    ridges: tuple[float, ...],
+    how: DescentTraining,
 ) -> dict[str, float]:
-    """Fit one step to all rows; the scalars of the learning curve."""
+    """Fit one step; the scalars of the learning curve."""
     network.eval()
     step = network.descent[number]
     assert isinstance(step, DescentStep)
-    sums = _sums_of_views(rows())
     watched = [_watched(network, source, number) for source in sources.values()]
     scalars = {}
     for view, code in VIEW_CODES.items():
         if code not in sums:
             continue
         step.weight[code], step.bias[code], chosen = _best_map(
-            sums[code], [part.of_view(code) for part in watched], network, metrics, ridges
+            sums[code], [part.of_view(code) for part in watched], network, metrics, how
         )
-        scalars |= {f"ridge_{view}_{part}": ridge for part, ridge in chosen.items() if np.isfinite(ridge)}
+        for part, choice in chosen.items():
+            scalars |= {f"{view}_{part}_ridge": choice.ridge, f"{view}_{part}_film_weight": choice.film_weight}
     step.fitted.fill_(1.0)
     return scalars
 
@@ -145,18 +165,19 @@ def _fit_step(
 def _rows(
     network: ShapeRegressor,
     steps: int,
-    parts: list[tuple[Coded, float]],
+    parts: dict[str, tuple[Coded, ...]],
     config: ShapeTraining,
     most: int,
     first_readings: dict[tuple[int, int], Tensor],
 ) -> Iterator[Batch]:
-    """All rows of ``parts`` (with their weights) after so many steps, changed in the same way each time.
+    """All rows of ``parts``, by their kind, after so many steps, changed in the same way each time.
 
     first_readings: kept from one step to the next, for the convolutions cost most.
     """
     with torch.random.fork_rng():
         torch.manual_seed(config.loop.seed)
-        for part, (source, weight) in enumerate(parts):
+        of_kinds = [(kind, source) for kind, sources in parts.items() for source in sources]
+        for part, (kind, source) in enumerate(of_kinds):
             known = np.flatnonzero(np.isfinite(source.px_from_radius).all(axis=(1, 2)))
             chosen = known[np.linspace(0, len(known), min(most, len(known)), endpoint=False).astype(np.int64)]
             for start in range(0, len(chosen), _BATCH):
@@ -165,7 +186,7 @@ def _rows(
                     first_readings[part, start] = _reading(network, picture, view, 0)
                 reading = _corrected(network, first_readings[part, start], picture, view, steps)
                 target = torch.cat([codes, best_poses(network, reading, view, codes, pose)], dim=1) - reading
-                yield network.features(picture, reading, view), target, view, weight
+                yield kind, network.features(picture, reading, view), target, view
 
 
 def _reading(network: ShapeRegressor, picture: Tensor, view: Tensor, steps: int) -> Tensor:
@@ -179,29 +200,19 @@ def _corrected(network: ShapeRegressor, reading: Tensor, picture: Tensor, view: 
     return reading
 
 
-def _sums_of_views(rows: Iterator[Batch]) -> dict[int, _Sums]:
+def _sums_of_views(rows: Iterator[Batch]) -> dict[int, _Moments]:
     """By view. Features are counted from those of the first batch: what is added up stays small."""
     origins: dict[int, Tensor] = {}
-    sums: dict[int, list[Tensor]] = {}
-    for features, target, view, weight in rows:
+    sums: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
+    for kind, features, target, view in rows:
         for code in view.unique().tolist():
             own, wanted = features[view == code], target[view == code]
             origin = origins.setdefault(code, own.mean(dim=0))
             seen = torch.cat([own - origin, torch.ones(len(own), 1)], dim=1)
-            new = [(weight * seen.T @ seen).double(), (weight * seen.T @ wanted).double()]
-            sums[code] = [a + b for a, b in zip(sums[code], new, strict=True)] if code in sums else new
-    return {code: _standardised(origins[code].double(), *sums[code]) for code in sums}
-
-
-def _standardised(origin: Tensor, gram: Tensor, product: Tensor) -> _Sums:
-    """From sums over features less ``origin`` (F,), the constant last, to those over standardised features."""
-    count = gram[-1, -1]
-    mean = gram[-1, :-1] / count
-    sd = (gram.diagonal()[:-1] / count - mean.square()).clamp_min(0).sqrt() + 1e-3
-    to_standard = torch.eye(len(gram), dtype=gram.dtype)
-    to_standard[:-1, :-1] = torch.diag(1 / sd)
-    to_standard[:-1, -1] = -mean / sd
-    return _Sums(origin + mean, sd, to_standard @ gram @ to_standard.T, to_standard @ product)
+            gram, product = (seen.T @ seen).double(), (seen.T @ wanted).double()
+            known = sums.setdefault(code, {}).get(kind)
+            sums[code][kind] = (gram, product) if known is None else (known[0] + gram, known[1] + product)
+    return {code: _Moments(origins[code].double(), sums[code]) for code in sums}
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,25 +244,28 @@ def _watched(network: ShapeRegressor, source: Coded, steps: int) -> _Watched:
 
 
 def _best_map(
-    sums: _Sums, watched: list[_Watched], network: ShapeRegressor, metrics: Tensor, ridges: tuple[float, ...]
-) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """(weight, bias, ridge of each part). The parts of a reading, each bone's code and the pose, have each the ridge
-    that reads it best on the validation pictures of all sources; infinity, and zeros, where none is better than no
-    step. Without a validation picture of the view the strongest ridge is taken."""
+    moments: _Moments, watched: list[_Watched], network: ShapeRegressor, metrics: Tensor, how: DescentTraining
+) -> tuple[Tensor, Tensor, dict[str, _Choice]]:
+    """(weight, bias, choice of each part). The parts of a reading, each bone's code and the pose, have each the ridge
+    and the weight of films that read it best on the validation pictures of all sources; where none is better than no
+    step, that part is 0 and has no choice. Without a validation picture of the view the strongest ridge is taken."""
     outputs, radius = network.outputs, network.projected_points.lengths[0]
     parts = {"radius": slice(0, radius), "ulna": slice(radius, outputs), "pose": slice(outputs, outputs + POSE)}
     watched = [part for part in watched if len(part.view)]
-    numbers = sums.product.shape[1]
-    maps = {ridge: sums.map_of(ridge) for ridge in ridges}
     if not watched:
-        return *maps[max(ridges)], dict.fromkeys(parts, max(ridges))
-    errors = {ridge: _errors(watched, *found, outputs, metrics) for ridge, found in maps.items()}
-    maps[float("inf")] = torch.zeros(len(sums.mean), numbers), torch.zeros(numbers)
-    errors[float("inf")] = _errors(watched, *maps[float("inf")], outputs, metrics)
-    weight, bias, chosen = torch.zeros(len(sums.mean), numbers), torch.zeros(numbers), {}
-    for number, (name, part) in enumerate(parts.items()):
-        chosen[name] = min(errors, key=lambda ridge: errors[ridge][number])
-        weight[:, part], bias[part] = maps[chosen[name]][0][:, part], maps[chosen[name]][1][part]
+        strongest = _Choice(max(how.ridges), how.film_weights[0])
+        weight, bias = moments.maps(strongest.film_weight, (strongest.ridge,))[strongest.ridge]
+        return weight, bias, dict.fromkeys(parts, strongest)
+    weight, bias = torch.zeros(len(moments.origin), outputs + POSE), torch.zeros(outputs + POSE)
+    least = list(_errors(watched, weight, bias, outputs, metrics))
+    chosen: dict[str, _Choice] = {}
+    for film_weight in how.film_weights if "films" in moments.of_kind else how.film_weights[:1]:
+        for ridge, (of_weight, of_bias) in moments.maps(film_weight, how.ridges).items():
+            errors = _errors(watched, of_weight, of_bias, outputs, metrics)
+            for number, (name, part) in enumerate(parts.items()):
+                if errors[number] < least[number]:
+                    least[number], chosen[name] = errors[number], _Choice(ridge, film_weight)
+                    weight[:, part], bias[part] = of_weight[:, part], of_bias[part]
     return weight, bias, chosen
 
 

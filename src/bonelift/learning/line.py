@@ -233,7 +233,8 @@ def learn_shape(
     if validation.gan_drr is None and not has_drrs:
         raise InputError(f"{bones.validation}: no DRRs to validate S on; make them first")
     train_shape_regressor(bones.training, validation, network, bases, training, run.stage("shape"), seen)
-    # In closed form: every process comes to the same steps.
+    # In closed form: every process comes to the same steps. They learn the bones themselves, not an earlier reading.
+    seen = replace(seen, read_codes=None) if seen else None
     return train_descent(bones.training, validation, network, bases, training, run.stage("descent"), seen)
 
 
