@@ -39,11 +39,12 @@ COLUMNS = ("package", "name", "kind", "outcome", "tests", "seconds", "key")
 TRACE_CPU_S = 900
 
 
-def draw(files: list[Path], count: int, seed: int) -> list[Drawn]:
-    """``count`` faults of the files, as many of each kind as there are, in turn."""
+def draw(files: list[Path], count: int, seed: int, kernels: bool) -> list[Drawn]:
+    """``count`` faults of the files, as many of each kind as there are, in turn; in compiled code, or in other code."""
     kinds: dict[str, list[Drawn]] = {}
     for fault in sorted(chain(*(faults_of(file, SOURCES, seed) for file in files)), key=lambda fault: fault.order):
-        kinds.setdefault(fault.kind, []).append(fault)
+        if (fault.scope == "kernel") == kernels:
+            kinds.setdefault(fault.kind, []).append(fault)
     in_turn = chain(*zip_longest(*(kinds[kind] for kind in sorted(kinds))))
     return [fault for fault in in_turn if fault is not None][:count]
 
@@ -58,14 +59,15 @@ def digest(*parts: str | bytes) -> str:
 class TracedTests:
     """What the tests of a package run, kept in the work folder for each file of tests."""
 
-    def __init__(self, package: str, files: list[Path], tests: list[str], work: Path):
+    def __init__(self, package: str, files: list[Path], tests: list[str], without: str, work: Path):
         self.tests: dict[str, dict[str, Any]] = {}
+        self.chosen = ["-k", f"not ({without})"] if without else []
         sources = b"".join(file.read_bytes() for file in files)
         for name in tests:
-            key = digest(name, sources, (PROJECT / name.partition("::")[0]).read_bytes())
+            key = digest(name, without, sources, (PROJECT / name.partition("::")[0]).read_bytes())
             kept = work / f"trace-{package}-{Path(name).stem.partition('::')[0]}-{key}.json"
             if not kept.is_file():
-                found = trace([name], files, TRACE_CPU_S)
+                found = trace([name, *self.chosen], files, TRACE_CPU_S)
                 for failed in found["failed"]:
                     print(f"{package}: {failed} fails without a fault and is left out", flush=True)
                 kept.write_text(json.dumps(found["tests"]), encoding="utf-8")
@@ -189,8 +191,10 @@ def main() -> int:
     table = []
     for package in arguments.packages or packages:
         files = sorted(chain(*((SOURCES / "bonelift").glob(pattern) for pattern in packages[package]["files"])))
-        traced = TracedTests(package, files, packages[package]["tests"], arguments.work)
-        faults = draw(files, arguments.faults, arguments.seed)
+        traced = TracedTests(
+            package, files, packages[package]["tests"], packages[package].get("without", ""), arguments.work
+        )
+        faults = draw(files, arguments.faults, arguments.seed, packages[package].get("kernels", False))
         trials = Trials(package, traced, arguments.test_seconds, log)
         trials.run(faults, end)
         outcomes = trials.outcomes(faults)

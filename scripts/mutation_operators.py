@@ -206,6 +206,10 @@ class _Finder(ast.NodeVisitor):
                 self.found.append(("swapped arguments", start, end, new, self.lines, self.scope))
         self.generic_visit(node)
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg != "strict":  # of zip: a guard against what other code keeps from happening
+            self.generic_visit(node)
+
     def visit_Return(self, node: ast.Return) -> None:
         if node.value is None:
             return

@@ -9,7 +9,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bonelift.experiments.folds import draw_folds
+from bonelift.experiments import scores
+from bonelift.experiments.folds import ALL_PAIRS, draw_folds
 from bonelift.experiments.presets import load_study_preset
 from bonelift.experiments.results.figures import box_plots, pyplot
 from bonelift.experiments.results.tables import (
@@ -25,9 +26,21 @@ from bonelift.experiments.results.tables import (
 )
 from bonelift.experiments.run.case_records import CaseRecord, write_record
 from bonelift.experiments.run.folder import RunPaths
-from bonelift.experiments.scores import NAN, SOURCES, CaseRow, mean_bones, score_case, translation_row
-from bonelift.geometry import translation
+from bonelift.experiments.scores import (
+    NAN,
+    SOURCES,
+    CaseRow,
+    bone_rows,
+    mean_bones,
+    score_case,
+    translation_row,
+    with_skill,
+)
+from bonelift.experiments.surface_scores import ALIGNMENTS
+from bonelift.geometry import apply_transform, invert_rigid, rotation_about_axis, translation
 from bonelift.images import LabelGrid
+from bonelift.reconstruction.bones import BONES
+from bonelift.surface.isosurface import extract_surface
 from builders.bare_study import cohort
 
 GRID = LabelGrid((30, 30, 30), 1.0, (-14.5, -14.5, -14.5))
@@ -47,6 +60,72 @@ def test_the_mean_of_two_balls_is_the_ball_between_at_the_place_between():
         radii = np.linalg.norm(bone.vertices - places.mean(axis=0), axis=1)
         # Linear interpolation between voxels of 1 mm errs by 1 / (8 * 7.5) mm at most on such a ball.
         assert radii == pytest.approx(7.5, abs=0.02)
+
+
+def test_the_mean_of_two_turned_capsules_lies_at_the_mean_of_their_poses():
+    """Of one shape, off the origin of the common frame: only the order of turning and moving puts it right."""
+    centre, half, radius = np.array([2.0, 1.0, 0.0]), 4.0, 4.5
+    at = GRID.centres_mm() - centre
+    along = np.clip(at[..., 0], -half, half)
+    distance = np.linalg.norm(at - along[..., None] * [1.0, 0, 0], axis=-1) - radius
+    right_from_laid = [
+        translation([x, 2.0, 1.0]) @ rotation_about_axis([0, 0, 1], np.deg2rad(angle))
+        for x, angle in ((3, 20), (-1, 50))
+    ]
+    laid_from_right = np.stack([[invert_rigid(pose)] * 2 for pose in right_from_laid])
+    bones = mean_bones(np.stack([np.stack([distance] * 2)] * 2), laid_from_right, GRID)
+    middle = np.mean([apply_transform(pose, centre) for pose in right_from_laid], axis=0)
+    axis = np.array([np.cos(np.deg2rad(35)), np.sin(np.deg2rad(35)), 0])
+    for bone in bones.values():
+        from_middle = bone.vertices - middle
+        from_axis = from_middle - np.clip(from_middle @ axis, -half, half)[:, None] * axis
+        # Voxels of 1 mm on a curvature of 1 / 4.5 mm: 1 / (8 * 4.5) = 0.028 mm at most.
+        assert np.linalg.norm(from_axis, axis=1) == pytest.approx(radius, abs=0.035)
+
+
+def test_rows_of_two_balls_have_the_difference_of_their_radii_and_the_overlap_of_their_voxels():
+    distance = np.linalg.norm(GRID.centres_mm(), axis=-1)
+    large, small = (extract_surface(distance - r, GRID.radius_from_voxel, 0.0, inside="below") for r in (5.0, 3.5))
+    # Exactly half in the voxels between 3.5 and 4.5 mm: a voxel is bone from one half on.
+    fields = np.stack([np.where(distance < 3.5, 1.0, np.where(distance < 4.5, 0.5, 0.4))] * 2)
+    true_field = np.stack([(distance < 5).astype(float)] * 2)
+    shown = GRID.centres_mm()[..., 2] > 0
+    blank = row(bone="", alignment="")
+    rows = bone_rows(blank, dict.fromkeys(BONES, small), fields, dict.fromkeys(BONES, large), true_field, shown)
+    assert [(r.bone, r.alignment) for r in rows] == list(product(BONES, ALIGNMENTS))
+    ours, theirs = (int(((distance < limit) & shown).sum()) for limit in (4.5, 5.0))
+    for scored in rows:
+        # Facets of 1 mm on the smaller ball lie 1 / (8 * 3.5) mm inside of it at most, on the larger one less.
+        assert scored.asd_surface_mm == pytest.approx(1.5, abs=0.05)
+        if scored.alignment == "as predicted":
+            assert scored.dice == pytest.approx(2 * ours / (ours + theirs))
+        else:
+            assert np.isnan(scored.dice)
+
+
+def test_skill_is_what_is_left_of_the_mean_bones_error_of_the_same_bone_and_alignment():
+    baseline = [
+        row(bone=bone, alignment=alignment, asd_paper_mm=4.0 + n, asd_surface_mm=2.0 + n)
+        for n, (bone, alignment) in enumerate(product(BONES, ALIGNMENTS))
+    ]
+    for mean in baseline:
+        scored = with_skill(replace(mean, asd_paper_mm=1.0, asd_surface_mm=1.5), baseline)
+        assert scored.skill_paper == pytest.approx(1 - 1.0 / mean.asd_paper_mm)
+        assert scored.skill_surface == pytest.approx(1 - 1.5 / mean.asd_surface_mm)
+
+
+def test_a_case_is_translated_by_a_pix2pix_that_never_saw_its_patient(tmp_path, monkeypatch):
+    study = cohort(8, 6, 6)
+    folds = draw_folds(study, 2, seed=0)
+    monkeypatch.setattr(scores, "_translator", lambda group, *key: group)
+    for case in study.cases:
+        group = scores.case_translator(RunPaths(tmp_path), case, folds, load_study_preset("smoke"), 0)
+        if group == ALL_PAIRS:
+            assert case.patient not in folds.pairs
+        else:
+            (fold,) = (fold for fold in folds.folds if fold.name == group)
+            assert case.patient in fold.test
+    assert {case.patient in folds.pairs for case in study.cases} == {True, False}
 
 
 def test_translation_errors_of_a_known_image():
