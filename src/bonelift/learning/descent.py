@@ -108,6 +108,7 @@ def train_descent(
     first_readings: dict[tuple[int, int], Tensor] = {}
 
     def step(held: HeldBones, generator: np.random.Generator, progress: float) -> dict[str, float]:
+        # A step that no map helps stays at 0, and so do those after it, which would see the same.
         number = next((n for n, each in enumerate(network.descent) if not each.is_fitted), len(network.descent) - 1)
         parts = {"bones": (held.coded,), "films": film_sources or ()}
         sums = _sums_of_views(_rows(network, number, parts, config, how.most_rows, first_readings))
@@ -157,7 +158,6 @@ def _fit_step(
         )
         for part, choice in chosen.items():
             scalars |= {f"{view}_{part}_ridge": choice.ridge, f"{view}_{part}_film_weight": choice.film_weight}
-    step.fitted.fill_(1.0)
     return scalars
 
 

@@ -100,18 +100,17 @@ class DescentStep(nn.Module):
 
     weight: Tensor
     bias: Tensor
-    fitted: Tensor
 
     def __init__(self, features: int, numbers: int) -> None:
         super().__init__()
         views = len(VIEW_CODES)
         self.register_buffer("weight", torch.zeros(views, features, numbers))
         self.register_buffer("bias", torch.zeros(views, numbers))
-        self.register_buffer("fitted", torch.zeros(1))
 
     @property
     def is_fitted(self) -> bool:
-        return bool(self.fitted.item())
+        """Whether it changes anything."""
+        return bool(self.weight.any() or self.bias.any())
 
     def forward(self, features: Tensor, view: Tensor) -> Tensor:
         """The change of a reading (N, numbers)."""
