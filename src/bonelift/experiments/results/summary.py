@@ -12,8 +12,9 @@ from bonelift.reconstruction.bones import BONES
 
 NO_SKILL, FLOOR = "no skill", "floor"
 _SMOKE = (
-    "The preset smoke trains each network for seconds, only to try the machinery. Such a network knows nothing yet and "
-    "makes empty or shapeless bones. That is expected, and says nothing about the method."
+    "This run only tried the machinery: the preset smoke trains each network for seconds, and no number here says "
+    "anything about the method. The TL net then makes empty or shapeless bones. The shape regressor answers with about "
+    "the mean bone of its bases, whatever the image shows."
 )
 
 
@@ -56,7 +57,7 @@ def summary_sentence(lines: Sequence[Line], preset: str, alignment: str = "as pr
     said = [words for bone in BONES if (words := _of_bone(lines, bone, alignment))]
     if not said:
         said = ["No bone was reconstructed from a radiograph or a DRR, so there is nothing to compare yet."]
-    return " ".join([*said, *([_SMOKE] if preset == "smoke" else [])])
+    return " ".join([*([_SMOKE] if preset == "smoke" else []), *said])
 
 
 def _of_bone(lines: Sequence[Line], bone: str, alignment: str) -> str:
