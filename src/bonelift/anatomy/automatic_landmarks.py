@@ -42,6 +42,8 @@ LARGEST_UNBENT_MM = 1.5
 CLEAR_RATIO = 1.5
 """Virtual wrists lie 0.4 to 0.7 mm from the mean bone of their side and 3 to 5 times as far from the other side's."""
 _JOINT_BELOW_END_MM = 8.0
+_END_MM = 25.0
+"""Proximal of the origin to which the mean bone's distal end is looked at, to tell a bone that slid along the shaft."""
 _STARTS_DEG = (0.0, -30.0, 30.0)
 _MODES = 30
 _POINTS, _ITERATIONS = 1500, 40
@@ -133,7 +135,8 @@ def _laid_on_mean(radius: TriangleMesh, ulna: TriangleMesh, model: ShapeModel) -
     mean, points = _Target(model.radius.mean), _even_points(radius)
     few = points[:: _POINTS // _FEW_POINTS]
     fits = [_laid_on(few, mean, start, _FEW_ITERATIONS) for start in _start_frames(radius, ulna)]
-    return _laid_on(points, mean, min(fits, key=lambda fit: fit[1])[0], _ITERATIONS)[0]
+    best = min(fits, key=lambda fit: fit[1] + mean.distance_of_end(apply_transform(fit[0], points)))
+    return _laid_on(points, mean, best[0], _ITERATIONS)[0]
 
 
 def _start_frames(radius: TriangleMesh, ulna: TriangleMesh) -> list[Float]:
@@ -179,6 +182,12 @@ class _Target:
     def __init__(self, mean: TriangleMesh) -> None:
         self.cloud = surface_cloud(mean, 1.0)
         self.tree = KDTree(self.cloud.points)
+
+    def distance_of_end(self, points: Float) -> float:
+        """Mean distance (mm) from the mean bone's distal end to points (N, 3) laid on it: large where a bone slid along
+        the shaft, whose few points left on the mean bone fit well."""
+        end = self.cloud.points[self.cloud.points[:, 2] > -_END_MM]
+        return float(KDTree(points).query(end)[0].mean())
 
 
 def _even_points(bone: TriangleMesh) -> Float:
