@@ -52,8 +52,8 @@ def test_width_and_depth_spread_as_published(measured, name, published):
     ],
 )
 def test_means_lie_at_the_published_ones(measured, name, low, high):
-    """The published means (DESIGN section 2), 3 standard errors of our own mean either way. The real bones at hand have a
-    tilt of 4 degrees by our definition, and published ones 10.5 and more: the population stands between them."""
+    """The published means (DESIGN section 2), 3 standard errors of our own mean either way. The real bones at hand have
+    a tilt of 4 degrees by our definition, published ones 10.5 and more: the population stands between them."""
     values = _values(measured, name)
     margin = 3 * values.std() / np.sqrt(len(values))
     assert low - margin < values.mean() < high + margin
