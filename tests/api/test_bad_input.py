@@ -16,6 +16,8 @@ BLOCK = bonelift.Volume(np.full((4, 4, 4), 0.05), np.eye(4))
 CT = bonelift.Volume(np.zeros((20, 20, 20)), np.eye(4))
 LABELS = bonelift.LabelMap(np.repeat([1, 2], 4000).reshape(20, 20, 20).astype(np.uint8), np.eye(4))
 MESH = bonelift.TriangleMesh(np.eye(3), np.array([[0, 1, 2]]))
+SMALL = bonelift.TriangleMesh(np.eye(3) / 1000, np.array([[0, 1, 2]]))
+METRES = np.diag([0.001, 0.001, 0.001, 1.0])
 
 
 def spoilt(array, index, value):
@@ -93,6 +95,11 @@ def spoilt(array, index, value):
         (lambda: bonelift.TriangleMesh(np.zeros((4, 2)), [[0, 1, 2]]), r"\(4, 2\)", r"\(N, 3\)"),
         (lambda: bonelift.TriangleMesh(np.eye(3), [[0.5, 1, 2]]), "float64", "whole numbers"),
         (lambda: bonelift.compare_surfaces(MESH, "radius.stl"), "second is str", "bonelift.TriangleMesh"),
+        (lambda: bonelift.compare_surfaces(MESH, SMALL), "second: its longest side is 0.001 mm", "taken as metres"),
+        (lambda: bonelift.measure({"radius": SMALL, "ulna": SMALL}), "0.001 mm", "1 to 2000 mm"),
+        (lambda: bonelift.bones_from_labels(np.full((2, 4, 4, 4), 255), _grid()), "255 to 255", "0 to 1"),
+        (lambda: bonelift.project(bonelift.Volume(BLOCK.values, METRES), CAMERA), "0.001 mm", "taken as metres"),
+        (lambda: bonelift.attenuation(bonelift.Volume(np.full((3, 3, 3), 60000), np.eye(4))), "60000", "expected HU"),
         (lambda: bonelift.compare_surfaces(MESH, MESH, align="affine"), "'affine'", "'none' or 'rigid'"),
         (lambda: bonelift.compare_surfaces(MESH, bonelift.TriangleMesh([], [])), "no triangles", "a bone"),
         (lambda: bonelift.measure({"radius": MESH}), r"bones\['ulna'\] is NoneType", "bonelift.TriangleMesh"),

@@ -16,8 +16,9 @@ from bonelift.drr.subject import attenuation_stack
 from bonelift.errors import InputError
 from bonelift.extras import is_there, missing
 from bonelift.geometry import XrayCamera
-from bonelift.geometry.plausible import PIXEL, SOURCE_TO_DETECTOR, LengthRange, check_length
+from bonelift.geometry.plausible import PIXEL, SOURCE_TO_DETECTOR, VOXEL, LengthRange, check_length
 from bonelift.images import LabelMap, Volume
+from bonelift.images.dicom_series import DENSEST_HU
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +67,12 @@ def attenuation(ct: Volume, labels: LabelMap | None = None, energy_kev: float = 
     """
     if not isinstance(ct, Volume):
         raise InputError(f"ct is {shown(ct)}; expected a bonelift.Volume of HU")
+    _check_voxels(ct, "ct")
+    densest = float(np.nanmax(an_array(ct.values, "ct", "(I, J, K)", 3)))
+    if densest > DENSEST_HU:
+        raise InputError(
+            f"ct comes to {densest:g}; expected HU, of which nothing in a body has more than {DENSEST_HU:g}"
+        )
     if labels is not None and not isinstance(labels, LabelMap):
         raise InputError(f"labels is {shown(labels)}; expected a bonelift.LabelMap or None")
     water = mu_water_per_mm(a_number(energy_kev, "energy_kev", "keV"))
@@ -147,12 +154,12 @@ def project_with_gradient(
     Parameters
     ----------
     volume, camera, camera_from_world, rule, threads
-        As of :func:`project`.
+        As in :func:`project`.
 
     Returns
     -------
     images : numpy.ndarray
-        As of :func:`project`.
+        As in :func:`project`.
     gradients : numpy.ndarray
         The shape of ``images`` and a last axis of 6: per rad about the camera's x, y and z axis, then per mm along
         them, of a motion applied from the left, ``motion @ camera_from_world``, at no motion.
@@ -160,7 +167,7 @@ def project_with_gradient(
     Raises
     ------
     InputError
-        As of :func:`project`.
+        As in :func:`project`.
 
     Examples
     --------
@@ -209,13 +216,13 @@ def project_torch(
     world_from_voxel
         (4, 4) affine, mm.
     camera, camera_from_world
-        As of :func:`project`; not differentiated.
+        As in :func:`project`; not differentiated.
     motion
         (N, 6) tensor for N poses: rotation vector (rad) and translation (mm) in the camera's frame, applied from the
         left to each pose. Gradients flow to it. On the CPU the derivative is that at 0, so pass zeros and fold steps
         into ``camera_from_world``; on other devices any motion will do.
     rule
-        As of :func:`project`.
+        As in :func:`project`.
 
     Returns
     -------
@@ -303,6 +310,11 @@ def film_camera(width_px: int, height_px: int, *, pixel_spacing_mm: float, sdd_m
     return default_film_camera(width, height, spacing, distance)
 
 
+def _check_voxels(volume: Volume, what: str) -> None:
+    for edge in volume.spacing_mm:
+        check_length(float(edge), VOXEL, f"{what}: an edge of its voxels")
+
+
 def _check_motion(motion: object, count: int) -> None:
     import torch
 
@@ -322,6 +334,7 @@ def _checked(
         raise InputError(f"volume is {shown(volume)}; expected a bonelift.Volume of attenuation (1/mm)")
     if not isinstance(camera, XrayCamera):
         raise InputError(f"camera is {shown(camera)}; expected a bonelift.XrayCamera")
+    _check_voxels(volume, "volume")
     values = an_array(volume.values, "volume", "(I, J, K)", 3).astype(np.float32)
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > LARGEST_PER_MM:

@@ -238,9 +238,9 @@ def reconstruct(
     source
         A file, an array (rows, columns) or a :class:`Radiograph` that was read before; or two of them, in a list.
     side, pixel_spacing_mm, sdd_mm, source_to_object_mm, roi, frame, invert, hanging
-        As of :func:`read_radiograph`, for all images; left out for a :class:`Radiograph`, which knows them.
+        As in :func:`read_radiograph`, for all images. Leave them out for a :class:`Radiograph`, which knows them.
     view, camera
-        As of :func:`read_radiograph`; of two images a list of two.
+        As in :func:`read_radiograph`; for two images a list of two.
     model
         What :func:`load_model` gives, a folder with a model, or None for the packaged one.
     method
@@ -252,7 +252,7 @@ def reconstruct(
         A function of one's own in the place of the model's predictor: a sequence of :class:`WristImage` to
         ``{"radius": TriangleMesh, "ulna": TriangleMesh}`` in the radius frame of a right wrist, mm.
     seed
-        Of the searches for the pose: the same seed gives the same result.
+        Seed of the searches for the pose: the same seed gives the same result.
 
     Returns
     -------

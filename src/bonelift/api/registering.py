@@ -50,7 +50,7 @@ class Registration:
     trust
         0 to 1, from what the search itself can see.
     similarity
-        Of the edges of bone and film, -1 to 1; NaN where nothing was found.
+        How alike the edges of bone and film are, -1 to 1; NaN where nothing was found.
     start
         What the search started from.
     """
@@ -99,9 +99,9 @@ def register(
     together
         Whether all films are registered at once; their cameras then share a world.
     model
-        Of the locator: what :func:`load_model` gives, its folder, or None for the packaged one.
+        Model whose locator finds the wrist: what :func:`load_model` gives, its folder, or None for the packaged one.
     seed
-        Of the search.
+        Seed of the search.
 
     Returns
     -------

@@ -107,9 +107,9 @@ def simulate(
     study
         Folder to make, or to go on with.
     patients
-        How many; one wrist each, every second one a left one.
+        How many patients; one wrist each, and every second one a left wrist.
     seed
-        Of the whole cohort, 0 or above.
+        Seed of the whole cohort, 0 or above.
     views
         Films of each patient: ``"pa"``, ``"lateral"`` or both.
     workers
@@ -166,7 +166,7 @@ def train(
     target
         ``"all"``, or one of ``"locator"``, ``"pix2pix"``, ``"tl"``, ``"shape"``.
     seed
-        Of split, samples and training: the same seed gives the same networks on the CPU.
+        Seed of split, samples and training: the same seed gives the same networks on the CPU.
     minutes
         Ends each stage by the clock.
     device
@@ -235,11 +235,11 @@ def evaluate(
         Methods of one's own, each a :class:`BoneMethod`: they learn from the same patients and become scored rows
         beside ours. docs/own-method.md shows one.
     folds
-        How many, by patient.
+        How many folds; a patient is in one of them only.
     only
         Names of the folds to work on (``"fold-1"``); all where it is empty.
     seed
-        Of folds, images and weights.
+        Seed of folds, images and weights.
     device
         ``"cpu"`` or ``"cuda"``, for training.
     workers

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bonelift.api.arguments import an_array, in_python_words, one_of, shown
 from bonelift.errors import InputError
 from bonelift.geometry.patient_frame import patient_from_radius
+from bonelift.geometry.plausible import MESH, check_length
 from bonelift.images import LabelGrid, Side
 from bonelift.images.volume import BONES
 from bonelift.reconstruction.bones import bone_surface
@@ -18,6 +19,9 @@ from bonelift.reconstruction.measured import MeasuredValue, measure_bones
 from bonelift.surface import comparison
 from bonelift.surface.distance import SurfaceDistances
 from bonelift.surface.mesh import TriangleMesh
+
+ROUNDING = 1e-3
+"""What a network's 0 or 1 may be beyond it."""
 
 
 @in_python_words
@@ -60,6 +64,7 @@ def compare_surfaces(
             raise InputError(f"{name} is {shown(mesh)}; expected a bonelift.TriangleMesh (read_mesh reads one)")
         if mesh.is_empty:
             raise InputError(f"{name} has no triangles; expected the surface of a bone")
+        _check_size(mesh, name)
     how = cast("comparison.Align", one_of(align, "align", ("none", "rigid")))
     return comparison.compare_surfaces(first, second, how).distances
 
@@ -106,6 +111,8 @@ def measure(bones: Mapping[str, TriangleMesh], side: Side = "right") -> dict[str
         mesh = cast("Mapping[str, object]", bones).get(bone)
         if not isinstance(mesh, TriangleMesh):
             raise InputError(f"bones[{bone!r}] is {shown(mesh)}; expected a bonelift.TriangleMesh")
+        if not mesh.is_empty:  # a bone that no network made has no measurements, and each says so
+            _check_size(mesh, f"bones[{bone!r}]")
         surfaces[bone] = mesh.transformed(right_from_patient)
     return {value.name: value for value in measure_bones(surfaces)}
 
@@ -163,7 +170,7 @@ def bones_from_labels(fields: NDArray[np.floating], grid: LabelGrid) -> dict[str
     Raises
     ------
     InputError
-        Another shape than the grid's, or NaN.
+        Another shape than the grid's, NaN, or values beyond 0 and 1.
 
     Examples
     --------
@@ -181,4 +188,12 @@ def bones_from_labels(fields: NDArray[np.floating], grid: LabelGrid) -> dict[str
         raise InputError(
             f"fields has shape {values.shape}; expected {(2, *grid.shape)}, the grid's with a place a bone"
         )
+    low, high = float(values.min()), float(values.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise InputError(f"fields holds {low:.4g} to {high:.4g}; expected shares of bone, 0 to 1")
     return {bone: bone_surface(field, grid) for bone, field in zip(BONES, values, strict=True)}
+
+
+def _check_size(mesh: TriangleMesh, what: str) -> None:
+    corners = mesh.vertices[mesh.faces].reshape(-1, 3)
+    check_length(float(np.ptp(corners, axis=0).max()), MESH, f"{what}: its longest side")

@@ -173,7 +173,7 @@ def virtual_radiograph(
     view
         ``"pa"`` or ``"lateral"``.
     seed
-        Of position, exposure and noise.
+        Seed of position, exposure and noise.
     shape_px
         (rows, columns).
     pixel_mm
@@ -230,7 +230,7 @@ def virtual_ct(patient: VirtualPatient, *, seed: int = 0) -> tuple[Volume, Label
     patient
         From :func:`virtual_patient`.
     seed
-        Of protocol and noise.
+        Seed of protocol and noise.
 
     Returns
     -------
