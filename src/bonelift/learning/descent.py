@@ -46,7 +46,7 @@ class DescentTraining:
     comes from a film beside one of bare bones. most_rows: of each kind that enter a step, evenly taken."""
 
     ridges: tuple[float, ...] = (1.0, 10.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
-    film_weights: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0)
+    film_weights: tuple[float, ...] = (1.0, 4.0, 16.0)
     most_rows: int = 50_000
 
 
@@ -68,15 +68,16 @@ class _Moments:
         assert isinstance(product, Tensor)
         mean = gram[-1, :-1] / gram[-1, -1]
         sd = (gram.diagonal()[:-1] / gram[-1, -1] - mean.square()).clamp_min(0).sqrt() + 1e-3
-        to_standard = torch.eye(len(gram), dtype=gram.dtype)
-        to_standard[:-1, :-1] = torch.diag(1 / sd)
-        to_standard[:-1, -1] = -mean / sd
-        gram, product = to_standard @ gram @ to_standard.T, to_standard @ product
+        # Standardised: (x - mean) / sd, beside the constant.
+        gram, product = gram.clone(), product.clone()
+        product[:-1] = (product[:-1] - mean[:, None] * product[-1]) / sd[:, None]
+        gram[:-1, :-1] = (gram[:-1, :-1] - gram[-1, -1] * torch.outer(mean, mean)) / torch.outer(sd, sd)
+        gram[-1, :-1] = gram[:-1, -1] = 0.0
         held_back = torch.ones(len(gram), dtype=gram.dtype)
         held_back[-1] = 0.0
         found = {}
         for ridge in ridges:
-            solved = torch.linalg.solve(gram + torch.diag(ridge * held_back), product)
+            solved = torch.cholesky_solve(product, torch.linalg.cholesky(gram + torch.diag(ridge * held_back)))
             weight = (solved[:-1] / sd[:, None]).float()
             found[ridge] = weight, solved[-1].float() - (self.origin + mean).float() @ weight
         return found
