@@ -18,6 +18,7 @@ from bonelift.geometry import translation
 from bonelift.images import LabelMap, Volume, read_labels, read_landmarks, read_volume
 from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd, write_volume_nrrd
+from bonelift.study import checking
 from bonelift.study.checking import (
     CaseCheck,
     check_case,
@@ -28,6 +29,7 @@ from bonelift.study.checking import (
     with_comparisons,
 )
 from bonelift.study.folder import Study, StudyCase, read_pose, read_study, write_pose, write_study
+from builders.bare_study import cohort
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +187,13 @@ def test_grid_spacing_and_values():
     labels[0] = 5
     assert "error unknown values 5" in texts(check_label_values(LabelMap(labels, world)))
     assert "no voxel of ulna" in texts(check_label_values(LabelMap(np.minimum(labels, 1), world)))
+
+
+def test_a_case_counts_as_done_when_it_has_been_looked_at(tmp_path, monkeypatch):
+    """The time that is left is told from it."""
+    write_study(tmp_path, cohort(patients=2, films=0, registered=0))
+    order = []
+    look = checking.check_case
+    monkeypatch.setattr(checking, "check_case", lambda *given: (order.append("looks"), look(*given))[1])
+    check_study(tmp_path, lambda _: order.append("done"))
+    assert order == ["looks", "done"] * 2

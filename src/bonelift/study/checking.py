@@ -69,15 +69,18 @@ class Looker(Protocol):
 def check_study(
     folder: Path, on_case: Callable[[str], None] = lambda _: None, looker: Looker | None = None
 ) -> StudyCheck:
-    """Look over every case. Raises InputError only where ``study.json`` itself cannot be used."""
+    """Look over every case; ``on_case`` is called with its name when it is done.
+
+    Raises InputError only where ``study.json`` itself cannot be used.
+    """
     study = read_study(folder)
     if not study.cases:
         raise InputError(f"{folder}: its study lists no case; bonelift import adds some")
     checks, hashes = [], {}
     for case in study.cases:
-        on_case(case.case)
         check, hashes[case.case] = check_case(folder, case, looker)
         checks.append(check)
+        on_case(case.case)
     return StudyCheck(with_comparisons(checks, hashes))
 
 

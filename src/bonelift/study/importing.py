@@ -59,6 +59,7 @@ def import_cases(
     facts have changed since is made again. A case that fails leaves what was there and is reported with its reason; the
     others are imported. Raises InputError before anything is written: a case named twice, a folder that holds
     something else, a study of other voxels. Where no case at all could be imported, a new folder is removed again.
+    on_case: called with each case's name when it is done, failed ones too.
     """
     _study_to_extend(folder, sources, settings)
     with held_folder(folder, "--out"):
@@ -73,13 +74,13 @@ def _import_all(
     done: dict[str, list[str]] = {"imported": [], "redone": [], "kept": []}
     failed, notes = {}, []
     for source in sources:
-        on_case(source.case)
         try:
             check_beside(study, folder, source)
             was_there = (folder / source.case).exists()
             case, facts = _imported_case(folder, source, settings)
         except InputError as error:
             failed[source.case] = _reason(source, error)
+            on_case(source.case)
             continue
         kind = "kept" if facts is None else "redone" if was_there else "imported"
         done[kind].append(source.case)
@@ -93,6 +94,7 @@ def _import_all(
         study = Study(tuple(cases), study.origin or IMPORT_ORIGIN)
         with writing(folder):
             write_study(folder, study)
+        on_case(source.case)
     imported, redone, kept = (tuple(done[kind]) for kind in ("imported", "redone", "kept"))
     return ImportReport(study, imported, redone, kept, failed, tuple(notes))
 

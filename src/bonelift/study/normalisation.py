@@ -97,11 +97,11 @@ def normalise_study(
         ]
         check_same_study(out, [(case.case, made_from) for case, made_from in made])
         for case, made_from in made:
-            on_case(case.case)
             try:
                 report.frames[case.case] = normalised_folder(folder, out, case, settings, made_from)
             except InputError as error:
                 report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
+            on_case(case.case)
         write_sheet(out, settings, read_study(folder).cases, report)
     return report
 
