@@ -111,17 +111,19 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, str], peers: Sequence[Row]
         rows,
         "capture",
         "Capture range",
-        "Starts that many degrees, as many mm in the plane and 3 times as many in depth (100 at most) away.",
+        "The starts lie this many degrees away, as many mm in the plane and 3 times as many in depth (100 at most).",
         "reach_deg",
     )
-    lines += _section(rows, "no mask", "Without a mask", "The same starts as above, nothing drawn.", "masks")
+    unmasked = "The starts are the same as above; no bone was drawn on the film."
+    lines += _section(rows, "no mask", "Without a mask", unmasked, "masks")
     lines += _section(
         rows, "similarity", "Other similarities", "The same starts as the radius above.", "similarity_kind"
     )
     lines += _section(
         rows, "mirror", "Mirrored bones",
-        "The mirror image registered from the same start; errors mean nothing here. From in front, a bone whose front "
-        "and back are exchanged looks nearly the same: one view cannot tell, two can.", "mirror",
+        "Here the mirror image was registered from the same start, so the errors mean nothing. From in front, a "
+        "bone whose front and back are exchanged looks nearly the same: one view cannot tell them apart, two can.",
+        "mirror",
     )  # fmt: skip
     return "\n".join([*lines, *_peer_section(peers, facts)]) + "\n"
 
