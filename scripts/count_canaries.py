@@ -34,7 +34,7 @@ def calls(lab: Lab, out: Path) -> dict[str, list[str]]:
         "normalize": ["normalize", study, "--out", str(out / "normalize")],
         "drr": ["drr", study, "--poses", "2", "--rotation-deg", "5", "--out", str(out / "drr")],
         "drr-loose": [
-            "drr", str(lab.ct), "--labels", str(lab.labels), "--landmarks", str(lab.named_landmarks), "--side", "right",
+            "drr", str(lab.ct), "--labels", str(lab.plain_labels), "--landmarks", str(lab.named_landmarks), "--side", "right",
             "--out", str(out / "drr-loose"), "--format", "nrrd",
         ],
         "register": ["register", study, "--start", "pose", "--out", str(out / "register"), "--json"],

@@ -146,7 +146,7 @@ class _Finder(ast.NodeVisitor):
                 self._replace("sign", node, f"({left}) {sign} ({right})")
             if isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div)):
                 self._replace("dropped term", node, f"({left})")
-            if isinstance(node.op, ast.MatMult):
+            if isinstance(node.op, ast.MatMult) and left != right:
                 self._replace("order", node, f"({right}) @ ({left})")
         self.generic_visit(node)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.datadict import DicomDictionary
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
@@ -60,12 +60,16 @@ class Canaries:
         self.places[len(self.places)] = f"{place} ({vr})"
         return TEXTS[vr].format(len(self.places) - 1)
 
-    def into_dicom(self, dataset: FileDataset, all_elements: bool = True) -> None:
+    def into_dicom(self, dataset: Dataset, all_elements: bool = True, overwrite: bool = True) -> None:
         """Into every element that holds text, a number as text, a date, a time or a UID, and into sequences; into
         private blocks, the preamble, the file's own header and the padding at the end. The image reads as before.
+
+        all_elements: else only what names patient, study and hospital. overwrite: elements that are there as well.
         """
         for tag, (vr, _, _, retired, keyword) in DicomDictionary.items():
             if not keyword or keyword in TECHNICAL or retired or tag >> 16 in (0x0000, 0x0002, 0x7FE0, 0xFFFE, 0xFFFC):
+                continue
+            if tag in dataset and not overwrite:
                 continue
             if vr in TEXTS and (all_elements or tag >> 16 in (0x0008, 0x0010)):
                 dataset.add_new(tag, vr, self.word(keyword, vr))
@@ -95,13 +99,15 @@ class Canaries:
         item.ContentSequence = Sequence([inner])
         return item
 
-    def respell(self, path: Path, all_elements: bool = True) -> None:
-        """:meth:`into_dicom` of a file as it lies, with canaries for its own UIDs. Slices of a series stay one."""
+    def respell(self, path: Path, all_elements: bool = True, overwrite: bool = True) -> None:
+        """:meth:`into_dicom` of a file as it lies; where elements are overwritten, its own UIDs hold canaries too.
+        Slices of a series stay one."""
         dataset = dcmread(path)
-        self.into_dicom(dataset, all_elements)
+        self.into_dicom(dataset, all_elements, overwrite)
         root = f"1.2.826.0.1.{UID_WORD}."
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = (root + n for n in "123")
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{root}4.{len(self.places)}")
+        if overwrite:
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = (root + n for n in "123")
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{root}4.{len(self.places)}")
         dataset.save_as(path, enforce_file_format=True)
 
     def found(self, content: bytes) -> list[str]:

@@ -21,6 +21,7 @@ from bonelift.reconstruction.dicom.source import result_series
 from bonelift.reconstruction.measured import MeasuredValue
 from bonelift.reconstruction.measurement_errors import MeasurementError
 from bonelift.surface.mesh import TriangleMesh
+from builders.canaries import Canaries, findings
 from builders.radiograph_files import dicom_radiograph, save
 
 STUDY, SERIES, OTHER_STUDY = (generate_uid(entropy_srcs=[word]) for word in ("study", "series", "other"))
@@ -70,8 +71,11 @@ def referenced(dataset: pydicom.Dataset) -> set[str]:
 
 
 def test_by_default_nothing_of_the_patient_or_the_study_leaves_the_image(tmp_path) -> None:
-    source = film(tmp_path)
+    source, canaries = film(tmp_path), Canaries()
+    canaries.respell(source, overwrite=False)
     found = results(tmp_path / "dicom", [source])
+    assert len(canaries.places) > 5000
+    assert findings(canaries, tmp_path / "dicom")[2] == []
     uids = [str(element.value) for element in pydicom.dcmread(source).iterall() if element.VR == "UI"]
     own = [uid for uid in uids if uid.startswith(STUDY[:20])]
     assert len(own) >= 3

@@ -24,16 +24,23 @@ from bonelift.learning.study_samples import film_sample
 from bonelift.networks.bundle import load_bundle
 from bonelift.study.folder import Study, read_study, write_study
 from bonelift.study.normalised_cases import read_study_case
+from builders.canaries import Canaries, findings
 from builders.clinical_files import IDENTIFYING_WORDS, UID_ROOT, ClinicalWrist, write_wrist
 
 SEED = 71
 
 
+CANARIES = Canaries()
+
+
 @pytest.fixture(scope="module")
 def wrists(tmp_path_factory) -> list[ClinicalWrist]:
-    """A right wrist and, of another patient, a left one."""
+    """A right wrist and, of another patient, a left one; canaries in the film of the first and in one of its slices."""
     folder = tmp_path_factory.mktemp("clinic")
-    return [write_wrist(folder / "Anna", SEED), write_wrist(folder / "Rudolf", SEED + 1, "left")]
+    made = [write_wrist(folder / "Anna", SEED), write_wrist(folder / "Rudolf", SEED + 1, "left")]
+    for name in ("film-pa.dcm", "ct/000.dcm"):
+        CANARIES.respell(folder / "Anna" / name, overwrite=False)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +168,9 @@ def test_a_drawn_mask_comes_along_and_its_film_is_not_trimmed(wrists, tmp_path, 
 
 
 def test_nothing_of_the_identity_enters_the_study(study_folder):
-    """No word of the header, of the folders' names, and no UID, in any file, compressed or not."""
+    """No word of the header, of the folders' names, and no UID, in any file, compressed or not; and no canary."""
+    assert len(CANARIES.places) > 10000
+    assert findings(CANARIES, study_folder)[2] == []
     files = [path for path in study_folder.rglob("*") if path.is_file()]
     assert len(files) == 1 + 2 * 7
     for path in files:
