@@ -34,8 +34,8 @@ def calls(lab: Lab, out: Path) -> dict[str, list[str]]:
         "normalize": ["normalize", study, "--out", str(out / "normalize")],
         "drr": ["drr", study, "--poses", "2", "--rotation-deg", "5", "--out", str(out / "drr")],
         "drr-loose": [
-            "drr", str(lab.ct), "--labels", str(lab.plain_labels), "--landmarks", str(lab.named_landmarks), "--side", "right",
-            "--out", str(out / "drr-loose"), "--format", "nrrd",
+            "drr", str(lab.ct), "--labels", str(lab.plain_labels), "--landmarks", str(lab.named_landmarks), "--side",
+            "right", "--out", str(out / "drr-loose"), "--format", "nrrd",
         ],
         "register": ["register", study, "--start", "pose", "--out", str(out / "register"), "--json"],
         "register-loose": [
@@ -49,7 +49,7 @@ def calls(lab: Lab, out: Path) -> dict[str, list[str]]:
         "reconstruct-json": ["reconstruct", film, "--out", str(out / "reconstruct-json"), "--json"],
         "batch": [
             "reconstruct", "--on", str(lab.films), "--table", str(lab.facts), "--out", str(out / "batch"), "--files",
-            "stl,csv,dicom", "--pdf",
+            "stl,csv", "--pdf",
         ],
     }  # fmt: skip
 

@@ -35,8 +35,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 SOURCES = PROJECT / "src"
 PACKAGES = PROJECT / "tests" / "mutation_packages.toml"
 EXPLAINED = PROJECT / "tests" / "mutation_survivors.toml"
-COLUMNS = ("package", "name", "kind", "outcome", "tests", "seconds", "key")
+COLUMNS = ("package", "name", "kind", "outcome", "tests", "seconds", "key", "source")
 TRACE_CPU_S = 900
+SLOW_CPU_S = 100.0
 
 
 def draw(files: list[Path], count: int, seed: int, kernels: bool) -> list[Drawn]:
@@ -59,11 +60,13 @@ def digest(*parts: str | bytes) -> str:
 class TracedTests:
     """What the tests of a package run, kept in the work folder for each file of tests."""
 
-    def __init__(self, package: str, files: list[Path], tests: list[str], without: str, work: Path):
+    def __init__(self, package: str, files: list[Path], settings: dict[str, Any], work: Path):
         self.tests: dict[str, dict[str, Any]] = {}
+        self.slow: list[str] = settings.get("slow", [])
+        without = settings.get("without", "")
         self.chosen = ["-k", f"not ({without})"] if without else []
         sources = b"".join(file.read_bytes() for file in files)
-        for name in tests:
+        for name in settings["tests"]:
             key = digest(name, without, sources, (PROJECT / name.partition("::")[0]).read_bytes())
             kept = work / f"trace-{package}-{Path(name).stem.partition('::')[0]}-{key}.json"
             if not kept.is_file():
@@ -75,7 +78,8 @@ class TracedTests:
             self.tests |= json.loads(kept.read_text(encoding="utf-8"))
 
     def around(self, fault: Drawn, cpu_s: float) -> tuple[list[str], float]:
-        """Tests that run the fault, the shortest first, and their processor time, which is at most ``cpu_s``."""
+        """Tests that run the fault, the shortest first, and their processor time, which is at most ``cpu_s``; where
+        there are none, the package's slow ones, which are not traced."""
         path = str(SOURCES / fault.file)
         if fault.scope == "kernel":
             fitting = list(self.tests)
@@ -86,6 +90,8 @@ class TracedTests:
                 for name, test in self.tests.items()
                 if (lines := test["lines"].get(path)) and (fault.scope == "module" or wanted & set(lines))
             ]
+        if not fitting:
+            return self.slow, SLOW_CPU_S * len(self.slow)
         chosen, total, shared = [], 0.0, set()
         for name in sorted(fitting, key=lambda n: (self.tests[n]["seconds"] + self.tests[n]["shared_seconds"], n)):
             test = self.tests[name]
@@ -101,8 +107,9 @@ class TracedTests:
 class Trials:
     """The faults of one package, tried one after the other, as far as the log does not tell what became of them."""
 
-    def __init__(self, package: str, traced: TracedTests, cpu_s: float, log: Path):
+    def __init__(self, package: str, traced: TracedTests, cpu_s: float, log: Path, trust_kills: bool):
         self._package, self._traced, self._cpu_s, self._log = package, traced, cpu_s, log
+        self._trust_kills = trust_kills
 
     def key(self, fault: Drawn, tests: list[str]) -> str:
         files = sorted({name.partition("::")[0] for name in tests})
@@ -111,15 +118,24 @@ class Trials:
 
     def outcomes(self, faults: list[Drawn]) -> dict[str, str]:
         """From the log, by the fault's name."""
-        known = known_outcomes(self._log)
-        found = {fault.name: known.get(self.key(fault, self._traced.around(fault, self._cpu_s)[0])) for fault in faults}
-        return {name: outcome for name, outcome in found.items() if outcome is not None}
+        rows = logged(self._log)
+        known = {row["key"]: row["outcome"] for row in rows}
+        killed = {row["source"]: row["outcome"] for row in rows if row["outcome"].startswith("killed")}
+        found = {}
+        for fault in faults:
+            outcome = known.get(self.key(fault, self._traced.around(fault, self._cpu_s)[0]))
+            if outcome is None and self._trust_kills:
+                outcome = killed.get(source_key(fault))
+            if outcome is not None:
+                found[fault.name] = outcome
+        return found
 
     def run(self, faults: list[Drawn], end: float) -> None:
         """Those in functions with the package imported once, the others with a clean import each."""
         left = [fault for fault in faults if fault.name not in self.outcomes(faults)]
         if inside := [fault for fault in left if fault.scope == "line"]:
-            files = sorted({name.partition("::")[0] for name in self._traced.tests})
+            needed = chain(*(self._traced.around(fault, self._cpu_s)[0] for fault in inside))
+            files = sorted({name.partition("::")[0] for name in needed}) or [next(iter(self._traced.tests))]
 
             def with_session(session: pytest.Session) -> None:
                 for fault in inside:
@@ -145,16 +161,20 @@ class Trials:
             outcome = outcome_in_function(path, source, session, tests, limit)
         with self._log.open("a", newline="", encoding="utf-8") as file:
             spent = round(time.monotonic() - begin, 1)
-            row = [self._package, fault.name, fault.kind, outcome, len(tests), spent, self.key(fault, tests)]
-            csv.writer(file).writerow(row)
+            keys = [self.key(fault, tests), source_key(fault)]
+            csv.writer(file).writerow([self._package, fault.name, fault.kind, outcome, len(tests), spent, *keys])
         print(f"{self._package}: {outcome}: {fault.name}", flush=True)
 
 
-def known_outcomes(log: Path) -> dict[str, str]:
+def source_key(fault: Drawn) -> str:
+    return digest(fault.name, str(fault.start), (SOURCES / fault.file).read_bytes())
+
+
+def logged(log: Path) -> list[dict[str, str]]:
     if not log.is_file():
         log.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
     with log.open(newline="", encoding="utf-8") as file:
-        return {row["key"]: row["outcome"] for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))
 
 
 def explained() -> dict[str, str]:
@@ -176,6 +196,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=60.0, help="no fault is begun after this time")
     parser.add_argument("--test-seconds", type=float, default=8.0, help="processor time of a fault's tests")
+    parser.add_argument("--trust-kills", action="store_true", help="a killed fault stays killed: tests were only added")
     parser.add_argument("--work", type=Path, default=PROJECT / "mutants-work")
     arguments = parser.parse_args()
     packages = tomllib.loads(PACKAGES.read_text(encoding="utf-8"))
@@ -191,11 +212,9 @@ def main() -> int:
     table = []
     for package in arguments.packages or packages:
         files = sorted(chain(*((SOURCES / "bonelift").glob(pattern) for pattern in packages[package]["files"])))
-        traced = TracedTests(
-            package, files, packages[package]["tests"], packages[package].get("without", ""), arguments.work
-        )
+        traced = TracedTests(package, files, packages[package], arguments.work)
         faults = draw(files, arguments.faults, arguments.seed, packages[package].get("kernels", False))
-        trials = Trials(package, traced, arguments.test_seconds, log)
+        trials = Trials(package, traced, arguments.test_seconds, log, arguments.trust_kills)
         trials.run(faults, end)
         outcomes = trials.outcomes(faults)
         counts: Counter[str] = Counter()

@@ -101,14 +101,17 @@ def with_collected(tests: Sequence[str], work: Callable[[pytest.Session], None])
 def outcome_in_function(path: Path, source: bytes, session: pytest.Session, tests: Collection[str], cpu_s: int) -> str:
     """ "killed", "killed: no end" (more than ``cpu_s`` of processor time) or "SURVIVED", of a fault inside a function.
 
+    tests: names of tests, or of files of which all are meant.
+
     The functions that are loaded get the code of the faulty source, so nothing is imported again.
     """
 
     def child() -> int:
         _put_code(path, source)
         session.config.get_terminal_writer()._file = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        session.items = [item for item in session.items if item.nodeid in tests]
-        session.items.sort(key=lambda item: list(tests).index(item.nodeid))
+        order = {name: n for n, name in enumerate(tests)}
+        places = {item: order.get(item.nodeid, order.get(item.nodeid.partition("::")[0])) for item in session.items}
+        session.items = sorted((i for i in session.items if places[i] is not None), key=lambda item: places[item])
         with contextlib.suppress(pytest.Session.Failed, pytest.Session.Interrupted):
             pytest_runtestloop(session)
         return int(session.testsfailed > 0)

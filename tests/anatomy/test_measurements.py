@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from bonelift.anatomy.forearm import NOTCH_FACES, UlnaPlacing, place_ulna
-from bonelift.anatomy.measurements import Measurements, measure
+from bonelift.anatomy.measurements import Measurements, fit_circle, measure
 from bonelift.surface.mesh import TriangleMesh
 from builders.closed_form_bones import (
     HEAD_RADIUS,
@@ -85,3 +85,10 @@ def test_a_lowered_ulna_lies_lower():
     assert NOTCH_FACES[2] == 0
     high, low = (bone.vertices[:, 2].mean() for bone in placed if bone is not None)
     assert low - high == pytest.approx(-2.5)
+
+
+def test_three_points_have_a_circle_and_two_have_none():
+    """A right-angled triangle of legs 6 and 8: its circle has the hypotenuse for a diameter."""
+    centre, radius = fit_circle(np.array([[1.0, 1.0], [7.0, 1.0], [1.0, 9.0]]))
+    np.testing.assert_allclose([*centre, radius], [4, 5, 5], atol=1e-9)
+    assert np.isnan([*fit_circle(np.array([[1.0, 1.0], [7.0, 1.0]]))[0], fit_circle(np.zeros((0, 2)))[1]]).all()

@@ -170,13 +170,6 @@ def test_a_circle_is_found_exactly():
     np.testing.assert_allclose([*centre, radius], [3, -2, 8], atol=1e-9)
 
 
-def test_three_points_have_a_circle_and_two_have_none():
-    """A right-angled triangle of legs 6 and 8: its circle has the hypotenuse for a diameter."""
-    centre, radius = fit_circle(np.array([[1.0, 1.0], [7.0, 1.0], [1.0, 9.0]]))
-    np.testing.assert_allclose([*centre, radius], [4, 5, 5], atol=1e-9)
-    assert np.isnan([*fit_circle(np.array([[1.0, 1.0], [7.0, 1.0]]))[0], fit_circle(np.zeros((0, 2)))[1]]).all()
-
-
 def test_smooth_weights_have_their_limits():
     np.testing.assert_allclose(smooth_step(np.array([-2.0, 0, 0.5, 1, 2]), 0, 1), [0, 0, 0.5, 1, 1])
     np.testing.assert_allclose(bump(np.array([[0.0, 0, 0], [0, 0, 2]]), [0, 0, 0], 2.0), [1, np.exp(-0.5)])

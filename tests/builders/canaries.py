@@ -26,8 +26,8 @@ from pydicom.uid import UID
 WORD = "KNRY"
 UID_WORD = "777777777"
 NUMBER, DATE, TIME = "77190173", "19010327", "173542.190173"
-NEEDLES = tuple(word.lower().encode() for word in (WORD, UID_WORD, NUMBER, DATE, TIME))
-"""In lower case. A word in UTF-16 is found as well."""
+NEEDLES = tuple(word.encode() for word in (UID_WORD, NUMBER, DATE, TIME))
+"""What the canaries are that hold no letters; each is as long as that no picture holds it by chance."""
 TECHNICAL = {
     "SpecificCharacterSet", "TransferSyntaxUID", "SOPClassUID", "Modality", "ImageType", "PhotometricInterpretation",
     "Laterality", "ImageLaterality", "ViewPosition", "BodyPartExamined", "ViewCodeSequence", "PresentationLUTShape",
@@ -116,11 +116,10 @@ class Canaries:
         for piece in opened(content):
             low = piece.lower()
             for text in (low, low[::2] if b"\0" in low[:4000] else b"", low[1::2] if b"\0" in low[:4000] else b""):
-                for needle in NEEDLES:
-                    for match in re.finditer(re.escape(needle) + rb"(\d{0,6})", text):
-                        number = match[1].decode()
-                        is_word = needle == WORD.lower().encode() and number
-                        finds.add(self.places.get(int(number), number) if is_word else match[0].decode())
+                # With its number: four letters alone stand in a megabyte of base64 by chance.
+                for match in re.finditer(WORD.lower().encode() + rb"(\d{6})", text):
+                    finds.add(self.places.get(int(match[1]), match[0].decode()))
+                finds.update(needle.decode() for needle in NEEDLES if needle in text)
         return sorted(finds)
 
 

@@ -155,3 +155,22 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path, monkeypatch, bl
     monkeypatch.setattr("bonelift.surface.files.LARGEST_FILE_BYTES", 100)
     with pytest.raises(InputError, match="larger than"):
         read_mesh(tmp_path / "bone.stl")
+
+
+def test_a_vertex_that_is_no_number_is_refused_and_not_dropped(tmp_path, block):
+    lines = [f"v {x} {y} {z}" for x, y, z in block.vertices]
+    faces = [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in block.faces]
+    for broken in ("nan", "inf"):
+        path = tmp_path / f"{broken}.obj"
+        path.write_text("\n".join([f"v {broken} 0 0", *lines[1:], *faces]) + "\n")
+        with pytest.raises(InputError):
+            read_mesh(path)
+
+
+def test_colours_of_a_glb_are_linear(tmp_path, block):
+    """IEC 61966-2-1: 128 of 255 is 0.21586 of full light, 10 of 255 is 10 / 255 / 12.92."""
+    write_glb(tmp_path / "bones.glb", {"ulna": block}, {"ulna": (128, 10, 255)})
+    (material,) = glb_document(tmp_path / "bones.glb")["materials"]
+    found = material["pbrMetallicRoughness"]["baseColorFactor"]
+    # trimesh keeps eight bits of a factor: half of one of 255 either way.
+    assert found == pytest.approx([0.21586, 10 / 255 / 12.92, 1.0, 1.0], abs=0.5 / 255 + 1e-5)
