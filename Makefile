@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo docs test mutate lint format install dev clean lock fuzz soak release-check sbom
+.PHONY: demo docs test mutate lint format install dev clean lock fuzz soak canaries release-check sbom
 
 demo: $(VENV)/.installed
 	$(BIN)/bonelift demo --out demo-result
@@ -17,9 +17,16 @@ test: $(VENV)/.installed-dev
 	$(BIN)/pyright
 	$(BIN)/pytest -n 2 --dist loadfile
 
-# Small faults put into copies of the source, one after the other; goes on where it was stopped (mutants.csv).
+# Small faults put into the source in memory or in a copy: those of a list, then a sample drawn in each package, for
+# MUTATE_MINUTES. Goes on where it was stopped (mutants.csv, mutants-work).
+MUTATE_MINUTES ?= 30
 mutate: $(VENV)/.installed-dev
 	$(BIN)/python scripts/mutate.py
+	$(BIN)/python scripts/mutate_drawn.py --minutes $(MUTATE_MINUTES)
+
+# Canaries in every place of clinical files that can hold words; what comes out of the commands is searched for them.
+canaries: $(VENV)/.installed-dev
+	$(BIN)/python scripts/count_canaries.py --out canary-work
 
 # Damaged files into every reader, for FUZZ_MINUTES; the same command goes on where it ended, finds lie in fuzz-work.
 FUZZ_MINUTES ?= 10
@@ -76,4 +83,4 @@ sbom: $(VENV)/.installed-dev
 	$(BIN)/python scripts/sbom.py --lock requirements-dev.lock --out dist
 
 clean:
-	rm -rf $(VENV) demo-result site build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) mutants-work canary-work demo-result site build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
