@@ -101,13 +101,18 @@ def test_the_pose_is_recovered_beneath_soft_tissue(bones, true_pose, part: Part)
 def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
     bone = bones["both"]
     start = moved(bone, true_pose, [0.02, 0.02, -0.02, 1.0, 1.0, 4.0])
-    bare, clothed = (
-        found_by(bone, [film(bone, true_pose, tissue=tissue)], start).pose.world_from_bone for tissue in (False, True)
-    )
-    angle_deg, in_plane_mm, depth_mm = errors(clothed, bare, bone)
-    # Two fits to the same noise: what is left between them is what muscle, skin and carpals did. The bars are a fifth
-    # of a pixel, half of the angle, and the depth that costs 0.01 of similarity (the record's slack). With
-    # plain gradient correlation on the whole image it was centimetres in depth.
+    left = []
+    for seed in range(3):
+        bare, clothed = (
+            found_by(bone, [film(bone, true_pose, tissue=tissue, seed=seed)], start).pose.world_from_bone
+            for tissue in (False, True)
+        )
+        left.append(errors(clothed, bare, bone))
+    angle_deg, in_plane_mm, depth_mm = np.median(left, axis=0)
+    # Two fits to the same noise: what is left between them is what muscle, skin and carpals did, and what the same
+    # noise does on other edges, of which the median of three films keeps little. The bars are a fifth of a pixel, half
+    # of the angle, and the depth that costs 0.01 of similarity (the record's slack). With plain gradient
+    # correlation on the whole image it was centimetres in depth.
     assert in_plane_mm < 0.1
     assert angle_deg < 1.0
     assert depth_mm < 7.0
@@ -149,7 +154,8 @@ def test_a_mirrored_bone_scores_worse_than_the_true_one(bones, true_pose, axis):
     normal = pose_chart(film_camera(), true_pose, bone.fine.centre_mm).world_from_view[:3, axis]
     other = mirrored(bone, true_pose[:3, :3].T @ normal)
     true_end, mirror_end = (found_by(each, views, start).pose for each in (bone, other))
-    assert true_end.similarity > mirror_end.similarity + 0.1
+    # What noise takes off the similarity of the true bone is the measure: the mirrored one lacks half as much again.
+    assert 1 - mirror_end.similarity > 1.5 * (1 - true_end.similarity)
 
 
 def test_what_is_not_there_is_not_trusted(bones, true_pose):

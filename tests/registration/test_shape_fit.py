@@ -100,7 +100,7 @@ def test_a_wrist_is_found_in_two_films_from_what_a_network_would_guess(bases):
     start = chart.poses(np.array([[0.03, -0.02, 0.02, 0.8, -0.6, 1.0]]))[0]
     guess = {name: code.copy() for name, code in truth.codes.items()}
     for code in guess.values():
-        code[:MODES] += 0.8 * rng.choice([-1.0, 1.0], MODES)
+        code[:MODES] += 1.1 * rng.choice([-1.0, 1.0], MODES)
     guess["ulna"][-PLACEMENT:] += 0.3 * rng.choice([-1.0, 1.0], PLACEMENT)
     found = fit_shape(bases, views, ShapedWrist(start, guess), QUICK)
     before, after = (mean_asd_mm(bases, codes, truth.codes) for codes in (guess, found.wrist.codes))
