@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import gzip
 import io
 import json
@@ -17,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
 from pydicom import dcmread
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
@@ -24,7 +26,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 WORD = "KNRY"
-UID_WORD = "777777777"
+UID_WORD = "719305824"
 NUMBER, DATE, TIME = "77190173", "19010327", "173542.190173"
 NEEDLES = tuple(word.encode() for word in (UID_WORD, NUMBER, DATE, TIME))
 """What the canaries are that hold no letters; each is as long as that no picture holds it by chance."""
@@ -115,7 +117,7 @@ class Canaries:
         finds: set[str] = set()
         for piece in opened(content):
             low = piece.lower()
-            for text in (low, low[::2] if b"\0" in low[:4000] else b"", low[1::2] if b"\0" in low[:4000] else b""):
+            for text in (low, low.replace(b"\0", b"")):  # the latter of UTF-16 and UTF-32
                 # With its number: four letters alone stand in a megabyte of base64 by chance.
                 for match in re.finditer(WORD.lower().encode() + rb"(\d{6})", text):
                     finds.add(self.places.get(int(match[1]), match[0].decode()))
@@ -152,21 +154,17 @@ def opened(content: bytes, depth: int = 0) -> Iterator[bytes]:
 
 
 def _png_parts(content: bytes) -> Iterator[bytes]:
-    at, pixels = 8, b""
+    """Packed texts, and the pixels."""
+    at = 8
     while at + 8 <= len(content):
         length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
         data = content[at + 8 : at + 8 + length]
-        if kind == b"IDAT":
-            pixels += data
-        elif kind in (b"zTXt", b"iCCP", b"iTXt"):
-            for start in range(len(data)):
-                if data[start : start + 1] == b"x":
-                    try:
-                        yield zlib.decompress(data[start:])
-                    except zlib.error:
-                        continue
+        if kind in (b"zTXt", b"iCCP", b"iTXt"):
+            for start in (n for n in range(len(data)) if data[n : n + 1] == b"x"):
+                with contextlib.suppress(zlib.error):
+                    yield zlib.decompress(data[start:])
         at += 12 + length
-    yield zlib.decompress(pixels)
+    yield Image.open(io.BytesIO(content)).tobytes()
 
 
 def _pdf_parts(content: bytes) -> Iterator[bytes]:
