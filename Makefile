@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo docs test mutate lint format install dev clean lock fuzz soak canaries release-check sbom
+.PHONY: demo docs test mutate lint format install dev clean lock fuzz soak kills canaries release-check sbom
 
 demo: $(VENV)/.installed
 	$(BIN)/bonelift demo --out demo-result
@@ -36,6 +36,11 @@ fuzz: $(VENV)/.installed-dev
 # Load on the page's server: many requests, slow clients, half uploads; its memory before and after.
 soak: $(VENV)/.installed-dev
 	$(BIN)/python scripts/soak_server.py
+
+# kill -9 at random moments of six commands, the same command again, results compared; for KILL_MINUTES, and goes on (kill-work).
+KILL_MINUTES ?= 30
+kills: $(VENV)/.installed-dev
+	$(BIN)/python scripts/kill_commands.py --work kill-work --minutes $(KILL_MINUTES)
 
 # The documentation site, in site/; a warning is an error. To read it: python -m http.server -d site
 docs: $(VENV)/.installed-dev
@@ -83,4 +88,4 @@ sbom: $(VENV)/.installed-dev
 	$(BIN)/python scripts/sbom.py --lock requirements-dev.lock --out dist
 
 clean:
-	rm -rf $(VENV) mutants-work canary-work demo-result site build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) mutants-work canary-work kill-work demo-result site build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
