@@ -80,3 +80,11 @@ def test_a_field_that_only_touches_the_level_has_no_surface(inside):
     for level in (1.0, 2.0, 0.5, 3.0):
         assert extract_surface(field, np.eye(4), level, inside=inside).is_empty
     assert not extract_surface(field, np.eye(4), 1.5, inside=inside).is_empty
+
+
+def test_two_voxels_along_an_axis_are_enough_and_one_is_not():
+    ramp = np.broadcast_to(np.array([0.0, 1.0])[:, None, None], (2, 4, 5))
+    plane = extract_surface(ramp, np.eye(4), 0.25, inside="above")
+    np.testing.assert_allclose(plane.vertices[:, 0], 0.25, atol=1e-6)
+    assert plane.area_mm2 == pytest.approx(3 * 4, rel=1e-6)
+    assert extract_surface(ramp[:1], np.eye(4), 0.25, inside="above").is_empty

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
-from bonelift.geometry import apply_transform, is_rigid, rigid_from_vector
-from bonelift.surface.align import rigid_align
+from bonelift.geometry import apply_transform, is_rigid, rigid_from_vector, rotation_angle
+from bonelift.surface.align import _start_poses, rigid_align
 from bonelift.surface.clip import clip_below
 from bonelift.surface.distance import distance_to_surface, mesh_points, sample_by_area, surface_distances
 from bonelift.surface.files import read_mesh
@@ -198,6 +198,25 @@ def test_alignment_from_anywhere_and_never_by_a_mirror():
     distances = surface_distances(mirrored.transformed(found), bone)
     assert distances.maximum_mm > 2.0
     assert distances.asd_surface_mm > 0.1
+
+
+@pytest.mark.parametrize("turn", [[2.0, -1.2, 0.7], [0.1, 3.0, 0.2], [-1.5, 0.4, -2.0]])
+def test_starts_from_anywhere_lay_axis_on_axis_and_one_of_them_is_the_pose(turn):
+    """Of a moved copy the principal axes are the moved ones, but for their signs, which the 16 starts try."""
+    bone = lopsided_bone(2)
+    moved_from_bone = rigid_from_vector([*turn, 80, -60, 40])
+    moved = bone.transformed(moved_from_bone)
+    near, starts = _start_poses(moved, bone, "near"), _start_poses(moved, bone, "anywhere")
+    assert (len(near), len(starts)) == (2, 18)
+    off = [rotation_angle(start @ moved_from_bone) for start in starts[2:]]
+    assert min(off) == pytest.approx(0, abs=1e-6)
+    # Every other start is turned by a multiple of 45 degrees about the long axis, or turned over as well.
+    long_axis = np.linalg.svd(bone.vertices - bone.vertices.mean(axis=0))[2][0]
+    for start in starts[2:]:
+        assert is_rigid(start)
+        between = np.rad2deg(np.arccos(min(1.0, abs(long_axis @ (start @ moved_from_bone)[:3, :3] @ long_axis))))
+        assert between < 10  # the axis of the vertices lies beside that of the area
+    assert sorted(np.rad2deg(off).round())[:3] == [0, 45, 45]
 
 
 @pytest.mark.reference_data
