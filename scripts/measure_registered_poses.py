@@ -17,15 +17,16 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bonelift.experiments.holdout import no_skill_surfaces
+from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
+from bonelift.experiments.holdout import procrustes_mean
 from bonelift.experiments.images import CaseImages, load_case_images
 from bonelift.experiments.methods.render_and_compare import RenderAndCompare
 from bonelift.experiments.presets import load_study_preset
@@ -48,13 +49,12 @@ from bonelift.experiments.scores import (
     SOURCES,
     CaseRow,
     CaseScores,
-    bone_rows,
     case_pictures,
-    label_fields,
     predicted_bones,
     with_skill,
 )
-from bonelift.experiments.surface_scores import ALIGNMENTS
+from bonelift.experiments.surface_scores import ALIGNMENTS, score_surface
+from bonelift.experiments.true_size import TRUE_SIZE, WHOLE_ABOVE_MM, at_size_of
 from bonelift.geometry.transforms import rotation_angle
 from bonelift.images import LAPTOP_GRID
 from bonelift.learning.bases import packaged_bases
@@ -63,29 +63,29 @@ from bonelift.networks.own_network import WristImage
 from bonelift.networks.views import view_of
 from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, bone_surface
 from bonelift.study.folder import StudyCase, read_pose, read_study
+from bonelift.surface.clip import clip_below
+from bonelift.surface.mesh import TriangleMesh
 
 MEAN_SEEDS = tuple(range(200_000, 200_100))
 COMPARED = "render-and-compare"
 METHODS = {"model": "TL net", SHAPE: "shape regressor", COMPARED: "render and compare"}
 """How each reads -> for a person."""
-COMPARED_READS = ("GAN-DRR", "registration-DRR")
+COMPARED_READS = ("GAN-DRR",)
 """What is rendered and compared; it takes longest."""
+NO_SKILL = {MEAN_BONE: "nobody: mean bone", TRUE_SIZE: "nobody: mean bone at the true size"}
 
 
 def case_rows(case: StudyCase, images: CaseImages, model: ModelBundle, seed: int) -> list[CaseRow]:
-    """Every input by every method, and the mean bone."""
+    """Every input by every method, and what knows nothing, or the size alone."""
     blank = CaseRow("packaged", case.patient, case.case, case.side, True, "none", 0, "", "", "model", "as predicted")
     truth = {bone: images.truth(bone) for bone in BONES}
-    judge = partial(
-        bone_rows,
-        truth=truth,
-        true_field=images.occupancy.astype(np.float32) / 255,
-        shown=LAPTOP_GRID.centres_mm()[..., 2] >= SHOWN_ABOVE_MM,
-    )
-    mean = no_skill_surfaces(MEAN_SEEDS, LAPTOP_GRID)["mean bone"]
-    rows = baseline = judge(replace(blank, method=MEAN_BONE), mean, label_fields(mean, LAPTOP_GRID))
+    means = mean_bones(MEAN_SEEDS)
+    shown = {bone: clip_below(mean, SHOWN_ABOVE_MM) for bone, mean in means.items()}
+    baseline = surface_rows(replace(blank, method=MEAN_BONE), shown, truth)
+    sized = {bone: at_size_of(means[bone], truth[bone]) for bone in BONES}
+    rows = [*baseline, *surface_rows(replace(blank, method=TRUE_SIZE), sized, truth)]
     compare = RenderAndCompare(dict(zip(BONES, packaged_bases(), strict=True)), seed)
-    preset = load_study_preset("laptop")
+    preset = replace(load_study_preset("laptop"), test_drrs=1)
     for picture in case_pictures(images, model.generator, preset, CaseScores(), blank):
         view = view_of(picture.view)
         start = replace(blank, source=picture.source, image=picture.image, view=view)
@@ -95,8 +95,33 @@ def case_rows(case: StudyCase, images: CaseImages, model: ModelBundle, seed: int
         if picture.source in COMPARED_READS:
             found[COMPARED] = compare([WristImage(view, np.asarray(picture.pixels, dtype=np.float32))])
         for method, bones in found.items():
-            made = judge(replace(start, method=method), bones, label_fields(bones, LAPTOP_GRID))
-            rows = rows + [with_skill(row, baseline) for row in made]
+            rows += surface_rows(replace(start, method=method), bones, truth)
+    return [with_skill(row, baseline) for row in rows]
+
+
+@cache
+def mean_bones(seeds: tuple[int, ...]) -> dict[str, TriangleMesh]:
+    """Of virtual wrists whom no row tests, laid on each other, longer than what is scored."""
+    model = load_shape_model()
+    wrists = [sample_wrist(model, np.random.default_rng(seed)) for seed in seeds]
+    made = {}
+    for bone in BONES:
+        meshes = [getattr(wrist, bone) for wrist in wrists]
+        mean = procrustes_mean(np.stack([mesh.vertices for mesh in meshes]))
+        made[bone] = clip_below(TriangleMesh(mean, meshes[0].faces), WHOLE_ABOVE_MM)
+    return made
+
+
+def surface_rows(start: CaseRow, found: Mapping[str, TriangleMesh], truth: Mapping[str, TriangleMesh]) -> list[CaseRow]:
+    """Both bones and alignments of one reading, without Dice."""
+    rows = []
+    for bone in BONES:
+        for alignment in ALIGNMENTS:
+            (asd, surface, hd95, maximum), note = score_surface(found[bone], truth[bone], alignment)
+            rows.append(
+                replace(start, bone=bone, alignment=alignment, asd_paper_mm=asd, asd_surface_mm=surface, hd95_mm=hd95,
+                        maximum_mm=maximum, note=note)
+            )  # fmt: skip
     return rows
 
 
@@ -153,8 +178,8 @@ def table(rows: Sequence[CaseRow]) -> str:
         count = summarise("", list(patient_values(chosen(rows, name, "radius", "rigid"), "asd_surface_mm").values()))
         failed = f" ({count.failed} failed)" if count.failed else ""
         lines.append(
-            f"| {METHODS.get(method, 'nobody: ' + MEAN_BONE)} | {source} | {count.count}{failed} | "
-            f"{' | '.join(cells)} | {f'{skill.mean:.2f}' if method in METHODS else ''} |"
+            f"| {METHODS.get(method) or NO_SKILL[method]} | {source} | {count.count}{failed} | "
+            f"{' | '.join(cells)} | {'' if method == MEAN_BONE else f'{skill.mean:.2f}'} |"
         )
     return "\n".join(lines)
 

@@ -46,7 +46,17 @@ MEAN_SEEDS = tuple(range(200_000, 200_100))
 STRAIGHT = PoseSpread(shaft_deg=0.0, tilt_deg=0.0, in_plane_deg=4.0, shift_mm=15.0)
 """The wrist lies straight but for a turn in the image; what it is turned by is the experiment's to say."""
 Knowledge = Literal["calibrated", "not calibrated", "claimed to be at 90 degrees", "PA film alone", "mean bone"]
-COLUMNS = ("patient", "angle_deg", "knowledge", "bone", "alignment", "asd_surface_mm", "fitted", "score", "note")
+COLUMNS: tuple[str, ...] = (
+    "patient",
+    "angle_deg",
+    "knowledge",
+    "bone",
+    "alignment",
+    "asd_surface_mm",
+    "fitted",
+    "score",
+    "note",
+)
 COLOURS = {"calibrated": "#3b6ea8", "not calibrated": "#d98b2b", "claimed to be at 90 degrees": "#a35a86"}
 
 
