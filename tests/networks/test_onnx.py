@@ -68,7 +68,7 @@ def test_a_model_of_ones_own_is_exported(exported):
 def test_graphs_hold_neither_weights_nor_names_of_this_machine(exported):
     for path in [*exported.glob("*.onnx"), *DEFAULT_MODEL.glob("*.onnx")]:
         content = path.read_bytes()
-        assert len(content) < 100_000
+        assert len(content) < 200_000
         assert b"/site-packages/" not in content
         assert b"bonelift/networks" not in content
 
