@@ -23,12 +23,12 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mutation_operators import Drawn, faults_of
+from mutation_operators import Drawn, compiles, faults_of
 from mutation_trials import load_heavy, outcome_in_function, outcome_in_module, trace, with_collected
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -46,8 +46,13 @@ def draw(files: list[Path], count: int, seed: int, kernels: bool) -> list[Drawn]
     for fault in sorted(chain(*(faults_of(file, SOURCES, seed) for file in files)), key=lambda fault: fault.order):
         if (fault.scope == "kernel") == kernels:
             kinds.setdefault(fault.kind, []).append(fault)
-    in_turn = chain(*zip_longest(*(kinds[kind] for kind in sorted(kinds))))
-    return [fault for fault in in_turn if fault is not None][:count]
+    sound = (filter(_compiles, kinds[kind]) for kind in sorted(kinds))
+    in_turn = (fault for turn in zip_longest(*sound) for fault in turn if fault is not None)
+    return list(islice(in_turn, count))
+
+
+def _compiles(fault: Drawn) -> bool:
+    return compiles(fault.put_into((SOURCES / fault.file).read_bytes()))
 
 
 def digest(*parts: str | bytes) -> str:

@@ -13,6 +13,7 @@ from bonelift.errors import InputError
 from bonelift.surface.files import read_mesh, write_stl
 from bonelift.surface.glb import write_glb
 from bonelift.surface.mesh import TriangleMesh
+from bonelift.surface.mesh_claims import check_claims
 
 
 @pytest.fixture
@@ -122,3 +123,11 @@ def test_half_a_ply_is_no_whole_one(tmp_path, bone, binary):
     path.write_bytes(content.replace(f"element face {len(bone.faces)}".encode(), b"element face 20000000"))
     with pytest.raises(InputError, match="announces more than it holds"):
         read_mesh(path)
+
+
+def test_text_of_more_triangles_than_the_memory_limit_takes_is_refused(monkeypatch):
+    """At 30 bytes of text and 900 of memory a triangle, 0.1 GiB are 119304 triangles, or 3.579 MB of text."""
+    monkeypatch.setenv("BONELIFT_MEMORY_GIB", "0.1")
+    check_claims(b" " * 3_579_000, ".obj", "bone.obj")
+    with pytest.raises(InputError, match=r"bone.obj: its triangles would take 0.1 GiB of memory; the limit is 0.1 GiB"):
+        check_claims(b" " * 3_580_000, ".obj", "bone.obj")

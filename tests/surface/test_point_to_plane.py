@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bonelift.geometry import apply_transform, rigid_from_vector
+from bonelift.geometry import apply_transform, rigid_from_vector, translation
 from bonelift.surface.point_to_plane import StepRules, biweights, point_to_plane_step
 
 
@@ -35,6 +35,17 @@ def test_known_matches_are_brought_together():
     np.testing.assert_allclose(left, 0, atol=1e-6)
     np.testing.assert_allclose(motion @ moved, np.eye(4), atol=1e-6)
     assert np.linalg.det(motion[:3, :3]) > 0
+
+
+def test_one_step_takes_a_small_turn_about_the_bone_itself_to_second_order():
+    """0.001 rad about the middle, 36 mm from the origin: 10 mm times half its square is left, and no 0.036 mm."""
+    fixed, normals = ellipsoid()
+    middle = fixed.mean(axis=0)
+    turn = translation(middle) @ rigid_from_vector([6e-4, -6e-4, 5e-4, 0, 0, 0]) @ translation(-middle)
+    moved = apply_transform(turn, fixed)
+    step = point_to_plane_step(moved, fixed, normals)
+    np.testing.assert_allclose(apply_transform(step.motion, moved), fixed, atol=5e-5)
+    assert step.largest < 1e-2
 
 
 def test_a_size_is_found_where_it_may_change():
