@@ -154,7 +154,7 @@ def _volumes(folder: Path) -> tuple[bytes, ...]:
         b"NRRD0005\ntype: short\ndimension: 3\nspace: LPS\nsizes: 9 8 7\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n"
         b"encoding: ascii\n\n" + b" ".join(b"%d" % v for v in values.ravel())
     )
-    return nrrd, nifti, gzip.compress(nifti), head + values.tobytes(order="F"), text
+    return nrrd, nifti, gzip.compress(nifti, mtime=0), head + values.tobytes(order="F"), text
 
 
 def _labels(folder: Path) -> tuple[bytes, ...]:

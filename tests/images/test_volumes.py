@@ -321,7 +321,7 @@ def test_volume_bombs_and_lengths(tmp_path: Path) -> None:
 def test_files_that_are_no_volumes(tmp_path: Path) -> None:
     (tmp_path / "empty.nii").touch()
     (tmp_path / "text.nrrd").write_text("a letter")
-    (tmp_path / "packed.nii.gz").write_bytes(gzip.compress(b"a letter"))
+    (tmp_path / "packed.nii.gz").write_bytes(gzip.compress(b"a letter", mtime=0))
     assert "no such file" in _message(tmp_path / "missing.nii")
     assert "is empty" in _message(tmp_path / "empty.nii")
     assert "no volume" in _message(tmp_path / "text.nrrd")

@@ -21,7 +21,7 @@ from builders.radiograph_files import dicom_radiograph, save
 def zipped(word: bytes) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as files:
-        files.writestr("inner.gz", gzip.compress(word))
+        files.writestr("inner.gz", gzip.compress(word, mtime=0))
     return stream.getvalue()
 
 
@@ -59,7 +59,7 @@ PACKED = {
     "PDF": lambda word: pdf(word, ascii85=False),
     "PDF, ASCII 85": lambda word: pdf(word, ascii85=True),
     "base64 in a page": lambda word: b'<img src="data:image/png;base64,' + base64.b64encode(png(word, True)) + b'">',
-    "NRRD": lambda word: b"NRRD0004\nencoding: gzip\n\n" + gzip.compress(word),
+    "NRRD": lambda word: b"NRRD0004\nencoding: gzip\n\n" + gzip.compress(word, mtime=0),
     "JSON with escapes": lambda word: json.dumps({"a": "é" + word.decode()}).encode(),
 }
 
