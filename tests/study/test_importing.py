@@ -33,6 +33,11 @@ SEED = 71
 CANARIES = Canaries()
 
 
+def complaints(error: str) -> list[str]:
+    """The lines of standard error that are no progress, of which a slow machine shows some."""
+    return [line for line in error.splitlines() if not line.startswith("cases ")]
+
+
 @pytest.fixture(scope="module")
 def wrists(tmp_path_factory) -> list[ClinicalWrist]:
     """A right wrist and, of another patient, a left one; canaries in the film of the first and in one of its slices."""
@@ -323,7 +328,7 @@ def test_a_wrong_case_is_one_line_and_leaves_nothing(wrists, tmp_path, capsys, s
     changes = spoil(wrists[0], tmp_path)
     assert main(one_case(wrists[0], tmp_path / "study", **changes)) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
+    assert len(complaints(error)) == 1
     assert "case w01" in error
     for word in words:
         assert word in error
@@ -364,7 +369,7 @@ def test_a_failed_row_is_named_and_the_others_are_there(wrists, tmp_path, capsys
     assert main(["import", "--table", str(table), "--out", str(tmp_path / "study")]) == 2
     captured = capsys.readouterr()
     assert "mixed.csv: 1 of 2 cases were not imported; line 2: case bad: labels 'Anna/none.seg.nrrd' is" in captured.err
-    assert captured.err.count("\n") == 1
+    assert len(complaints(captured.err)) == 1
     assert [case.case for case in read_study(tmp_path / "study").cases] == ["good"]
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["good", "study.json"]
     assert set(read_landmarks(tmp_path / "study" / "good" / "landmarks.mrk.json")) >= {"radial_styloid_tip"}

@@ -78,7 +78,7 @@ def _add_films(films: Any) -> None:
         "--source-to-object-mm",
         metavar="MM",
         type=positive_float,
-        help="distance from source to wrist (default: from the header, else 30 less than --sdd-mm)",
+        help="distance from source to wrist (default: the header's, else --sdd-mm less 30)",
     )
     each(
         "--camera",

@@ -60,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--dicom-identity",
         choices=IDENTITIES,
         default="none",
-        help="what files of kind dicom say of the patient: nothing (none), or what the image says (source)",
+        help="source: files of kind dicom name the patient as the image does",
     )
     parser.add_argument("--strict", action="store_true", help=f"exit status {FLAGGED} when a warning is raised")
 
@@ -82,7 +82,7 @@ def _add_facts(parser: ArgumentParser) -> None:
         "--source-to-object-mm",
         metavar="MM",
         type=positive_float,
-        help="distance from source to wrist (default: from the header, else 30 less than --sdd-mm)",
+        help="distance from source to wrist (default: the header's, else --sdd-mm less 30)",
     )
     parser.add_argument(
         "--camera",
@@ -112,7 +112,7 @@ def _add_facts(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--hanging",
         choices=["as-recorded", "mirrored"],
-        help="mirrored: the picture is flipped left to right for display (default: read from the picture)",
+        help="mirrored: flipped left to right for display (default: from the picture)",
     )
 
 
