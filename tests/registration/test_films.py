@@ -101,21 +101,15 @@ def test_the_pose_is_recovered_beneath_soft_tissue(bones, true_pose, part: Part)
 def test_soft_tissue_does_not_move_the_optimum(bones, true_pose):
     bone = bones["both"]
     start = moved(bone, true_pose, [0.02, 0.02, -0.02, 1.0, 1.0, 4.0])
-    left = []
-    for seed in range(3):
-        bare, clothed = (
-            found_by(bone, [film(bone, true_pose, tissue=tissue, seed=seed)], start).pose.world_from_bone
-            for tissue in (False, True)
-        )
-        left.append(errors(clothed, bare, bone))
-    angle_deg, in_plane_mm, depth_mm = np.median(left, axis=0)
-    # Two fits to the same noise: what is left between them is what muscle, skin and carpals did, and what the same
-    # noise does on other edges, of which the median of three films keeps little. The bars are a fifth of a pixel, half
-    # of the issue's angle, and the depth that costs 0.01 of similarity (the record's slack). With plain gradient
-    # correlation on the whole image it was centimetres in depth.
-    assert in_plane_mm < 0.1
-    assert angle_deg < 1.0
-    assert depth_mm < 7.0
+    bare, clothed = (found_by(bone, [film(bone, true_pose, tissue=tissue)], start).pose for tissue in (False, True))
+    angle_deg, in_plane_mm, depth_mm = errors(clothed.world_from_bone, bare.world_from_bone, bone)
+    # Two fits to the same noise: what is left between them is what muscle, skin and carpals did. The record's slack
+    # says by how much each can drift before the similarity falls by 0.01; tissue may take a quarter of the turn's and
+    # half of the others'. With plain gradient correlation on the whole image it was centimetres in depth.
+    slack = np.array(bare.slack)
+    assert angle_deg < np.rad2deg(np.linalg.norm(slack[:3])) / 4
+    assert in_plane_mm < slack[3:5].min() / 2
+    assert depth_mm < slack[5] / 2
 
 
 def test_two_views_settle_depth(bones, true_pose):
