@@ -70,14 +70,14 @@ def _some_minutes(smoke: Preset) -> Preset:
         ),
         pix2pix=Pix2pixConfig((8, 16, 32), 8),
         shape=replace(smoke.shape, channels=(8, 16, 16, 32), hidden=64),
-        shape_modes=20,
-        autoencoder_training=replace(smoke.autoencoder_training, loop=_falling(400, 5e-3)),
+        shape_modes=12,  # of their own, where two thirds of two dozen patients train
+        autoencoder_training=replace(smoke.autoencoder_training, loop=_falling(800, 5e-3)),
         predictor_training=replace(
-            smoke.predictor_training, batch=8, gan_fraction=0.0, loop=_falling(400, 2e-3), latent_warmup=0.75
+            smoke.predictor_training, batch=8, gan_fraction=0.0, loop=_falling(800, 2e-3), latent_warmup=0.75
         ),
-        finetune_training=replace(smoke.finetune_training, gan_fraction=0.0, loop=_falling(60, 5e-4)),
-        pix2pix_training=replace(smoke.pix2pix_training, loop=_falling(400, 5e-4)),
-        shape_training=replace(smoke.shape_training, batch=16, loop=_falling(400, 2e-3)),
+        finetune_training=replace(smoke.finetune_training, gan_fraction=0.0, loop=_falling(120, 5e-4)),
+        pix2pix_training=replace(smoke.pix2pix_training, loop=_falling(800, 5e-4)),
+        shape_training=replace(smoke.shape_training, batch=16, loop=_falling(800, 2e-3)),
     )
 
 

@@ -16,7 +16,7 @@ from bonelift.study.folder import StudyCase
 
 SECONDS_AN_UPDATE: dict[str, dict[str, float]] = {
     "smoke": {"autoencoder": 0.06, "predictor": 0.06, "finetune": 0.08, "pix2pix": 0.03, "shape": 0.02},
-    "small": {"autoencoder": 0.03, "predictor": 0.05, "finetune": 0.06, "pix2pix": 0.04, "shape": 0.05},
+    "small": {"autoencoder": 0.06, "predictor": 0.04, "finetune": 0.08, "pix2pix": 0.04, "shape": 0.06},
     "laptop": {"autoencoder": 0.74, "predictor": 0.51, "finetune": 0.80, "pix2pix": 0.68, "shape": 0.42},
     "paper": {"autoencoder": 22.6, "predictor": 6.5, "finetune": 14.2, "pix2pix": 0.62, "shape": 0.42},
 }
