@@ -20,7 +20,8 @@ from bonelift.experiments.methods.nominal import film_places, nominal_film_camer
 from bonelift.experiments.methods.render_and_compare import RenderAndCompare
 from bonelift.experiments.methods.volumes import BackProjection
 from bonelift.experiments.own_methods import check_methods, learn_method, score_method, training_fold
-from bonelift.experiments.results.methods import NO_SKILL, compared, method_row, rows_of_films, write_methods
+from bonelift.experiments.results.method_rows import NO_SKILL, compared, method_row, rows_of_films
+from bonelift.experiments.results.methods import write_methods
 from bonelift.experiments.results.tables import by_shape, collect_scores, input_of
 from bonelift.experiments.run.folder import RunPaths, claim_run
 from bonelift.experiments.scores import score_case

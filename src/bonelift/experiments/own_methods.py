@@ -273,18 +273,20 @@ def score_method(
     folder = paths.method_scores(method.name, case.case)
     started = time.monotonic()
     if not folder.is_dir():
-        rows = _method_rows(paths, case, cases, folds, preset, method, seed)
+        read_s: list[float] = []
+        rows = _method_rows(paths, case, cases, folds, preset, method, seed, read_s)
         with written_once(folder) as staging:
             content = {"rows": [asdict(row) for row in rows], "translation": []}
             (staging / SCORES_FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
-            write_cost(staging, started)
+            write_cost(staging, started, {method.name: read_s})
     return sum(bool(row.note) for row in read_scores(folder)[0])
 
 
 def _method_rows(
     paths: RunPaths, case: StudyCase, cases: Sequence[StudyCase], folds: Folds, preset: StudyPreset, method: BoneMethod,
-    seed: int,
+    seed: int, read_s: list[float],
 ) -> list[CaseRow]:  # fmt: skip
+    """read_s: takes the processor seconds of each image of which the method made bones."""
     fold, pair = folds.fold_testing(case.patient), case.patient in folds.pairs
     blank = CaseRow(fold.name, case.patient, case.case, case.side, pair, "none", 0, "", "", method.name, "as predicted")
     if reason := failure_of(paths.images(case.case)):
@@ -311,7 +313,10 @@ def _method_rows(
         try:
             if failed:
                 raise InputError(f"the method did not learn this fold: {failed}")
-            found = checked_bones(_predictor(method, given)([_image(picture, view)]), method.name)
+            predictor = _predictor(method, given)
+            begun = time.process_time()
+            found = checked_bones(predictor([_image(picture, view)]), method.name)
+            read_s.append(time.process_time() - begun)
         except Exception as error:  # of code that is not ours: whatever it is, it is this row's failure
             rows += _failed(blank, picture.source, picture.image, view, reason_of(error))
             continue

@@ -121,11 +121,13 @@ class Picture:
 
 @dataclass
 class CaseScores:
-    """rows, translation: of the tables. arrays: what the figures need, by name."""
+    """rows, translation: of the tables. arrays: what the figures need, by name. read_s: method -> processor seconds in
+    which it made the bones of each image."""
 
     rows: list[CaseRow] = field(default_factory=list)
     translation: list[TranslationRow] = field(default_factory=list)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    read_s: dict[str, list[float]] = field(default_factory=dict)
 
 
 def score_case(
@@ -144,7 +146,7 @@ def score_case(
             # pyright takes the arrays for savez's own options.
             np.savez_compressed(staging / "pictures.npz", **scores.arrays)  # pyright: ignore[reportArgumentType]
             (staging / SCORES_FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
-            write_cost(staging, started)
+            write_cost(staging, started, scores.read_s)
     rows, translation = read_scores(folder)
     return sum(bool(row.note) for row in [*rows, *translation])
 
@@ -186,10 +188,14 @@ def _scores(
     scores.rows += [*baseline, *judge(replace(blank, method=GRID_FLOOR), _surfaces(own, grid), own)]
     for picture in case_pictures(images, generator, preset, scores, blank):
         start = replace(blank, source=picture.source, image=picture.image, view=view_of(picture.view))
+        begun = time.process_time()
         fields = predicted_bones(model, picture, "tl").fields
         surfaces = _surfaces(fields, grid)
+        scores.read_s.setdefault("model", []).append(time.process_time() - begun)
         scores.rows += [with_skill(row, baseline) for row in judge(start, surfaces, fields)]
+        begun = time.process_time()
         by_shape = predicted_bones(model, picture, "shape").surfaces
+        scores.read_s.setdefault(SHAPE, []).append(time.process_time() - begun)
         rows = judge(replace(start, method=SHAPE), by_shape, label_fields(by_shape, grid))
         scores.rows += [with_skill(row, baseline) for row in rows]
         if picture.image == 0:

@@ -6,7 +6,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from bonelift.learning.loop import CURVE_NAME
 from bonelift.storage.input_files import MAX_JSON_BYTES, parse_json, read_json, read_text, understood
 
 COST_FILE = "cost.json"
+READ_S = "read_s: "
+"""Before the name of a method in that file: processor seconds an image, mean over the case's images."""
 LEARNED_FILE = "learned.json"
 """What learning a fold cost a method that somebody brought, and whether it failed."""
 
@@ -29,9 +31,11 @@ class Cost:
     peak_mib: float
 
 
-def write_cost(folder: Path, started: float) -> None:
-    """Note in ``folder`` what a piece cost that began at ``started`` (time.monotonic)."""
+def write_cost(folder: Path, started: float, read_s: Mapping[str, Sequence[float]] | None = None) -> None:
+    """Note in ``folder`` what a piece cost that began at ``started`` (time.monotonic). read_s: of each method, the
+    processor seconds in which it made the bones of each image."""
     cost = {"seconds": round(time.monotonic() - started, 2), "peak_mib": peak_mib()}
+    cost |= {f"{READ_S}{method}": round(sum(of) / len(of), 3) for method, of in (read_s or {}).items() if of}
     (folder / COST_FILE).write_text(json.dumps(cost) + "\n", encoding="utf-8")
 
 
