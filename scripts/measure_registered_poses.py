@@ -2,8 +2,8 @@
 
     bonelift simulate --patients 24 --seed 917000 --out study --without-poses
     bonelift register study --out registered --adopt
-    bonelift evaluate study --run run --preset laptop      (its images are used; its networks are not waited for)
-    python scripts/measure_registered_poses.py study run --work scores --out docs/results/registered-poses
+    bonelift evaluate study --run run --preset small       (its images are used; its networks are not waited for)
+    python scripts/measure_registered_poses.py study run --work scores --out poses
 
 Each case is read from CT-DRR, registration-DRR at the found pose, GAN-DRR and histogram-matched film, by the TL net and
 the shape regressor of the packaged model, and by rendering and comparing (which learns nothing but the translator). The
@@ -276,7 +276,7 @@ def main() -> None:
         ordering(rows),
         made,
     ]
-    (options.work / "tables.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (options.out / "tables.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print("\n\n".join(parts))
 
 

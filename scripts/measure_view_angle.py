@@ -1,6 +1,6 @@
 """How far two films may stand from a right angle: error of the bones by the angle between them, calibrated and not.
 
-    python scripts/measure_view_angle.py --patients 6 --angles 0 5 10 15 --out docs/results/view-angle
+    python scripts/measure_view_angle.py --patients 6 --angles 0 5 10 15 --out angles
 
 Each virtual patient has one PA film; the lateral is exposed again and again, the wrist turned about its shaft by so
 many degrees from the lateral position, all else alike. Each pair is reconstructed three times: with cameras that say
@@ -246,7 +246,10 @@ def main() -> None:
         f"`{model.weights_sha256[:12]}`; commit {commit}; {platform.machine()}, one thread, torch {torch.__version__}, "
         f"{time.strftime('%Y-%m-%d')}."
     )
-    (options.out / "tables.md").write_text(f"{table(rows)}\n\n{comparisons(rows)}\n\n{made}\n", encoding="utf-8")
+    figure = "![Error against the angle](methods/view-angle.png)"
+    (options.out / "tables.md").write_text(
+        f"{figure}\n\n{table(rows)}\n\n{comparisons(rows)}\n\n{made}\n", encoding="utf-8"
+    )
     print(table(rows), comparisons(rows), made, sep="\n\n")
 
 

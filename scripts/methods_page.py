@@ -1,26 +1,36 @@
 """Put the tables and figures of measured runs into docs/results/methods.md, between its markers; prose stays.
 
     bonelift evaluate study --run run --report-only
-    python scripts/methods_page.py --run run --poses scores/tables.md --angles docs/results/view-angle/tables.md
+    python scripts/methods_page.py --run run --poses POSES --angles ANGLES
 
-Markers: ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; NAME is side-by-side, cost, poses or angles. What is not
-passed stays as it is.
+POSES and ANGLES are what ``measure_registered_poses.py`` and ``measure_view_angle.py`` wrote with ``--out``. Markers in
+the page: ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; NAME is side-by-side, cost, poses or angles. What is not
+passed stays as it is. Figures and rows go into docs/results/methods/.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import platform
 import re
 import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from bonelift.experiments.folds import read_folds
+import torch
+
+from bonelift.experiments.folds import Fold, read_folds
 from bonelift.experiments.results.methods import FIGURE_FILE, PAGE_FILE, STATISTICS_FILE
 from bonelift.experiments.results.tables import ROWS_FILE
 from bonelift.experiments.run.cost import run_costs
 from bonelift.experiments.run.folder import RunPaths, read_run
 
 PAGE = Path("docs/results/methods.md")
+FOLDER = PAGE.parent / "methods"
 STAGES = ("autoencoder", "predictor", "finetune", "pix2pix", "shape")
 
 
@@ -31,19 +41,20 @@ def main() -> None:
     parser.add_argument("--angles", type=Path)
     options = parser.parse_args()
     text = PAGE.read_text(encoding="utf-8")
+    FOLDER.mkdir(exist_ok=True)
     if options.run:
-        folder = PAGE.parent / "methods"
-        folder.mkdir(exist_ok=True)
         for name in (ROWS_FILE, STATISTICS_FILE):
-            shutil.copyfile(options.run / name, folder / name)
-        shutil.copyfile(RunPaths(options.run).figures / FIGURE_FILE, folder / FIGURE_FILE)
+            shutil.copyfile(options.run / name, FOLDER / name)
+        shutil.copyfile(RunPaths(options.run).figures / FIGURE_FILE, FOLDER / FIGURE_FILE)
         made = (options.run / PAGE_FILE).read_text(encoding="utf-8")
-        made = re.sub(r"^## ", "### ", made, flags=re.MULTILINE).replace("(figures/", "(methods/")
+        made = re.sub(r"^## ", "### ", made, flags=re.MULTILINE).replace("(figures/", f"({FOLDER.name}/")
         text = replaced(text, "side-by-side", made)
         text = replaced(text, "cost", cost(options.run))
     for name in ("poses", "angles"):
         if source := getattr(options, name):
-            text = replaced(text, name, source.read_text(encoding="utf-8"))
+            text = replaced(text, name, (source / "tables.md").read_text(encoding="utf-8"))
+            for path in (*source.glob("*.png"), *source.glob("*.csv")):
+                shutil.copyfile(path, FOLDER / path.name)
     PAGE.write_text(text, encoding="utf-8")
 
 
@@ -70,11 +81,29 @@ def cost(run: Path) -> str:
             for fold in worked
         )
         + ".\n",
-        "| step | pieces | minutes of a process | largest process, MiB |",
+        "| step | pieces | minutes on the clock | largest process, MiB |",
         "|---|---|---|---|",
     ]
     lines += [f"| {c.step} | {c.pieces} | {c.seconds / 60:.1f} | {c.peak_mib:.0f} |" for c in run_costs(paths)]
+    lines.append(f"\nModes of a bone: {preset['networks']['shape_modes']}, {bases(paths, worked)}. Run of {made_on()}.")
     return "\n".join(lines)
+
+
+def bases(paths: RunPaths, worked: Sequence[Fold]) -> str:
+    """Whose bones the modes of the shape regressor and of the rendered shape model are."""
+    files = [paths.network(fold.name) / "basis" / "basis.json" for fold in worked]
+    told = {str(json.loads(path.read_text(encoding="utf-8"))["origin"]) for path in files if path.is_file()}
+    return "; ".join(sorted(told)) or "not made"
+
+
+def made_on() -> str:
+    """Date, versions and machine."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    monai = version("monai")
+    return (
+        f"{time.strftime('%Y-%m-%d')}, one thread, {platform.machine()}, torch {torch.__version__}, MONAI {monai}; "
+        f"page made at commit {commit}"
+    )
 
 
 if __name__ == "__main__":
