@@ -37,7 +37,7 @@ fuzz: $(VENV)/.installed-dev
 soak: $(VENV)/.installed-dev
 	$(BIN)/python scripts/soak_server.py
 
-# kill -9 at random moments of six commands, the same command again, results compared; for KILL_MINUTES, and goes on (kill-work).
+# kill -9 at random moments of seven commands, the same command again, results compared; for KILL_MINUTES, and goes on (kill-work).
 KILL_MINUTES ?= 30
 kills: $(VENV)/.installed-dev
 	$(BIN)/python scripts/kill_commands.py --work kill-work --minutes $(KILL_MINUTES)
