@@ -22,7 +22,11 @@ Float = NDArray[np.float64]
 Starts = Literal["near", "anywhere"]
 
 _COARSE_SAMPLES, _COARSE_STEPS = 300, 20
-_FINE_SAMPLES, _FINE_STEPS = 2000, 60
+_FINE_SAMPLES, _FINE_STEPS = 2000, 25
+"""Different shapes come to rest within 10 to 15 fine steps. After that they shiver by 0.01 to 0.04 mm, because samples
+change their partners; the mean distance then moves by less than 0.001 mm (14 pairs of virtual bones)."""
+_SAME_WITHIN_MM = 0.1
+"""Two coarse poses that put no sample farther apart than this come to rest at the same place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,9 @@ def rigid_align(source: TriangleMesh, target: TriangleMesh, starts: Starts = "ne
     coarse = _prepare(source, _COARSE_SAMPLES), _prepare(target, _COARSE_SAMPLES)
     poses = [_iterate(pose, *coarse, _COARSE_STEPS) for pose in _start_poses(source, target, starts)]
     poses.sort(key=lambda pose: _score(pose, *coarse))
+    poses = [poses[0], *(pose for pose in poses[1:2] if _apart_mm(pose, poses[0], coarse[0]) > _SAME_WITHIN_MM)]
     fine = _prepare(source, _FINE_SAMPLES, coarse[0].tree), _prepare(target, _FINE_SAMPLES, coarse[1].tree)
-    poses = [_iterate(pose, *fine, _FINE_STEPS) for pose in poses[:2]]
+    poses = [_iterate(pose, *fine, _FINE_STEPS) for pose in poses]
     return min(poses, key=lambda pose: _score(pose, *fine))
 
 
@@ -119,6 +124,13 @@ def _iterate(target_from_source: Float, source: _Surface, target: _Surface, step
         if step.largest < 1e-6:
             break
     return target_from_source
+
+
+def _apart_mm(pose: Float, other: Float, surface: _Surface) -> float:
+    """The largest distance between the places where two poses put the samples of a surface."""
+    return float(
+        np.linalg.norm(apply_transform(pose, surface.samples) - apply_transform(other, surface.samples), axis=1).max()
+    )
 
 
 def _score(target_from_source: Float, source: _Surface, target: _Surface) -> float:
