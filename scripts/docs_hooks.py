@@ -169,13 +169,16 @@ def _escaped(text: str) -> str:
     return re.sub(r"([<>*_\[\]|])", r"\\\1", text)
 
 
+ERRORS = ("InputError", "OutputPlaceError")
+
+
 def error_messages(package: Path) -> dict[str, set[str]]:
-    """Part of the package -> the texts of its ``InputError(...)``, ellipses for what is filled in."""
+    """Part of the package -> the texts of its ``InputError(...)`` and its kind, ellipses for what is filled in."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in sorted(package.rglob("*.py")):
         part = path.relative_to(package).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError" and node.args:
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and node.args:
                 text = message_text(node.args[0])
                 if len(text.replace("…", "").split()) >= 3:
                     found[part].add(text)

@@ -43,6 +43,8 @@ from kill_studies import calls, make_studies, study_call
 
 COLUMNS = ("command", "run", "kill", "kind", "moment", "of", "outcome")
 KILLED = -9
+WITHIN, LIVES = {"evaluate": 0.1}, {"evaluate": 20}
+"""By command, else 0.5 and --lives: a run of many pieces is killed in a smaller share of it, and more often."""
 FAULTS = ("FAILED", "OTHER", "HALF")
 
 
@@ -63,12 +65,12 @@ class Kill:
         return Moment(round(self.moment), lambda: threading.Timer(self.delay_s, kill_this_process).start())
 
 
-def drawn_kill(rng: random.Random, known: Ended) -> Kill:
-    """In the first half of what an undisturbed run takes, counted from where the run before was killed."""
+def drawn_kill(rng: random.Random, known: Ended, within: float) -> Kill:
+    """In the first share of what an undisturbed run takes, counted from where the run before was killed."""
     kind = rng.choice(("time", "change", "write"))
     if kind == "time":
-        return Kill(kind, rng.uniform(0, 0.5) * known.processor_s)
-    return Kill(kind, rng.randint(1, max(1, round(0.5 * known.changes))), rng.uniform(0, 0.01))
+        return Kill(kind, rng.uniform(0, within) * known.processor_s)
+    return Kill(kind, rng.randint(1, max(1, round(within * known.changes))), rng.uniform(0, 0.01))
 
 
 def killed_again_and_again(
@@ -76,10 +78,11 @@ def killed_again_and_again(
 ) -> list[tuple[Kill, str]]:
     """One run with its kills, and the outcome of each; the last one's says whether the result is the same."""
     out, said, kills = work / "killed" / reference.name, said_file(work), []
+    within, lives = WITHIN.get(reference.name, 0.5), LIVES.get(reference.name, lives)
     shutil.rmtree(out.parent, ignore_errors=True)
     out.parent.mkdir()
     while True:
-        kill = drawn_kill(rng, known) if len(kills) < lives else None
+        kill = drawn_kill(rng, known, within) if len(kills) < lives else None
         ended = run(arguments, out, said, kill and kill.when())
         if kill is None or ended.status != KILLED:
             break
@@ -143,7 +146,7 @@ def main() -> int:
         done = len(rows)
         while done < options.kills and time.monotonic() < end:
             rng = random.Random(f"{options.seed} {name} {number}")
-            kills = killed_again_and_again(arguments, reference, work, known, rng, options.lives)
+            kills = killed_again_and_again(arguments, reference, work, known, rng, int(options.lives))
             with log.open("a", newline="", encoding="utf-8") as file:
                 for order, (kill, outcome) in enumerate(kills):
                     of = known.processor_s if kill.kind == "time" else known.changes

@@ -60,12 +60,13 @@ def further_calls(work: Path) -> dict[str, list[str]]:
     film = ["--radiograph", f"{case}/radiograph-1-pa.png", "--camera", f"{case}/radiograph-1-pa.json"]
     facts = ["--side", "right", "--view", "pa"]
     bones = ["--ct", f"{case}/ct.nrrd", "--labels", f"{case}/labels.seg.nrrd"]
+    start_pose = ["--pose", f"{case}/radiograph-1-pa-pose.json"]
     start = ["--start", f"{case}/radiograph-1-pa-pose.json"]
     return {
         "reconstruct": ["reconstruct", film[1], *film[2:], *facts, "--out", OUT],
         "demo": ["demo", "--out", OUT],
         "check": ["check", str(work / "pair"), "--sheet", OUT],
-        "drr of a CT": ["drr", bones[1], *bones[2:], "--camera", str(work / "small-camera.json"), "--out", OUT],
+        "drr of a CT": ["drr", bones[1], *bones[2:], *film[2:], *start_pose, "--out", OUT],
         "register of files": ["register", *bones, *film, *facts, *start, "--out", OUT],
     }
 

@@ -15,3 +15,10 @@ class InputError(ValueError):
     def __init__(self, message: object = "") -> None:
         text = " ".join(str(message).split())  # whatever a file put into it
         super().__init__(text if len(text) <= _LONGEST else f"{text[:400]} ... {text[-200:]}")
+
+
+class OutputPlaceError(InputError):
+    """The place of a result takes nothing more, or is gone.
+
+    That is no fault of the case that was being made: whoever goes on with the next case after an InputError ends here.
+    """

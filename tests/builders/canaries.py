@@ -27,9 +27,11 @@ from pydicom.uid import UID
 
 WORD = "KNRY"
 UID_WORD = "719305824"
-NUMBER, DATE, TIME = "77190173", "19010327", "173542.190173"
+NUMBER, DATE, TIME, AGE = "77190173", "19010327", "173542.190173", "719Y"
 NEEDLES = tuple(word.encode() for word in (UID_WORD, NUMBER, DATE, TIME))
 """What the canaries are that hold no letters; each is as long as that no picture holds it by chance."""
+AGE_ALONE = re.compile(rb"(?<![a-z0-9+/])" + AGE.lower().encode() + rb"(?![a-z0-9+/=])")
+"""An age is four characters, which base64 holds by chance: it counts where no such character stands beside it."""
 TECHNICAL = {
     "SpecificCharacterSet", "TransferSyntaxUID", "SOPClassUID", "Modality", "ImageType", "PhotometricInterpretation",
     "Laterality", "ImageLaterality", "ViewPosition", "BodyPartExamined", "ViewCodeSequence", "PresentationLUTShape",
@@ -48,7 +50,7 @@ TEXTS = {
     "AE": WORD + "{:06d}", "CS": WORD + "{:06d}", "SH": WORD + "{:06d}", "LO": WORD + "{:06d} place",
     "UC": WORD + "{:06d}", "PN": WORD + "{:06d}^Anna", "ST": WORD + "{:06d} text", "LT": WORD + "{:06d} text",
     "UT": WORD + "{:06d} text", "UR": "http://" + WORD + "{:06d}.example", "UI": "1.2.826.0.1." + UID_WORD + ".9{:06d}",
-    "IS": NUMBER, "DS": NUMBER + ".5", "DA": DATE, "DT": DATE + "101112", "TM": TIME,
+    "IS": NUMBER, "DS": NUMBER + ".5", "DA": DATE, "DT": DATE + "101112", "TM": TIME, "AS": AGE,
 }  # fmt: skip
 
 
@@ -68,8 +70,8 @@ class Canaries:
 
         all_elements: else only what names patient, study and hospital. overwrite: elements that are there as well.
         """
-        for tag, (vr, _, _, retired, keyword) in DicomDictionary.items():
-            if not keyword or keyword in TECHNICAL or retired or tag >> 16 in (0x0000, 0x0002, 0x7FE0, 0xFFFE, 0xFFFC):
+        for tag, (vr, _, _, _, keyword) in DicomDictionary.items():
+            if not keyword or keyword in TECHNICAL or tag >> 16 in (0x0000, 0x0002, 0x7FE0, 0xFFFE, 0xFFFC):
                 continue
             if tag in dataset and not overwrite:
                 continue
@@ -122,6 +124,7 @@ class Canaries:
                 for match in re.finditer(WORD.lower().encode() + rb"(\d{6})", text):
                     finds.add(self.places.get(int(match[1]), match[0].decode()))
                 finds.update(needle.decode() for needle in NEEDLES if needle in text)
+                finds.update([AGE] if AGE_ALONE.search(text) else [])
         return sorted(finds)
 
 

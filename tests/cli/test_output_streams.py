@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from bonelift.cli import main
 from bonelift.cli.command_line import _one_line
 from bonelift.cli.console import Console, OutputError, show_what_it_cannot_encode
 
@@ -46,3 +47,13 @@ def test_escape_sequences_of_a_header_are_shown_as_text():
     shown = _one_line(ValueError("a.dcm: class \x1b]0;title\x07\x1b[31mDOE\n is not\u202e read"))
     assert shown == "a.dcm: class \\x1b]0;title\\x07\\x1b[31mDOE is not\\u202e read"
     assert show_what_it_cannot_encode(None) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a working folder cannot be removed here")
+def test_a_working_folder_that_was_removed_is_told(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["simulate", "--patients", "1", "--seed", "1", "--out", "study"]) == 2
+    assert capsys.readouterr().err == "bonelift: the working folder was removed; change into one that is there\n"

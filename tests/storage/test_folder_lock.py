@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.storage.folder_lock import LOCK_NAME, folder_lock, held_folder
 from bonelift.storage.output_folder import claimed_folder
 
@@ -86,3 +87,27 @@ def test_a_folder_that_stays_empty_is_not_left_behind(tmp_path):
     with held_folder(tmp_path / "kept", "--run"):
         (tmp_path / "kept" / "result").write_text("1")
     assert [p.name for p in (tmp_path / "kept").iterdir()] == ["result"]
+
+
+def make_again(folder) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / LOCK_NAME).write_text("17")
+
+
+def test_a_folder_that_was_removed_and_made_again_meanwhile_is_told(tmp_path):
+    """What it held before is lost, so the run does not end as if all was there; another one's lock stays."""
+    folder = tmp_path / "out"
+    with pytest.raises(OutputPlaceError, match="was removed while it was written"), held_folder(folder, "--out"):
+        make_again(folder)
+    assert (folder / LOCK_NAME).read_text() == "17"
+
+
+def test_a_file_is_no_folder_and_stays(tmp_path):
+    (tmp_path / "file").write_text("of the user")
+    with (
+        pytest.raises(InputError, match=r"file: is a file; expected a folder .* --run"),
+        held_folder(tmp_path / "file", "--run"),
+    ):
+        pass
+    assert (tmp_path / "file").read_text() == "of the user"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.storage import whole
-from bonelift.storage.whole import clear_partials, whole_file, whole_folder, write_whole
+from bonelift.storage.whole import clear_partials, whole_file, whole_folder, write_whole, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -83,3 +84,18 @@ def test_a_folder_is_not_written_over_another(tmp_path):
         (staging / "who").write_text("second")
     assert (folder / "who").read_text() == "first"
     assert names(tmp_path) == ["folder"]
+
+
+def test_a_folder_that_was_removed_while_it_was_written_is_said(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(OutputPlaceError, match=r"w01: was removed while it was written"), whole_folder(out / "w01"):
+        shutil.rmtree(out)
+    with pytest.raises(OutputPlaceError, match="was removed"), writing(out):
+        write_whole(out / "table.csv", "rows")
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_is_not_there_is_no_folder_that_was_removed(tmp_path):
+    with pytest.raises(FileNotFoundError), writing(tmp_path):
+        (tmp_path / "missing").read_bytes()

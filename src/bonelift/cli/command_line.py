@@ -67,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SystemExit as request:  # argparse ends --help and wrong calls this way
         return request.code if isinstance(request.code, int) else DONE
+    except FileNotFoundError as error:
+        if _has_working_folder():
+            return _fault(error, arguments)
+        print("bonelift: the working folder was removed; change into one that is there", file=sys.stderr)
+        return WRONG_INPUT
     except ModuleNotFoundError as error:
         module = (error.name or "").split(".")[0]
         if not is_optional(module):
@@ -80,6 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_INPUT
     except Exception as error:
         return _fault(error, arguments)
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _command_of(arguments: list[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.storage.whole import writing
 
 try:
@@ -23,14 +23,19 @@ def folder_lock(folder: Path, advice: str = "wait for it to end, or pass another
     """Hold ``folder``, which exists, for this process while the block runs.
 
     The lock ends with the process, however it ends; a file system without locks is used without one. Raises InputError
-    where another process holds it, or the folder cannot be written.
+    where another process holds it, or the folder cannot be written; and at the end where it was removed meanwhile.
     """
     descriptor = _locked(folder, advice)
     try:
         yield
+        if descriptor is not None and not _is_same_file(descriptor, folder / LOCK_NAME):
+            raise OutputPlaceError(
+                f"{folder}: was removed while it was written; remove what is there now, and run the same command again"
+            )
     finally:
         if descriptor is not None:
-            (folder / LOCK_NAME).unlink(missing_ok=True)
+            if _is_same_file(descriptor, folder / LOCK_NAME):
+                (folder / LOCK_NAME).unlink(missing_ok=True)
             os.close(descriptor)
 
 
@@ -41,6 +46,8 @@ def held_folder(folder: Path, option: str) -> Iterator[None]:
     option: of the command line that names the folder, for the messages. Raises InputError: see folder_lock; a folder
     that cannot be made.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; expected a folder to write into; pass another {option}")
     made = not folder.exists()
     with writing(folder, f"make room, or pass another {option}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +68,7 @@ def _locked(folder: Path, advice: str) -> int | None:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error.strerror}); {advice}") from error
+            raise OutputPlaceError(f"{folder}: cannot be written ({error.strerror}); {advice}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

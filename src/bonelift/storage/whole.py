@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from bonelift.errors import InputError
+from bonelift.errors import OutputPlaceError
 
 _ADVICE = "make room and run the same command again, or pass another folder"
 Existing = Literal["refuse", "keep", "replace"]
@@ -52,18 +52,30 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def writing(
     place: Path, advice: str = "make room and run the same command again, or pass another folder"
 ) -> Iterator[None]:
-    """A disk that takes no more, or no file at all, becomes an InputError that says so.
+    """A disk that takes no more, or no file at all, or a folder that was removed meanwhile, becomes an InputError
+    (OutputPlaceError) that says so.
 
     For blocks that only write: whatever they read raises InputError by itself (storage.input_files).
     """
     try:
         yield
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        if not _is_gone(error.filename):
+            raise
+        raise OutputPlaceError(f"{place}: was removed while it was written; run the same command again") from error
     except OSError as error:
         # numpy reports a disk that is full without an error number, in words.
         reason = error.strerror or str(error) or type(error).__name__
-        raise InputError(f"{place}: cannot be written ({reason:.80}); {advice}") from error
+        raise OutputPlaceError(f"{place}: cannot be written ({reason:.80}); {advice}") from error
+
+
+def _is_gone(name: str | bytes | None) -> bool:
+    """Whether the folder that holds, or should hold, a file is not there. Where the working folder itself is gone, the
+    command line says so."""
+    try:
+        return name is not None and not os.path.isdir(os.path.dirname(os.path.abspath(name)))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

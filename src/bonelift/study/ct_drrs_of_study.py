@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.geometry import XrayCamera
 from bonelift.images import read_ct, read_labels, read_landmarks
 from bonelift.storage.input_files import read_json, understood
@@ -103,6 +103,8 @@ def _case_row(
             return CaseRow(
                 case.case, case.patient, case.side, len(images), min(image["share_in_view"] for image in images), ""
             )
+    except OutputPlaceError:
+        raise
     except InputError as error:
         return CaseRow(case.case, case.patient, case.side, 0, float("nan"), " ".join(str(error).split()))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.images.volume_reading import read_volume
 from bonelift.storage.folder_lock import held_folder
 from bonelift.storage.input_files import read_json, understood
@@ -78,6 +78,8 @@ def _import_all(
             check_beside(study, folder, source)
             was_there = (folder / source.case).exists()
             case, facts = _imported_case(folder, source, settings)
+        except OutputPlaceError:
+            raise
         except InputError as error:
             failed[source.case] = _reason(source, error)
             on_case(source.case)

@@ -19,7 +19,7 @@ from PIL import Image
 from bonelift.anatomy.automatic_landmarks import FoundFrame, find_frame
 from bonelift.anatomy.landmark_names import NOTCH_VOLAR, STYLOID
 from bonelift.drr.normalised_case import NormalisedCase, case_occupancy, normalise_case
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.geometry import apply_transform, invert_rigid, rotation_angle
 from bonelift.geometry.patient_frame import patient_from_radius
 from bonelift.images import LAPTOP_GRID, PAPER_GRID, RADIUS, ULNA, LabelGrid, LabelMap, Volume
@@ -99,6 +99,8 @@ def normalise_study(
         for case, made_from in made:
             try:
                 report.frames[case.case] = normalised_folder(folder, out, case, settings, made_from)
+            except OutputPlaceError:
+                raise
             except InputError as error:
                 report.failed[case.case] = " ".join(f"case {case.case}: {error}".split())
             on_case(case.case)

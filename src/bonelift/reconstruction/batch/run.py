@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bonelift import __version__
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.networks.model import WristModel
 from bonelift.reconstruction.batch.cases import BatchCase, facts_as_json
 from bonelift.reconstruction.batch.index_page import index_page
@@ -100,6 +100,8 @@ def _row(
         with result_folder(folder, made_from) as staging:
             save(result, staging, extras=ReportExtras(case.label, pdf), files=files)
         return row_of(case, read_json(folder / JSON_NAME, "a reconstruction"), made=True)
+    except OutputPlaceError:
+        raise
     except InputError as error:
         return failed_row(case, str(error))
     except MemoryError:

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from bonelift.errors import InputError
+from bonelift.errors import InputError, OutputPlaceError
 from bonelift.report.contact_sheet import Level, Tile, contact_sheet
 from bonelift.report.palette import png_bytes
 from bonelift.storage.folder_lock import folder_lock
@@ -101,6 +101,8 @@ def register_one(
     with made_result(out / case.case, made_from) as staging:
         try:
             rows = _registered(study_folder, case, staging, options, locate_points)
+        except OutputPlaceError:
+            raise
         except InputError as error:
             views = [entry.view for entry in case.radiographs]
             names = list(zip(film_names(case), views, strict=True)) or [("", "")]
