@@ -18,9 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from kill_studies import make_small_study, study_call
+
 from bonelift.cli import main as bonelift
 from builders.canaries import Canaries, findings
-from builders.canary_lab import Lab, write_lab
+from builders.canary_lab import Lab, words_into_study, write_lab
+
+STUDY_CALLS = ("train", "evaluate")
+"""What reads a study of several patients, with a canary in its path and in each of its files."""
 
 
 def calls(lab: Lab, out: Path) -> dict[str, list[str]]:
@@ -54,6 +59,26 @@ def calls(lab: Lab, out: Path) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
+def study_calls(out: Path) -> dict[str, list[str]]:
+    """Of a study of four patients, in a folder with a canary in its name."""
+    study, small = str(next(out.glob("lab of a study */study"))), ["--preset", "smoke", "--workers", "1"]
+    return {
+        "train": ["train", "all", study, *small, "--run", str(out / "train")],
+        "evaluate": ["evaluate", study, *small, "--folds", "2", "--fold", "fold-1", "--run", str(out / "evaluate")],
+    }
+
+
+def make_study(out: Path, canaries: Canaries) -> None:
+    """Four simulated patients with coarse CTs, and canaries in their files."""
+    status, said = run([*study_call()[:-1], str(out / "simulated")])
+    if status:
+        raise RuntimeError(said.decode())
+    home = out / f"lab of a study {canaries.word('path of the study')}"
+    home.mkdir()
+    make_small_study(out / "simulated", home / "study")
+    words_into_study(home / "study", canaries)
+
+
 def run(arguments: list[str]) -> tuple[int, bytes]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -70,11 +95,17 @@ def main() -> int:
     shutil.rmtree(arguments.out, ignore_errors=True)
     arguments.out.mkdir(parents=True)
     canaries = Canaries()
-    lab = write_lab(arguments.out / "lab", canaries, 71)
-    held = canaries.found(b"".join(p.read_bytes() for p in (arguments.out / "lab").rglob("*") if p.is_file()))
+    (arguments.out / "lab").mkdir()
+    todo: dict[str, list[str]] = {}
+    if not arguments.only or set(arguments.only) - set(STUDY_CALLS):
+        todo |= calls(write_lab(arguments.out / "lab", canaries, 71), arguments.out)
+    if not arguments.only or set(arguments.only) & set(STUDY_CALLS):
+        make_study(arguments.out, canaries)
+        todo |= study_calls(arguments.out)
+    held = canaries.found(b"".join(p.read_bytes() for p in arguments.out.glob("lab*/**/*") if p.is_file()))
     print(f"{len(canaries.places)} canaries, {len(held)} places of them read back from the files as they lie")
     status = 0
-    for name, call in calls(lab, arguments.out).items():
+    for name, call in todo.items():
         if arguments.only and name not in (*arguments.only, "import"):
             continue
         (arguments.out / name).mkdir(exist_ok=True) if name == "check" else None

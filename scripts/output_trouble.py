@@ -3,10 +3,10 @@
     python scripts/output_trouble.py --work kill-work [--only simulate drr ...] [--seed 1]
 
 Needs root on Linux, for small file systems in memory. The studies are those of kill_commands.py. Troubles: a disk that
-fills up after a random share of what the result needs (three shares; then it is given room, and the same command has to
-end with the undisturbed result); a file system that is read-only; an output that is a file, or lies in one; a working
-folder that was deleted, with a relative and an absolute output; an output folder that is deleted while the command
-runs. Prints a table; exit status 1 where one of them did not end as it should.
+fills up after a share of what the result needs (none, and two random ones; after the larger one it is given room, and
+the same command has to end with the undisturbed result); a file system that is read-only; an output that is a file, or
+lies in one; a working folder that was deleted, with a relative and an absolute output; an output folder that is deleted
+while the command runs. Prints a table; exit status 1 where one of them did not end as it should.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ class Case:
     def run(self, out: Path | str, moment: Moment | None = None, gone: Path | None = None) -> Ended:
         return run(self.arguments, out, said_file(self.work), moment, gone)
 
-    def full_disk(self, share: float) -> tuple[str, str]:
-        """(What went wrong or "", what was said) where the disk has room for a share of the result."""
+    def full_disk(self, share: float, again: bool) -> tuple[str, str]:
+        """(What went wrong or "", what was said) where the disk has room for a share of the result; again: it is then
+        given room, and the same command runs to its end."""
         pages = max(1, round(share * pages_of(self.reference)))
         with file_system(self.place, f"size={pages * PAGE}") as disk:
             out = disk / self.name
@@ -87,12 +88,13 @@ class Case:
             if half := half_file(out, self.reference) if out.is_dir() else "":
                 wrong = wrong or f"half: {half}"
             wrong = wrong or left_in(disk)
-            _mount("mount", "-o", "remount,size=2g", str(disk))
-            again = self.run(out)
-            if again.status != 0:
-                wrong = wrong or f"with room again: status {again.status}: {again.said[-200:]}"
-            elif other := difference(self.reference, out) if self.reference.is_dir() else "":
-                wrong = wrong or f"with room again: {other}"
+            if again and not wrong:
+                _mount("mount", "-o", "remount,size=2g", str(disk))
+                with_room = self.run(out)
+                if with_room.status != 0:
+                    wrong = f"with room again: status {with_room.status}: {with_room.said[-200:]}"
+                elif other := difference(self.reference, out) if self.reference.is_dir() else "":
+                    wrong = f"with room again: {other}"
         return wrong, ended.said
 
     def read_only(self) -> tuple[str, str]:
@@ -131,7 +133,7 @@ class Case:
 
 def troubles(case: Case, rng: random.Random) -> Iterator[tuple[str, tuple[str, str]]]:
     for share in (0.0, rng.uniform(0.05, 0.45), rng.uniform(0.45, 0.85)):
-        yield f"full at {share:.0%}", case.full_disk(share)
+        yield f"full at {share:.0%}", case.full_disk(share, again=share > 0.45)
     yield "read-only", case.read_only()
     if case.reference.is_dir():  # what is a file may replace one
         yield "is a file", case.in_a_file("")

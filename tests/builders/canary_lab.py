@@ -17,6 +17,7 @@ from bonelift.images import read_labels
 from bonelift.images.markups import write_landmarks
 from bonelift.images.nrrd_files import write_labels_seg_nrrd
 from bonelift.images.reading import RadiographOptions, read_radiograph
+from bonelift.study.folder import read_study
 from builders.canaries import Canaries
 from builders.clinical_files import scanned, write_wrist
 
@@ -83,14 +84,38 @@ def _named(folder: Path, ending: str) -> str:
     return next(path.name for path in folder.iterdir() if path.suffix == ending)
 
 
-def _into_nrrd(path: Path, canaries: Canaries) -> None:
-    """A comment, fields of other programs, and the name and tags of a segment that is no bone."""
+def words_into_study(folder: Path, canaries: Canaries) -> None:
+    """Into what the files of a study folder hold beside what they are read for, as other programs leave it there."""
+    for case in read_study(folder).cases:
+        for name in (case.ct, case.labels):
+            _into_header(folder / name, canaries)
+        _into_markups(folder / case.landmarks, canaries)
+        for entry in case.radiographs:
+            picture, words = Image.open(folder / entry.file), PngInfo()
+            words.add_text("Comment", canaries.word("comment of a film"))
+            words.add_text("packed", canaries.word("packed comment of a film") * 20, zip=True)
+            picture.save(folder / entry.file, pnginfo=words)
+            for path in (folder / name for name in (entry.camera_file, entry.pose_file) if name):
+                content = json.loads(path.read_text())
+                content[canaries.word("key of a camera")] = canaries.word("value of a camera")
+                path.write_text(json.dumps(content))
+
+
+def _into_header(path: Path, canaries: Canaries) -> None:
+    """A comment and a field of another program."""
     head, _, voxels = path.read_bytes().partition(b"\n\n")
     lines = head.decode().splitlines()
-    lines.insert(1, f"# {canaries.word('comment of the labels')}")
-    lines.append(f"{canaries.word('field of the labels')}:={canaries.word('value of a field of the labels')}")
-    lines = [line.replace("Carpus", f"Carpus {canaries.word('segment')}") for line in lines]
+    lines.insert(1, f"# {canaries.word('comment of an NRRD')}")
+    lines.append(f"{canaries.word('field of an NRRD')}:={canaries.word('value of a field of an NRRD')}")
     path.write_bytes("\n".join(lines).encode() + b"\n\n" + voxels)
+
+
+def _into_nrrd(path: Path, canaries: Canaries) -> None:
+    """A comment, fields of other programs, and the name and tags of a segment that is no bone."""
+    _into_header(path, canaries)
+    head, _, voxels = path.read_bytes().partition(b"\n\n")
+    head = head.replace(b"Carpus", f"Carpus {canaries.word('segment')}".encode())
+    path.write_bytes(head + b"\n\n" + voxels)
     assert len(read_labels(path).names) == 3
 
 

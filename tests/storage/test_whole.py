@@ -99,3 +99,15 @@ def test_a_folder_that_was_removed_while_it_was_written_is_said(tmp_path):
 def test_a_file_that_is_not_there_is_no_folder_that_was_removed(tmp_path):
     with pytest.raises(FileNotFoundError), writing(tmp_path):
         (tmp_path / "missing").read_bytes()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("4096 requested and 512 written")])
+def test_a_full_disk_is_called_so(tmp_path, error):
+    """The second is how numpy tells it."""
+    with pytest.raises(OutputPlaceError, match=r"cannot be written \(No space left on device\); make room"):
+        fail_below(tmp_path, error)
+
+
+def fail_below(folder: Path, error: OSError) -> None:
+    with writing(folder):
+        raise error

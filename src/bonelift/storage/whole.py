@@ -64,8 +64,9 @@ def writing(
             raise
         raise OutputPlaceError(f"{place}: was removed while it was written; run the same command again") from error
     except OSError as error:
-        # numpy reports a disk that is full without an error number, in words.
-        reason = error.strerror or str(error) or type(error).__name__
+        # numpy reports a disk that is full without an error number: "4096 requested and 512 written".
+        full = "No space left on device" if re.search(r"requested and \d+ written", str(error)) else ""
+        reason = error.strerror or full or str(error) or type(error).__name__
         raise OutputPlaceError(f"{place}: cannot be written ({reason:.80}); {advice}") from error
 
 
