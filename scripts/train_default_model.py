@@ -8,7 +8,8 @@ The stages are those of the learning line (bonelift.learning.line), which ``bone
 ``shapes`` (wrists alone), ``samples`` (films, DRRs, whole images), ``bones`` (DRRs alone), ``films`` (of patients that
 the generator never sees, so that its DRRs of them err as they will in use), ``validation``. Stages: ``autoencoder``
 (needs shapes), ``locator`` and ``pix2pix`` (need samples), ``predictor`` (needs samples and the autoencoder),
-``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``bundle`` (writes
+``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``tuning`` (the translator by
+what S reads, then the steps that see the film; needs samples, films and a few bones); ``bundle`` (writes
 src/bonelift/models/default; networks that were not trained here are taken over from the packaged model). Training may
 start while samples and bones are still being made.
 
@@ -49,6 +50,7 @@ from bonelift.learning.line import (
     learn_pix2pix,
     learn_predictor,
     learn_shape,
+    learn_tuning,
     run_generator,
 )
 from bonelift.learning.model_folder import model_of_run
@@ -131,6 +133,9 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
         # Without a translator of its own it reads through the packaged one.
         generator = run_generator(run if run.is_done("pix2pix") else replace(run, start=load_bundle()))
         return learn_shape(run, source.folders("bones"), source.folders("films"), generator, from_readings=True)
+    elif stage == "tuning":
+        folders = [source.folders(kind) for kind in ("tuning", "bones", "films")]
+        return learn_tuning(replace(run, start=load_bundle()), *folders)
     elif stage == "bundle":
         write_bundle(replace(run, start=load_bundle()), source, arguments.name, Path(arguments.out))
     return {}

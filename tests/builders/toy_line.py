@@ -19,6 +19,7 @@ from bonelift.learning.presets import Preset
 from bonelift.learning.samples import DrrSamples, SurfaceSamples, save_chunk
 from bonelift.learning.shape_regression import ShapeTraining
 from bonelift.learning.training import train_targets
+from bonelift.learning.tuning import TuningTraining
 from bonelift.networks.shape_regressor import ShapeConfig
 from builders.toy_cohort import (
     AUTOENCODER,
@@ -48,11 +49,21 @@ PRESET = Preset(
     replace(PREDICTOR, loop=LOOP),
     replace(PIX2PIX_TRAINING, loop=LOOP),
     ShapeConfig(
-        1, (4, 8, 8, 16), (1, 1, 1), 16, (32, 32), gain_free=True, tells_error=True, descent_steps=1, points=12
+        1,
+        (4, 8, 8, 16),
+        (1, 1, 1),
+        16,
+        (32, 32),
+        gain_free=True,
+        tells_error=True,
+        descent_steps=1,
+        film_steps=1,
+        points=12,
     ),
     ShapeTraining(LOOP, batch=4),
     shape_modes=3,
     locator_training=replace(LOCATOR_TRAINING, loop=LOOP),
+    tuning_training=TuningTraining(LOOP, batch=4),
 )
 
 

@@ -9,96 +9,27 @@ import numpy as np
 import pytest
 import torch
 
-from bonelift.anatomy.shape_basis import BoneBasis, fit_basis
-from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
-from bonelift.film.standard import FILM_SHAPE, standard_projection
+from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.learning.augmentation import AffineRange
 from bonelift.learning.checkpoint import load_checkpoint
 from bonelift.learning.descent import DescentTraining, _sums_of_views, best_poses, train_descent
-from bonelift.learning.loop import LoopConfig, read_curve
-from bonelift.learning.samples import DrrSamples, SurfaceSamples, save_chunk
-from bonelift.learning.shape_regression import (
-    FilmDrrs,
-    ShapeTraining,
-    build_shape_regressor,
-    validate_shape,
-    validation_sources,
-)
-from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor, metric_matrices
+from bonelift.learning.loop import read_curve
+from bonelift.learning.samples import FilmSamples, load_samples
+from bonelift.learning.shape_regression import FilmDrrs, validate_shape, validation_sources
+from bonelift.networks.shape_regressor import ShapeRegressor, metric_matrices
 from bonelift.networks.supervised_descent import POSE, projected, rotations
-
-MODES, PATIENTS, PICTURES = 3, 24, 6
-STILL = ShapeTraining(LoopConfig(1, 1e-3), affine=AffineRange(), variation=0.0)
-
-
-def wrists(seeds: range) -> SurfaceSamples:
-    made = [sample_wrist(load_shape_model(), np.random.default_rng(seed)) for seed in seeds]
-    return SurfaceSamples(
-        np.stack([wrist.radius.vertices for wrist in made]).astype(np.float32),
-        np.stack([wrist.ulna.vertices for wrist in made]).astype(np.float32),
-    )
+from builders.spot_films import PATIENTS, STILL, mean_reader, spot_bases, spot_folders, wrists, write_spots
 
 
 @pytest.fixture(scope="module")
 def bases() -> tuple[BoneBasis, BoneBasis]:
-    surfaces, model = wrists(range(8)), load_shape_model()
-    return (
-        fit_basis(surfaces.radius, model.radius.mean.faces, MODES),
-        fit_basis(surfaces.ulna, model.ulna.mean.faces, MODES),
-    )
-
-
-def network_of(bases, steps: int = 2) -> ShapeRegressor:
-    radius, ulna = (basis.length for basis in bases)
-    config = ShapeConfig(
-        radius + ulna, (4, 4, 4, 8), (1, 1, 1), 8, descent_steps=steps, points=30, radius_outputs=radius
-    )
-    network = build_shape_regressor(config, bases, 0)
-    for part in (network.to_latent[2], network.to_pose):  # It answers with the mean, straight in the beam.
-        torch.nn.init.zeros_(part.weight)
-        torch.nn.init.zeros_(part.bias)
-    return network
-
-
-def cohort(folder: Path, network: ShapeRegressor, seed: int, surfaces: SurfaceSamples, shown: torch.Tensor) -> Path:
-    """Bones of these codes (P, outputs), shifted and turned a little before a film that shows a blurred spot at each of
-    their points."""
-    count = len(surfaces.radius) * PICTURES
-    generator = torch.Generator().manual_seed(seed)
-    pose = torch.randn(count, POSE, generator=generator) * torch.tensor([0.2, 0.1, 0.2, 0.4, 0.0, 0.4])
-    view = torch.zeros(count, dtype=torch.long)
-    points = network.projected_points.points(shown.repeat_interleave(PICTURES, 0))
-    px = network.projected_points.on_film(points, pose, view)
-    rows, columns = (torch.arange(float(n)) for n in FILM_SHAPE)
-    spots = torch.einsum(
-        "npr,npc->nrc",
-        torch.exp(-((px[..., 1, None] - rows) ** 2) / 32), torch.exp(-((px[..., 0, None] - columns) ** 2) / 32),
-    )  # fmt: skip
-    motion = pose * network.projected_points.pose_sd
-    rigid = torch.eye(4).repeat(count, 1, 1)
-    rigid[:, :3, :3], rigid[:, :3, 3] = rotations(motion[:, :3]), motion[:, 3:]
-    projections = torch.from_numpy(standard_projection("pa")).float() @ rigid
-    patients = np.repeat(np.arange(len(surfaces.radius), dtype=np.int32), PICTURES)
-    save_chunk(folder, 0, surfaces)
-    drrs = DrrSamples(spots.half().numpy(), patients, view.numpy().astype(np.uint8), projections.numpy())
-    save_chunk(folder, 0, drrs)
-    return folder
+    return spot_bases()
 
 
 @pytest.fixture(scope="module")
 def folders(bases, tmp_path_factory) -> tuple[Path, Path]:
     """Training and validation."""
-    network, whole = network_of(bases), tmp_path_factory.mktemp("descent")
-    made = []
-    for number, (part, count) in enumerate((("training", PATIENTS), ("validation", 6))):
-        codes = 0.7 * np.random.default_rng(number).standard_normal((count, network.outputs)).astype(np.float32)
-        radius, ulna = np.split(codes, [bases[0].length], axis=1)
-        surfaces = SurfaceSamples(
-            np.stack([bases[0].decode(code).vertices for code in radius]).astype(np.float32),
-            np.stack([bases[1].decode(code).vertices for code in ulna]).astype(np.float32),
-        )
-        made.append(cohort(whole / part, network, number, surfaces, torch.from_numpy(codes)))
-    return made[0], made[1]
+    return spot_folders(tmp_path_factory.mktemp("descent"), bases, films=True)
 
 
 def test_a_known_map_is_found():
@@ -130,7 +61,7 @@ def test_a_film_counts_as_often_as_its_weight_says():
 
 
 def test_the_best_pose_lays_the_true_bones_on_the_film(bases):
-    network = network_of(bases)
+    network = mean_reader(bases)
     torch.manual_seed(1)
     true = torch.randn(5, POSE) * 0.5
     codes, view = torch.randn(5, network.outputs), torch.tensor([0, 1, 0, 1, 0])
@@ -146,7 +77,7 @@ def test_the_best_pose_lays_the_true_bones_on_the_film(bases):
 
 
 def test_fitted_steps_lay_the_bones_on_the_film(bases, folders, tmp_path):
-    network = network_of(bases)
+    network = mean_reader(bases)
     training, validation = folders
     metrics = train_descent(training, FilmDrrs(validation, None), network, bases, STILL, tmp_path)
     rows = [row["validation/drr_on_film_mm"] for row in read_curve(tmp_path) if "validation/drr_on_film_mm" in row]
@@ -156,7 +87,7 @@ def test_fitted_steps_lay_the_bones_on_the_film(bases, folders, tmp_path):
     assert rows[1] < 0.9 * rows[0]
     assert metrics["drr_on_film_mm"] == pytest.approx(rows[-1], rel=1e-5)
     # Where the bones lie is read first; their shape only from there. The untouched reading is the mean bone.
-    untouched = validated(network_of(bases, 1), validation, bases)
+    untouched = validated(mean_reader(bases, 1), validation, bases)
     assert metrics["drr_radius_rigid_mm"] < 0.7 * untouched["drr_radius_rigid_mm"]
     assert metrics["drr_ulna_rigid_mm"] <= untouched["drr_ulna_rigid_mm"] + 1e-6
 
@@ -167,12 +98,12 @@ def validated(network: ShapeRegressor, folder: Path, bases) -> dict[str, float]:
 
 
 def test_a_step_that_does_not_help_is_left_out(bases, folders, tmp_path):
-    network = network_of(bases, 1)
+    network = mean_reader(bases, 1)
     _, validation = folders
     noise = tmp_path / "noise"
     held = wrists(range(50, 50 + PATIENTS))
     # Pictures of the mean wrist under the names of others.
-    cohort(noise, network, 3, held, torch.zeros(PATIENTS, network.outputs))
+    write_spots(noise, network, 3, held, torch.zeros(PATIENTS, network.outputs))
     few = DescentTraining(ridges=(1e-3,))
     train_descent(noise, FilmDrrs(validation, None), network, bases, STILL, tmp_path / "run", descent=few)
     assert not network.descent[0].weight[:, :, : network.outputs].any()
@@ -183,8 +114,23 @@ def test_the_same_call_gives_the_same_steps_and_goes_on(bases, folders, tmp_path
     varied = replace(STILL, affine=AffineRange(1.0, 1.0), variation=0.5)
     weights = []
     for run in ("first", "second", "first"):
-        train_descent(training, FilmDrrs(validation, None), network_of(bases), bases, varied, tmp_path / run)
+        train_descent(training, FilmDrrs(validation, None), mean_reader(bases), bases, varied, tmp_path / run)
         weights.append(load_checkpoint(tmp_path / run / "checkpoint.safetensors")[0])
     for name, tensor in weights[0].items():
         assert torch.equal(tensor, weights[1][name])
         assert torch.equal(tensor, weights[2][name])
+
+
+def test_a_step_on_the_film_reads_what_the_translation_lost(bases, folders, tmp_path):
+    """The generator's DRRs are empty here, and only the film shows the bones."""
+    network = mean_reader(bases, steps=1, film_steps=1)
+    empty = [FilmDrrs(folder, np.zeros_like(load_samples(folder, FilmSamples).drr)) for folder in folders]
+    # A step on DRRs that is fitted already stays as it is.
+    network.descent[0].bias.fill_(1e-3)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    metrics = train_descent(folders[0], empty[1], network, bases, STILL, tmp_path, empty[0])
+    # Wrists lie 2.4 mm off, on average. One linear map of samples that are no roots leaves half of it.
+    assert metrics["gan_on_film_mm"] > 2.0
+    assert metrics["film_on_film_mm"] < 1.5
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"descent.1.weight", "descent.1.bias"}

@@ -19,7 +19,7 @@ from bonelift.errors import InputError
 from bonelift.learning import model_folder
 from bonelift.learning.bases import BasisChoice, read_basis_folder
 from bonelift.learning.checkpoint import load_checkpoint
-from bonelift.learning.line import STAGES, learn
+from bonelift.learning.line import STAGES, learn, run_generator, run_translator
 from bonelift.learning.model_folder import trained_bundle
 from bonelift.learning.samples import DrrSamples, load_samples
 from bonelift.learning.training import train_targets
@@ -30,6 +30,8 @@ from bonelift.networks.views import VIEW_CODES
 from bonelift.reconstruction.bones import predict
 from builders.toy_line import PATIENTS, PRESET, ToySource, toy_run, train_all
 
+STORED = {"rtol": 1e-3, "atol": 1e-7}
+"""Models are stored as float16: 11 bits, and 24 below the smallest normal number."""
 STAGE_NAMES = [stage for stages in STAGES.values() for stage in stages]
 
 
@@ -108,7 +110,7 @@ def test_the_card_says_from_whom_how_long_and_how_good(whole):
     assert "| seed | 3 |" in card
     for stage in STAGE_NAMES:
         # The steps of a descent are its updates.
-        assert f"\n| {stage} | {'1 | 256' if stage == 'descent' else '6 | 4'} | " in card
+        assert f"\n| {stage} | {'2 | 256' if 'descent' in stage else '6 | 4'} | " in card
         assert f"\n{stage}\n\n| update | minutes | " in card
     assert "not a medical device" in card
     assert "from the 6 bones of the training patients" in card
@@ -133,6 +135,48 @@ def test_films_are_read_through_a_translator_that_must_be_there_first(tmp_path):
     with pytest.raises(InputError, match=r"shape reads films through a translator.*train pix2pix in it first"):
         learn("shape", run, source)
     assert source.made == []
+
+
+def test_tuning_needs_films_a_translator_and_a_shape_regressor(tmp_path):
+    run = toy_run(tmp_path / "run")
+    with pytest.raises(InputError, match="tuning learns from radiographs whose pose is known"):
+        learn("tuning", run, ToySource(tmp_path / "samples", has_films=False))
+    source = ToySource(tmp_path / "samples")
+    with pytest.raises(InputError, match=r"tuning trains a translator on, .*train pix2pix in it first"):
+        learn("tuning", run, source)
+    learn("pix2pix", run, source)
+    with pytest.raises(InputError, match=r"tuning goes by what the shape regressor reads, .*train shape in it first"):
+        learn("tuning", run, source)
+
+
+def test_the_tuned_translator_is_in_the_model(whole):
+    model, run = load_bundle(whole / "run" / "model"), toy_run(whole / "run")
+    tuned, before = run_translator(run).state_dict(), run_generator(run).state_dict()
+    for name, tensor in model.generator.state_dict().items():
+        torch.testing.assert_close(tensor, tuned[name], **STORED)
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in tuned.items())
+    assert model.shape is not None
+    steps, earlier = model.shape.network.descent, load_checkpoint(run.stage("descent") / "checkpoint.safetensors")[0]
+    torch.testing.assert_close(steps[0].bias, earlier["network/shape_regressor/descent.0.bias"], **STORED)
+
+
+def test_a_model_is_tuned_alone(whole, tmp_path):
+    start = load_bundle(whole / "run" / "model")
+    run = toy_run(tmp_path / "run", start=start)
+    outcome = train_targets("tuning", run, ToySource(whole / "samples"))
+    assert outcome.model is not None
+    model = load_bundle(outcome.model)
+    assert model.shape is not None
+    assert start.shape is not None
+    assert torch.equal(model.shape.network.descent[0].weight, start.shape.network.descent[0].weight)
+    changed = [
+        name
+        for name, tensor in model.generator.state_dict().items()
+        if not torch.equal(tensor, start.generator.state_dict()[name])
+    ]
+    assert changed
+    assert model.metadata["shape_basis"] == start.metadata["shape_basis"]
+    assert model.metadata["shape_error_sd"] != start.metadata["shape_error_sd"]
 
 
 def test_a_run_goes_on_from_a_model(whole, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from bonelift.anatomy.shape_basis import BoneBasis, fit_basis
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, rigid_from_vector
-from bonelift.learning.warm_start import code_map, start_from
+from bonelift.learning.warm_start import code_map, start_from, with_film_steps
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor
 
 FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1], [5, 2, 1], [5, 3, 2], [5, 4, 3], [5, 1, 4]], np.int32)
@@ -46,6 +46,15 @@ def test_in_the_same_basis_it_reads_the_same():
     # The map is found by differences of 0.1 SD; placements of some degrees bend it by less than a thousandth.
     torch.testing.assert_close(codes, old.network(picture, view), rtol=2e-3, atol=2e-3)
     assert (log_sd == 0).all()
+
+
+def test_steps_on_the_film_are_added_and_change_nothing_yet():
+    old = trained(basis_of(0, 6), reads_film=True, descent_steps=1, points=4, radius_outputs=basis_of(0, 6).length)
+    new = with_film_steps(old, 2)
+    assert len(new.network.descent) == 3
+    assert with_film_steps(new, 1).network.film_steps == 2
+    pictures, view = torch.rand(3, 2, 32, 32), torch.tensor([0, 1, 0])
+    torch.testing.assert_close(new.network(pictures, view), old.network(pictures, view))
 
 
 def test_in_another_basis_it_tells_the_same_bone():

@@ -132,6 +132,43 @@ def test_the_picture_is_read_around_the_points():
         torch.testing.assert_close(found[:, -3:], reading)
 
 
+def test_the_film_is_read_beside_the_drr():
+    drr, film = torch.rand(2, 2, 1, 160, 128)
+    pictures, points = torch.cat([drr, film], dim=1), torch.rand(2, 3, 2) * 100
+    reading = torch.rand(2, 4)
+    found = features(pictures, points, reading)
+    assert found.shape == (2, feature_count(3, 4, pictures=2))
+    of_drr, of_film = features(drr, points, reading), features(film, points, reading)
+    samples = 3 * len(OFFSETS_PX)
+    torch.testing.assert_close(found[:, :samples], of_drr[:, :samples])
+    torch.testing.assert_close(found[:, samples : 2 * samples], of_film[:, :samples] ** 2)
+    torch.testing.assert_close(found[:, 2 * samples :], reading)
+
+
+def test_a_step_on_the_film_changes_nothing_where_there_is_none(bases):
+    radius, ulna = (basis.length for basis in bases)
+    network = ShapeRegressor(
+        ShapeConfig(
+            radius + ulna,
+            (4, 8, 8, 16),
+            (1, 1, 1),
+            32,
+            reads_film=True,
+            descent_steps=1,
+            film_steps=1,
+            points=POINTS,
+            radius_outputs=radius,
+        )
+    ).eval()
+    network.projected_points.take_bases(bases)
+    assert [network.sees_film(number) for number in range(2)] == [False, True]
+    network.descent[1].bias.fill_(1.0)
+    pictures = torch.rand(2, 2, *FILM_SHAPE)
+    pictures[1, 1] = 0.0
+    readings, _ = network.readings(pictures, torch.tensor([0, 1]))
+    torch.testing.assert_close(readings[2] - readings[1], torch.tensor([[1.0], [0.0]]).expand_as(readings[1]))
+
+
 def test_projections_move_with_the_picture():
     torch.manual_seed(3)
     projection = torch.from_numpy(standard_projection("pa")).float().expand(6, -1, -1)
@@ -164,6 +201,10 @@ def test_a_step_takes_the_map_of_its_view():
     view = torch.tensor([0, 1, 1, 0, 1])
     expected = torch.stack([row @ step.weight[v] + step.bias[v] for row, v in zip(seen, view, strict=True)])
     torch.testing.assert_close(step(seen, view), expected)
+    assert step.is_fitted
+    step.reset()
+    assert not step.is_fitted
+    assert not step(seen, view).any()
 
 
 def test_films_of_unknown_pose_are_left_out_of_the_distance(bases):

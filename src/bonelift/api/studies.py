@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PresetName = Literal["smoke", "laptop", "paper"]
 StudyPresetName = Literal["smoke", "small", "laptop", "paper"]
-Target = Literal["all", "locator", "pix2pix", "tl", "shape"]
+Target = Literal["all", "locator", "pix2pix", "tl", "shape", "tuning"]
 _PRESETS = ("smoke", "laptop", "paper")
 _STUDY_PRESETS = ("smoke", "small", "laptop", "paper")
 
@@ -199,7 +199,7 @@ def train(
         if length <= 0:
             raise InputError(f"minutes is {length:g}; expected a time above 0")
         chosen = timed(chosen, length)
-    wanted = cast("Target", one_of(target, "target", ("all", "locator", "pix2pix", "tl", "shape")))
+    wanted = cast("Target", one_of(target, "target", ("all", "locator", "pix2pix", "tl", "shape", "tuning")))
     return train_on_study(
         wanted, a_path(study, "study"), a_path(run, "run"), TrainingSettings(chosen, a_count(seed, "seed"))
     )

@@ -3,13 +3,13 @@ what is left to correct.
 
 All rows of the training samples go into the sums of one regression, changed as in the training of S. The ridge of each
 bone and of the pose, and what a film counts beside bare bones, are those that read the validation patients best; where
-no map reads them better, the step is 0.
+no map reads them better, the step is 0. Steps that see the film learn from films alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,20 +100,27 @@ def train_descent(
     descent: DescentTraining | None = None,
 ) -> dict[str, float]:
     """Fit the steps of a trained S one after the other; resumes where ``run`` stands. Arguments and result: see
-    :func:`bonelift.learning.shape_regression.train_shape_regressor`. Pictures of unknown pose are left out."""
+    :func:`bonelift.learning.shape_regression.train_shape_regressor`. Pictures of unknown pose are left out. Steps that
+    are fitted already stay as they are."""
     how = descent or DescentTraining()
     metrics = metric_matrices(*bases)
     film_sources = load_films(films, bases) if films else None
     sources = validation_sources(validation, bases, network.reads_film)
     network.to("cpu").eval()
-    first_readings: dict[tuple[int, int], Tensor] = {}
+    first_readings: FirstReadings = {}
 
     def step(held: HeldBones, generator: np.random.Generator, progress: float) -> dict[str, float]:
-        # A step that no map helps stays at 0, and so do those after it, which would see the same.
-        number = next((n for n, each in enumerate(network.descent) if not each.is_fitted), len(network.descent) - 1)
-        parts = {"bones": (held.coded,), "films": film_sources or ()}
-        sums = _sums_of_views(_rows(network, number, parts, config, how.most_rows, first_readings))
-        return _fit_step(network, number, sums, sources, metrics, how)
+        number = round(progress * len(network.descent))
+        if network.descent[number].is_fitted:
+            return {}
+        own_config, watching = config, sources
+        parts: dict[str, tuple[Coded, ...]] = {"bones": (held.coded,), "films": film_sources or ()}
+        if network.sees_film(number):
+            parts = {"films": film_sources[1:] if film_sources else ()}
+            own_config = replace(config, film_hidden=0.0)
+            watching = {name: source for name, source in sources.items() if source.film is not None}
+        sums = _sums_of_views(_rows(network, number, parts, own_config, how.most_rows, first_readings))
+        return _fit_step(network, number, sums, watching, metrics, how)
 
     loop = LoopConfig(
         len(network.descent), 1.0, log_every=1, validate_every=1, checkpoint_minutes=0.0, seed=config.loop.seed
@@ -132,6 +139,8 @@ def train_descent(
     return result
 
 
+FirstReadings = dict[tuple[str, int, int, float], Tensor]
+"""What the convolutions read of the rows of a part from some row on, with so much of the films hidden."""
 Batch = tuple[str, Tensor, Tensor, Tensor]
 """Kind of the rows (bones, films), features, what is left to correct, views."""
 
@@ -169,7 +178,7 @@ def _rows(
     parts: dict[str, tuple[Coded, ...]],
     config: ShapeTraining,
     most: int,
-    first_readings: dict[tuple[int, int], Tensor],
+    first_readings: FirstReadings,
 ) -> Iterator[Batch]:
     """All rows of ``parts``, by their kind, after so many steps, changed in the same way each time.
 
@@ -183,11 +192,12 @@ def _rows(
             chosen = known[np.linspace(0, len(known), min(most, len(known)), endpoint=False).astype(np.int64)]
             for start in range(0, len(chosen), _BATCH):
                 picture, view, codes, pose = changed(rows_of(source, chosen[start : start + _BATCH]), config)
-                if (part, start) not in first_readings:
-                    first_readings[part, start] = _reading(network, picture, view, 0)
-                reading = _corrected(network, first_readings[part, start], picture, view, steps)
+                key = (kind, part, start, config.film_hidden)
+                if key not in first_readings:
+                    first_readings[key] = _reading(network, picture, view, 0)
+                reading = _corrected(network, first_readings[key], picture, view, steps)
                 target = torch.cat([codes, best_poses(network, reading, view, codes, pose)], dim=1) - reading
-                yield kind, network.features(picture, reading, view), target, view
+                yield kind, network.features(picture, reading, view, steps), target, view
 
 
 def _reading(network: ShapeRegressor, picture: Tensor, view: Tensor, steps: int) -> Tensor:
@@ -196,8 +206,8 @@ def _reading(network: ShapeRegressor, picture: Tensor, view: Tensor, steps: int)
 
 
 def _corrected(network: ShapeRegressor, reading: Tensor, picture: Tensor, view: Tensor, steps: int) -> Tensor:
-    for step in network.descent[:steps]:
-        reading = reading + step(network.features(picture, reading, view), view)
+    for number in range(steps):
+        reading = network.corrected(picture, reading, view, number)
     return reading
 
 
@@ -240,7 +250,7 @@ def _watched(network: ShapeRegressor, source: Coded, steps: int) -> _Watched:
         pose = torch.full((len(view), POSE), torch.nan)
         if known.any():
             pose[known] = best_poses(network, reading[known], view[known], codes[known], px_from_radius[known])
-        parts.append([network.features(picture, reading, view), reading, view, codes, pose])
+        parts.append([network.features(picture, reading, view, steps), reading, view, codes, pose])
     return _Watched(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
@@ -260,7 +270,7 @@ def _best_map(
     weight, bias = torch.zeros(len(moments.origin), outputs + POSE), torch.zeros(outputs + POSE)
     least = list(_errors(watched, weight, bias, outputs, metrics))
     chosen: dict[str, _Choice] = {}
-    for film_weight in how.film_weights if "films" in moments.of_kind else how.film_weights[:1]:
+    for film_weight in how.film_weights if len(moments.of_kind) > 1 else how.film_weights[:1]:
         for ridge, (of_weight, of_bias) in moments.maps(film_weight, how.ridges).items():
             errors = _errors(watched, of_weight, of_bias, outputs, metrics)
             for number, (name, part) in enumerate(parts.items()):

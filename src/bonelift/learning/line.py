@@ -7,17 +7,18 @@ or virtual patients.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from torch import nn
 
 from bonelift.errors import InputError
-from bonelift.learning.bases import BasisChoice, make_bases
-from bonelift.learning.checkpoint import CHECKPOINT_NAME, load_networks, read_state
+from bonelift.learning.bases import BasisChoice, make_bases, read_basis_folder
+from bonelift.learning.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_networks, read_state
 from bonelift.learning.code_facts import read_codes, without_pictures
 from bonelift.learning.descent import train_descent
 from bonelift.learning.distributed import barrier, rank
@@ -31,27 +32,34 @@ from bonelift.learning.targets import TARGETS as TARGETS
 from bonelift.learning.targets import Target as Target
 from bonelift.learning.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 from bonelift.learning.translated import translated
-from bonelift.learning.warm_start import rewritten_codes, start_from, usual_level
+from bonelift.learning.tuning import train_tuning
+from bonelift.learning.warm_start import rewritten_codes, start_from, usual_level, with_film_steps
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.pix2pix import Generator
-from bonelift.networks.shape_regressor import ShapeConfig
+from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
+from bonelift.networks.supervised_descent import DescentStep
 from bonelift.storage.whole import write_whole
 
-StageName = Literal["locator", "pix2pix", "autoencoder", "predictor", "finetune", "shape", "descent"]
+StageName = Literal[
+    "locator", "pix2pix", "autoencoder", "predictor", "finetune", "shape", "descent", "tuning", "film_descent"
+]
 STAGES: dict[Target, tuple[StageName, ...]] = {
     "locator": ("locator",),
     "pix2pix": ("pix2pix",),
     "tl": ("autoencoder", "predictor", "finetune"),
     "shape": ("shape", "descent"),
+    "tuning": ("tuning", "film_descent"),
 }
-Kind = Literal["locator", "pix2pix", "shapes", "tl", "bones", "films"]
+Kind = Literal["locator", "pix2pix", "shapes", "tl", "bones", "films", "tuning"]
 """What samples are for. shapes: ShapeSamples, for step 1 of the TL net. tl: FilmSamples and ShapeSamples, for steps 2
-and 3. bones: DrrSamples and SurfaceSamples, films: FilmSamples and SurfaceSamples, both for S."""
+and 3. bones: DrrSamples and SurfaceSamples, films: FilmSamples and SurfaceSamples, both for S. tuning: FilmSamples and
+SurfaceSamples, for the translator."""
 KINDS: dict[Target, tuple[Kind, ...]] = {
     "locator": ("locator",),
     "pix2pix": ("pix2pix",),
     "tl": ("shapes", "tl"),
     "shape": ("bones", "films"),
+    "tuning": ("tuning", "bones", "films"),
 }
 BASIS, START_FILE = "basis", "start.json"
 Metrics = dict[str, float]
@@ -136,7 +144,7 @@ def learn(target: Target | Literal["all"], run: LearningRun, source: SampleSourc
 
 def check_order(targets: Sequence[Target], run: LearningRun, has_films: bool) -> None:
     """Raises InputError where a target needs another first, or films where there are none."""
-    if not has_films and (lacking := [name for name in ("locator", "pix2pix") if name in targets]):
+    if not has_films and (lacking := [name for name in ("locator", "pix2pix", "tuning") if name in targets]):
         raise InputError(
             f"{lacking[0]} learns from radiographs whose pose is known (pose_file in study.json), and there are none; "
             "bonelift register finds poses"
@@ -145,6 +153,13 @@ def check_order(targets: Sequence[Target], run: LearningRun, has_films: bool) ->
     if "shape" in targets and has_films and not translator:
         raise InputError(
             f"shape reads films through a translator, and {run.folder} has none; train pix2pix in it first, or all"
+        )
+    if "tuning" in targets and not translator:
+        raise InputError(f"tuning trains a translator on, and {run.folder} has none; train pix2pix in it first, or all")
+    has_shape = "shape" in targets or run.is_done("descent") or (run.start is not None and run.start.shape is not None)
+    if "tuning" in targets and not has_shape:
+        raise InputError(
+            f"tuning goes by what the shape regressor reads, and {run.folder} has none; train shape in it first, or all"
         )
 
 
@@ -238,6 +253,31 @@ def learn_shape(
     return train_descent(bones.training, validation, network, bases, training, run.stage("descent"), seen)
 
 
+def learn_tuning(run: LearningRun, seen: SampleFolders, bones: SampleFolders, films: SampleFolders) -> Metrics:
+    """The translator by what S reads from its DRRs of the films ``seen``, then the steps of S that see the film anew,
+    from what it makes of ``films`` now. Returns the last validation of S."""
+    config = run.preset.tuning_training
+    config = replace(config, loop=run.loop(config.loop))
+    generator, reader = run_generator(run), run_shape(run, tuned=False)
+    assert reader is not None
+    bases = (reader.radius, reader.ulna)
+    _note_start(run, "tuning")
+    metrics = train_tuning(
+        seen.training, seen.validation, generator, reader.network, bases, config, run.stage("tuning")
+    )
+    network = reader.network
+    if not network.film_steps:
+        return metrics
+    for step in network.descent[-network.film_steps :]:
+        cast(DescentStep, step).reset()
+    translated_films = [FilmDrrs(each, _translated(each, generator)) for each in (films.training, films.validation)]
+    training = run.preset.shape_training
+    training = replace(training, loop=run.loop(training.loop))
+    return train_descent(
+        bones.training, translated_films[1], network, bases, training, run.stage("film_descent"), translated_films[0]
+    )
+
+
 def shape_bases(run: LearningRun, surfaces: Path) -> Bases:
     """The bases of a run, made of the SurfaceSamples in ``surfaces`` where there are none yet."""
     folder = run.folder / BASIS
@@ -263,10 +303,37 @@ def shape_config(preset: Preset, bases: Bases, reads_film: bool) -> ShapeConfig:
 def run_generator(run: LearningRun) -> Generator:
     """The translator that a run has trained, or the one that it started from. Raises InputError where there is none."""
     if run.start is not None and not run.is_done("pix2pix"):
-        return run.start.generator
+        return copy.deepcopy(run.start.generator)
     generator = build_pix2pix(run.preset.pix2pix, run.seed, run.preset.shape_training.device).generator
     load_networks(run.stage("pix2pix"), {"generator": generator})
     return generator.eval()
+
+
+def run_translator(run: LearningRun) -> Generator:
+    """The translator that a model of the run takes: tuned, if that is done; see :func:`run_generator`."""
+    generator = run_generator(run)
+    if run.is_done("tuning"):
+        load_networks(run.stage("tuning"), {"generator": generator})
+    return generator.eval()
+
+
+def run_shape(run: LearningRun, tuned: bool = True) -> ShapeReader | None:
+    """The S that a run has trained, or the one that it started from; None where there is neither. tuned: with the film
+    steps for a tuned translator, if they are done."""
+    if run.is_done("descent"):
+        radius, ulna = read_basis_folder(run.folder / BASIS)
+        weights, _ = load_checkpoint(run.stage("descent") / CHECKPOINT_NAME)
+        # DRR, view and, where S reads films, the film.
+        reads_film = weights["network/shape_regressor/convolutions.0.weight"].shape[1] == 3
+        reader = new_shape_reader(shape_config(run.preset, (radius, ulna), reads_film), radius, ulna)
+        load_networks(run.stage("descent"), {"shape_regressor": reader.network})
+    elif run.start is not None and run.start.shape is not None:
+        reader = with_film_steps(run.start.shape, run.preset.shape.film_steps)
+    else:
+        return None
+    if tuned and run.is_done("film_descent"):
+        load_networks(run.stage("film_descent"), {"shape_regressor": reader.network})
+    return reader
 
 
 def _learn_tl(run: LearningRun, source: SampleSource) -> Metrics:
@@ -289,6 +356,7 @@ _LEARN: dict[Target, Callable[[LearningRun, SampleSource], Metrics]] = {
     "pix2pix": lambda run, source: learn_pix2pix(run, source.folders("pix2pix")),
     "tl": _learn_tl,
     "shape": _learn_shape,
+    "tuning": lambda run, source: learn_tuning(run, *(source.folders(kind) for kind in ("tuning", "bones", "films"))),
 }
 
 

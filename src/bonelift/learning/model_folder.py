@@ -13,20 +13,18 @@ from typing import Any
 import torch
 
 from bonelift import __version__
-from bonelift.learning.bases import basis_facts, read_basis_folder
-from bonelift.learning.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_networks, read_state
+from bonelift.learning.bases import basis_facts
+from bonelift.learning.checkpoint import CHECKPOINT_NAME, load_networks, read_state
 from bonelift.learning.code_facts import as_films, code_spread, read_codes, shape_errors
-from bonelift.learning.line import BASIS, STAGES, LearningRun, SampleSource, StageName, run_generator, shape_config
+from bonelift.learning.line import BASIS, STAGES, LearningRun, SampleSource, StageName, run_shape, run_translator
 from bonelift.learning.locator import build_locator
 from bonelift.learning.loop import read_curve
 from bonelift.learning.model_card import CARD_NAME, model_card
-from bonelift.learning.pix2pix import build_pix2pix
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, chunk_folders, load_samples
 from bonelift.learning.tl import build_tl, load_tl
 from bonelift.learning.translated import translated
 from bonelift.networks.bundle import ModelBundle, new_bundle, save_bundle
 from bonelift.networks.onnx_export import add_graphs, can_export
-from bonelift.networks.shape_regressor import new_shape_reader
 from bonelift.storage.whole import whole_folder, write_whole
 
 MODEL = "model"
@@ -76,9 +74,7 @@ def model_of_run(run: LearningRun, source: SampleSource, name: str) -> ModelBund
     facts = trained_facts(run, source, bundle)
     # What is known of another S says nothing of this one.
     kept = {
-        k: v
-        for k, v in bundle.metadata.items()
-        if not (run.is_done("descent") and k.startswith(("shape_", "expected_")))
+        k: v for k, v in bundle.metadata.items() if not (_has_new_shape(run) and k.startswith(("shape_", "expected_")))
     }
     return replace(bundle, name=name, metadata={**kept, **facts, "preset": run.preset.name})
 
@@ -94,22 +90,14 @@ def trained_bundle(run: LearningRun) -> ModelBundle:
             bundle, grid=preset.grid, tl=preset.tl, encoder=tl.encoder, decoder=tl.decoder, predictor=tl.predictor
         )
     if run.is_done("pix2pix"):
-        translators = build_pix2pix(preset.pix2pix, seed)
-        load_networks(run.stage("pix2pix"), {"generator": translators.generator})
-        bundle = replace(bundle, pix2pix=preset.pix2pix, generator=translators.generator)
+        bundle = replace(bundle, pix2pix=preset.pix2pix)
+    if run.is_done("pix2pix") or run.is_done("tuning"):
+        bundle = replace(bundle, generator=run_translator(run).to("cpu"))
     if run.is_done("locator"):
         locator = build_locator(preset.locator, seed)
         load_networks(run.stage("locator"), {"locator": locator})
         bundle = replace(bundle, locator_config=preset.locator, locator=locator)
-    if run.is_done("descent"):
-        radius, ulna = read_basis_folder(run.folder / BASIS)
-        weights, _ = load_checkpoint(run.stage("descent") / CHECKPOINT_NAME)
-        # DRR, view and, where S reads films, the film.
-        reads_film = weights["network/shape_regressor/convolutions.0.weight"].shape[1] == 3
-        reader = new_shape_reader(shape_config(preset, (radius, ulna), reads_film), radius, ulna)
-        load_networks(run.stage("descent"), {"shape_regressor": reader.network})
-        bundle = replace(bundle, shape=reader)
-    return bundle
+    return replace(bundle, shape=run_shape(run)) if _has_new_shape(run) else bundle
 
 
 def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -> dict[str, Any]:
@@ -120,9 +108,12 @@ def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -
     if run.is_done("finetune"):
         codes, _ = read_codes(bundle.predictor, load_samples(source.folders("tl").training, FilmSamples))
         facts["latent"] = code_spread(codes)
-    if run.is_done("descent"):
+    if _has_new_shape(run):
         assert bundle.shape is not None
-        facts["shape_basis"] = asdict(basis_facts(run.folder / BASIS))
+        if run.is_done("descent"):
+            facts["shape_basis"] = asdict(basis_facts(run.folder / BASIS))
+        elif run.start is not None and "shape_basis" in run.start.metadata:
+            facts["shape_basis"] = run.start.metadata["shape_basis"]
         network, bases = bundle.shape.network, (bundle.shape.radius, bundle.shape.ulna)
         training, _ = _seen_by_shape(run, source, "training")
         facts["shape_code"] = code_spread(read_codes(network, training)[0])
@@ -133,13 +124,18 @@ def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -
     return facts
 
 
+def _has_new_shape(run: LearningRun) -> bool:
+    """Whether S, or the translator that it reads through, is another than that of ``run.start``."""
+    return run.is_done("descent") or run.is_done("tuning")
+
+
 def _seen_by_shape(run: LearningRun, source: SampleSource, part: str) -> tuple[FilmSamples, Path]:
     """What S reads of one part, as in use: the generator's DRRs with their films; CT-DRRs where there are no films. And
     the folder with their surfaces."""
     if source.has_films:
         folder = getattr(source.folders("films"), part)
         if chunk_folders(folder, FilmSamples):
-            return replace(load_samples(folder, FilmSamples), drr=translated(folder, run_generator(run))), folder
+            return replace(load_samples(folder, FilmSamples), drr=translated(folder, run_translator(run))), folder
     folder = getattr(source.folders("bones"), part)
     return as_films(load_samples(folder, DrrSamples)), folder
 

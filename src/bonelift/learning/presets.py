@@ -16,6 +16,7 @@ from bonelift.learning.loop import LoopConfig
 from bonelift.learning.pix2pix import Pix2pixTraining
 from bonelift.learning.shape_regression import ShapeTraining
 from bonelift.learning.tl import AutoencoderTraining, PredictorTraining
+from bonelift.learning.tuning import TuningTraining
 from bonelift.networks.locator import LocatorConfig
 from bonelift.networks.pix2pix import Pix2pixConfig
 from bonelift.networks.shape_regressor import ShapeConfig
@@ -48,6 +49,9 @@ class Preset:
     locator_training: LocatorTraining = field(
         default_factory=lambda: LocatorTraining(LoopConfig(6_000, 1e-3, "cosine", 100))
     )
+    tuning_training: TuningTraining = field(
+        default_factory=lambda: TuningTraining(LoopConfig(5_000, 2e-4, "cosine", 50))
+    )
     ct_drrs: int = 40
     films_per_radiograph: int = 4
     drr_poses: DrrPoses = "positioning"
@@ -66,7 +70,7 @@ def load_preset(name: str, device: str = "cpu") -> Preset:
     return with_trainings(preset, lambda training: replace(training, device=device))
 
 
-_TRAININGS = (AutoencoderTraining, PredictorTraining, Pix2pixTraining, LocatorTraining, ShapeTraining)
+_TRAININGS = (AutoencoderTraining, PredictorTraining, Pix2pixTraining, LocatorTraining, ShapeTraining, TuningTraining)
 
 
 def with_trainings(preset: Preset, change: Callable[[Any], Any]) -> Preset:
@@ -101,11 +105,14 @@ def _smoke() -> Preset:
         PredictorTraining(loop, batch=4, latent_warmup=0.5),
         PredictorTraining(loop, batch=4),
         Pix2pixTraining(loop, batch=4),
-        ShapeConfig(1, (4, 8, 8, 16), (1, 1, 1), 16, gain_free=True, tells_error=True, descent_steps=1, points=24),
+        ShapeConfig(
+            1, (4, 8, 8, 16), (1, 1, 1), 16, gain_free=True, tells_error=True, descent_steps=1, film_steps=1, points=24
+        ),
         ShapeTraining(loop, batch=4),
         shape_modes=6,
         # The one stage without which nothing is seen of the others: enough to find the wrists that it was shown.
         locator_training=LocatorTraining(LoopConfig(250, 3e-3, validate_every=50), batch=8),
+        tuning_training=TuningTraining(loop, batch=4),
         ct_drrs=3,
         films_per_radiograph=2,
     )
@@ -123,7 +130,7 @@ def _laptop() -> Preset:
         PredictorTraining(LoopConfig(10_000, 1e-3, "cosine", 100), latent_warmup=0.4),
         PredictorTraining(LoopConfig(2_000, 2e-4, "cosine", 50)),
         Pix2pixTraining(LoopConfig(10_000, 2e-4, "cosine")),
-        ShapeConfig(1, gain_free=True, tells_error=True, descent_steps=2),
+        ShapeConfig(1, gain_free=True, tells_error=True, descent_steps=2, film_steps=1),
         ShapeTraining(LoopConfig(10_000, 1e-3, "cosine", 100, validate_every=250), film_share=0.25),
         shape_modes=40,
     )
@@ -149,7 +156,9 @@ def _paper() -> Preset:
         PredictorTraining(LoopConfig(35_000, 1e-4), batch=8),
         PredictorTraining(LoopConfig(15_000, 1e-5), batch=8),
         Pix2pixTraining(LoopConfig(200_000, 2e-4), batch=1),
-        ShapeConfig(1, (32, 64, 128, 256), (2, 2, 2), 512, gain_free=True, tells_error=True, descent_steps=2),
+        ShapeConfig(
+            1, (32, 64, 128, 256), (2, 2, 2), 512, gain_free=True, tells_error=True, descent_steps=2, film_steps=1
+        ),
         ShapeTraining(LoopConfig(35_000, 1e-3, "cosine", 100), film_share=0.25),
         shape_modes=60,
         drr_poses="paper",

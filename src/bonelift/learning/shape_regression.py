@@ -134,7 +134,7 @@ def load_bones(folder: Path, bases: Bases, previous: HeldBones | None) -> HeldBo
     return HeldBones(drrs, surfaces, codes, coded)
 
 
-def _true_drrs(folder: Path, bases: Bases) -> Coded:
+def true_drrs(folder: Path, bases: Bases) -> Coded:
     """The true DRRs of films, beside the films."""
     samples = load_samples(folder, FilmSamples)
     codes = encode_surfaces(load_samples(folder, SurfaceSamples), bases)
@@ -145,7 +145,7 @@ def _true_drrs(folder: Path, bases: Bases) -> Coded:
 def load_films(films: FilmDrrs, bases: Bases) -> tuple[Coded, Coded]:
     """(true, generator's) DRRs of the films that have both; the latter with their films."""
     assert films.gan_drr is not None
-    seen = _true_drrs(films.folder, bases)
+    seen = true_drrs(films.folder, bases)
     assert seen.film is not None
     count = min(len(seen.drr), len(films.gan_drr))
     true = Coded(seen.drr[:count], seen.view[:count], seen.codes[:count], seen.px_from_radius[:count])
@@ -211,11 +211,11 @@ def film_distances(network: ShapeRegressor, reading: Tensor, view: Tensor, codes
 
 def validation_sources(validation: FilmDrrs, bases: Bases, reads_film: bool) -> dict[str, Coded]:
     if validation.gan_drr is None and chunk_folders(validation.folder, FilmSamples):
-        return {"drr": replace(_true_drrs(validation.folder, bases), film=None)}
+        return {"drr": replace(true_drrs(validation.folder, bases), film=None)}
     if validation.gan_drr is None:
         return {"drr": load_bones(validation.folder, bases, None).coded}
-    true_drrs, gan_drrs = load_films(validation, bases)
-    sources = {"drr": true_drrs, "gan": replace(gan_drrs, film=None)}
+    true, gan_drrs = load_films(validation, bases)
+    sources = {"drr": true, "gan": replace(gan_drrs, film=None)}
     return sources | ({"film": gan_drrs} if reads_film else {})
 
 

@@ -29,6 +29,7 @@ PARTS: dict[Kind, tuple[Part, ...]] = {
     "tl": ("samples", "validation"),
     "bones": ("bones", "validation"),
     "films": ("films", "validation"),
+    "tuning": ("samples", "validation"),
 }
 """The cohort that a kind of samples trains on, then the one that watches."""
 SETTINGS_FILE = "virtual.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -61,6 +62,15 @@ def start_from(network: ShapeRegressor, trained: ShapeReader, bases: Sequence[Bo
     if network.to_log_sd is not None:
         torch.nn.init.zeros_(network.to_log_sd.weight)
         torch.nn.init.zeros_(network.to_log_sd.bias)
+
+
+def with_film_steps(trained: ShapeReader, steps: int) -> ShapeReader:
+    """A copy of a trained S that has at least so many steps on the film, where it reads films and has descent steps;
+    new ones change nothing yet."""
+    config = replace(trained.config, film_steps=max(steps, trained.config.film_steps))
+    network = ShapeRegressor(config)
+    network.load_state_dict(trained.network.state_dict(), strict=False)
+    return replace(trained, config=config, network=network.eval())
 
 
 def usual_level(drrs: NDArray[np.floating], most: int = 500) -> float:

@@ -25,8 +25,9 @@ class ShapeConfig:
     the DRR was translated from as a second picture, all 0 where there is none. gain_free: the DRR is divided by its own
     level (:func:`drr_level`) first, so that S reads the same from it at any scale. tells_error: S also tells the
     standard deviation that it expects of each number's error. descent_steps: corrections of the reading by what the
-    picture shows around its own bones (:mod:`bonelift.networks.supervised_descent`); points: of each bone that it is
-    looked at from; radius_outputs: how many of the outputs are the radius' code."""
+    picture shows around its own bones (:mod:`bonelift.networks.supervised_descent`); film_steps: further ones, where S
+    reads films, that see the film beside the DRR and change nothing where there is none; points: of each bone that it
+    is looked at from; radius_outputs: how many of the outputs are the radius' code."""
 
     outputs: int
     channels: tuple[int, int, int, int] = (16, 32, 64, 128)
@@ -37,6 +38,7 @@ class ShapeConfig:
     gain_free: bool = False
     tells_error: bool = False
     descent_steps: int = 0
+    film_steps: int = 0
     points: int = 192
     radius_outputs: int = 0
 
@@ -62,6 +64,7 @@ class ShapeRegressor(FilmReader):
         self.to_log_sd = nn.Linear(config.hidden, config.outputs) if config.tells_error else None
         self.outputs = config.outputs
         self.descent = nn.ModuleList()
+        self.film_steps = config.film_steps if config.reads_film and config.descent_steps else 0
         if config.descent_steps:
             self._add_descent(config)
 
@@ -75,8 +78,9 @@ class ShapeRegressor(FilmReader):
         self.projected_points = ProjectedPoints(lengths, config.points, config.film_shape)
         self.to_pose = nn.Linear(config.hidden, POSE)
         numbers = config.outputs + POSE
-        count = feature_count(2 * config.points, numbers)
-        self.descent.extend(DescentStep(count, numbers) for _ in range(config.descent_steps))
+        for pictures, steps in ((1, config.descent_steps), (2, self.film_steps)):
+            count = feature_count(2 * config.points, numbers, pictures)
+            self.descent.extend(DescentStep(count, numbers) for _ in range(steps))
 
     def forward(self, pictures: Tensor, view: Tensor) -> Tensor:
         """See FilmReader.forward; codes (N, outputs)."""
@@ -96,8 +100,8 @@ class ShapeRegressor(FilmReader):
         (N, outputs [+ POSE]). And the logarithm of the errors expected of the codes."""
         first, log_sd = self.first_reading(pictures, view)
         readings = [first]
-        for step in self.descent:
-            readings.append(readings[-1] + step(self.features(pictures, readings[-1], view), view))
+        for number in range(len(self.descent)):
+            readings.append(self.corrected(pictures, readings[-1], view, number))
         return readings, log_sd
 
     def first_reading(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,9 +111,21 @@ class ShapeRegressor(FilmReader):
         log_sd = torch.zeros_like(reading) if self.to_log_sd is None else self.to_log_sd(hidden.detach())
         return (torch.cat([reading, self.to_pose(hidden)], dim=1) if len(self.descent) else reading), log_sd
 
-    def features(self, pictures: Tensor, reading: Tensor, view: Tensor) -> Tensor:
-        """What a descent step sees: the picture around the bones of a reading (N, outputs + POSE)."""
-        return features(self._levelled(pictures)[:, :1], self.film_points(reading, view), reading)
+    def corrected(self, pictures: Tensor, reading: Tensor, view: Tensor, number: int) -> Tensor:
+        """A reading (N, outputs + POSE) after descent step ``number``, from 0."""
+        change = self.descent[number](self.features(pictures, reading, view, number), view)
+        if self.sees_film(number):
+            change = torch.where(has_film(pictures)[:, None], change, torch.zeros_like(change))
+        return reading + change
+
+    def sees_film(self, number: int) -> bool:
+        """Whether descent step ``number`` sees the film beside the DRR."""
+        return number >= len(self.descent) - self.film_steps
+
+    def features(self, pictures: Tensor, reading: Tensor, view: Tensor, number: int) -> Tensor:
+        """What descent step ``number`` sees: the pictures around the bones of a reading (N, outputs + POSE)."""
+        seen = self._levelled(pictures)[:, : 2 if self.sees_film(number) else 1]
+        return features(seen, self.film_points(reading, view), reading)
 
     def _levelled(self, pictures: Tensor) -> Tensor:
         if not self.gain_free:
@@ -120,6 +136,11 @@ class ShapeRegressor(FilmReader):
         """(N, points of both bones, 2) (column, row) px of the film where a reading (N, outputs + POSE) puts them."""
         points = self.projected_points.points(reading[:, : self.outputs])
         return self.projected_points.on_film(points, reading[:, self.outputs :], view)
+
+
+def has_film(pictures: Tensor) -> Tensor:
+    """(N,) whether the second of pictures (N, 2, H, W) shows anything."""
+    return pictures[:, 1].amax(dim=(1, 2)) > 0
 
 
 def drr_level(drr: Tensor) -> Tensor:

@@ -112,6 +112,11 @@ class DescentStep(nn.Module):
         """Whether it changes anything."""
         return bool(self.weight.any() or self.bias.any())
 
+    def reset(self) -> None:
+        """Change nothing again, so that it can be fitted anew."""
+        self.weight.zero_()
+        self.bias.zero_()
+
     def forward(self, features: Tensor, view: Tensor) -> Tensor:
         """The change of a reading (N, numbers)."""
         of_each = [features @ weight + bias for weight, bias in zip(self.weight, self.bias, strict=True)]
@@ -121,25 +126,26 @@ class DescentStep(nn.Module):
         return change
 
 
-def feature_count(points: int, numbers: int) -> int:
+def feature_count(points: int, numbers: int, pictures: int = 1) -> int:
     """Length of :func:`features` of readings of ``numbers`` numbers and ``points`` points in all."""
-    return points * len(OFFSETS_PX) + numbers
+    return pictures * points * len(OFFSETS_PX) + numbers
 
 
-def features(picture: Tensor, points_px: Tensor, reading: Tensor) -> Tensor:
-    """(N, F) of a picture (N, 1, H, W), >= 0, around the projected points (N, P, 2), and the reading (N, numbers).
+def features(pictures: Tensor, points_px: Tensor, reading: Tensor) -> Tensor:
+    """(N, F) of pictures (N, 1 or 2, H, W), >= 0, around the projected points (N, P, 2), and the reading (N, numbers).
 
-    Roots of the samples: the rim of a bone, where the ray through it is short, then counts beside its middle.
+    The first picture is a DRR, of which the roots of the samples are taken: the rim of a bone, where the ray through it
+    is short, then counts beside its middle. The second is a film, of which the samples themselves are taken.
     """
-    rows, columns = picture.shape[-2:]
+    rows, columns = pictures.shape[-2:]
     offsets = torch.tensor(OFFSETS_PX, dtype=points_px.dtype, device=points_px.device)
     places = (points_px[:, :, None] + offsets).flatten(1, 2)
     # grid_sample counts -1..1 across the outer edges (align_corners=False).
     across = 2 * (places[..., 0] + 0.5) / columns - 1
     down = 2 * (places[..., 1] + 0.5) / rows - 1
     grid = torch.stack([across, down], dim=-1)[:, None]
-    sampled = functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)[:, 0, 0]
-    return torch.cat([sampled.clamp_min(0.0).sqrt(), reading], dim=1)
+    sampled = functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)[:, :, 0]
+    return torch.cat([sampled[:, 0].clamp_min(0.0).sqrt(), sampled[:, 1:].flatten(1), reading], dim=1)
 
 
 def projected(points: Tensor, px_from_mm: Tensor) -> Tensor:

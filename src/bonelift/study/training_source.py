@@ -49,6 +49,7 @@ GROUPS: dict[Kind, str] = {
     "tl": "tl",
     "bones": "shape",
     "films": "shape",
+    "tuning": "shape",
 }
 """The folder in which a kind of samples lies: kinds that belong together share one."""
 _LAST = {"locator": LocatorSamples, "pix2pix": FilmSamples, "tl": FilmSamples, "shape": DrrSamples}
