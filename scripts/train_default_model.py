@@ -8,8 +8,8 @@ The stages are those of the learning line (bonelift.learning.line), which ``bone
 ``shapes`` (wrists alone), ``samples`` (films, DRRs, whole images), ``bones`` (DRRs alone), ``films`` (of patients that
 the generator never sees, so that its DRRs of them err as they will in use), ``validation``. Stages: ``autoencoder``
 (needs shapes), ``locator`` and ``pix2pix`` (need samples), ``predictor`` (needs samples and the autoencoder),
-``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``tuning`` (the translator by
-what S reads, then the steps that see the film; needs samples, films and a few bones); ``bundle`` (writes
+``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``tuning`` (the translator
+by what S reads, then the steps that see the film; needs samples, films and a few bones); ``bundle`` (writes
 src/bonelift/models/default; networks that were not trained here are taken over from the packaged model). Training may
 start while samples and bones are still being made.
 
