@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from bonelift.errors import InputError
+from bonelift.experiments.folds import draw_folds
+from bonelift.experiments.presets import load_study_preset
 from bonelift.experiments.run.case_records import CaseRecord, changed_file, fingerprint, require_usable
-from bonelift.experiments.run.folder import written_once
+from bonelift.experiments.run.folder import RunPaths, written_once
+from bonelift.experiments.training import TrainingTask, train_network
+from builders.bare_study import cohort
 
 
 def record(case: str, patient: str, ct: str | None = None, failure: str = "", files=None) -> CaseRecord:
@@ -82,3 +86,15 @@ def test_failed_cases_stop_a_run_unless_allowed():
     with pytest.raises(InputError, match=r"1 of 2 cases cannot be used, first case c2: landmarks lack"):
         require_usable(records, allow_failed=False)
     require_usable(records, allow_failed=True)
+
+
+def test_samples_that_a_kill_left_of_a_network_that_is_done_are_removed(tmp_path: Path):
+    """The kill fell between what says that it is done and the samples, which are patients' images."""
+    study, paths = cohort(8, 6, 6), RunPaths(tmp_path)
+    home = paths.network("fold-1")
+    for network in ("tl", "pix2pix"):
+        (home / "samples" / network / "training" / "films-00000").mkdir(parents=True)
+    (home / "tl-done.json").write_text("{}")
+    task, folds = TrainingTask("fold-1", "tl"), draw_folds(study, 2, seed=0)
+    assert train_network(paths, study.cases, folds, load_study_preset("smoke"), task, 0) == {}
+    assert [path.name for path in (home / "samples").iterdir()] == ["pix2pix"]

@@ -92,6 +92,7 @@ def train_network(
     split = task_split(folds, task)
     samples = SampleFolders(*(home / "samples" / task.network / part for part in ("training", "validation")))
     if done.is_file():
+        _forget_samples(home, task)  # a kill may have fallen between both
         return {}
     with writing(home):
         for folder, patients in ((samples.training, split.training), (samples.validation, split.validation)):
@@ -111,8 +112,13 @@ def train_network(
         metrics = learn_shape(run, samples, films, generator)
     seconds = round(time.process_time() - started, 2)
     write_json(done, {**metrics, "peak_mib": peak_mib(), "seconds": seconds})
-    shutil.rmtree(home / "samples" / task.network, ignore_errors=True)
+    _forget_samples(home, task)
     return metrics
+
+
+def _forget_samples(home: Path, task: TrainingTask) -> None:
+    """What a network that is done has learned from: the images are in the run folder once."""
+    shutil.rmtree(home / "samples" / task.network, ignore_errors=True)
 
 
 def write_samples(
