@@ -135,7 +135,8 @@ def train_volumes(fold: TrainingFold, make: MakeNetwork, name: str, multiple: in
     volumes = _Volumes(BackProjection(fold.grid, film_shape, multiple), network, fold.grid, planned.updates)
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-5)
-    loop = LoopConfig(planned.updates, 1e-3, "cosine", 50, validate_every=max(planned.updates // 4, 1), seed=fold.seed)
+    count, warmup = planned.updates, min(50, planned.updates // 20)
+    loop = LoopConfig(count, 1e-3, "cosine", warmup, validate_every=max(count // 4, 1), seed=fold.seed)
     validation = _drrs(fold.validation)
 
     def step(held: _Drrs, generator: np.random.Generator, progress: float) -> dict[str, float]:
