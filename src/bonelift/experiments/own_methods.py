@@ -228,7 +228,9 @@ def learn_method(
     except Exception as error:  # of code that is not ours: whatever it is, it is this method's failure
         failed = reason_of(error)
     spent = {"seconds": round(time.process_time() - started, 2), "peak_mib": peak_mib(), "updates": updates}
-    write_json(done, {"failed": failed, **spent, "note": str(getattr(method, "note", ""))})
+    said = {name: str(getattr(method, name, "")) for name in ("title", "note")}
+    elsewhere = bool(getattr(method, "learned_elsewhere", False))
+    write_json(done, {"failed": failed, **spent, **said, "learned_elsewhere": elsewhere})
     return failed
 
 

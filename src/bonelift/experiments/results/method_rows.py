@@ -62,7 +62,8 @@ class MethodCost:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method over all patients. summaries: (bone, alignment) -> of patients' means. failed: films of ``films``."""
+    """One method over all patients. summaries: (bone, alignment) -> of patients' means. failed: films of ``films``.
+    elsewhere: it learned from other patients than the fold's."""
 
     name: str
     title: str
@@ -73,6 +74,7 @@ class MethodRow:
     failed: int
     reasons: tuple[tuple[str, int], ...]
     cost: MethodCost
+    elsewhere: bool = False
 
 
 def rows_of_films(rows: Sequence[CaseRow]) -> list[CaseRow]:
@@ -111,8 +113,8 @@ def method_row(paths: RunPaths, folds: Folds, name: str, rows: Sequence[CaseRow]
     title, note = OURS.get(name, (NO_SKILL.get(name, name), ""))
     if brought:
         built_in = METHODS.get(brought)
-        title = built_in.title if built_in else name
-        note = _note(paths, brought) or (built_in.note if built_in else "one's own")
+        title = _said(paths, brought, "title") or (built_in.title if built_in else name)
+        note = _said(paths, brought, "note") or (built_in.note if built_in else "one's own")
     summaries = {}
     for bone in BONES:
         for alignment in ("as predicted", "rigid"):
@@ -125,14 +127,16 @@ def method_row(paths: RunPaths, folds: Folds, name: str, rows: Sequence[CaseRow]
     cost = _brought_cost(paths, brought) if brought else _own_cost(paths, folds, name)
     return MethodRow(
         name, title, note, summaries, finite_mean(list(skill.values())), len(films), sum(reasons.values()),
-        tuple(reasons.most_common()), cost,
+        tuple(reasons.most_common()), cost, _said(paths, brought, "learned_elsewhere") == "True",
     )  # fmt: skip
 
 
-def _note(paths: RunPaths, method: str) -> str:
-    """What the method itself said of its row when it learned."""
+def _said(paths: RunPaths, method: str, what: str) -> str:
+    """What the method itself told of itself when it learned (title, note, learned_elsewhere), or ""."""
+    if not method:
+        return ""
     learned = sorted((paths.methods / method).glob(f"*/{LEARNED_FILE}"))
-    said = [str(read_json(path, "what a method learned").get("note", "")) for path in learned]
+    said = [str(read_json(path, "what a method learned").get(what, "")) for path in learned]
     return next(filter(None, said), "").replace("|", "/").replace("\n", " ")
 
 

@@ -38,6 +38,7 @@ from bonelift.storage.json_values import without_nan
 
 PAGE_FILE, STATISTICS_FILE, FIGURE_FILE = "methods.md", "methods.json", "methods.png"
 OURS_COLOUR, OTHERS_COLOUR, NO_SKILL_COLOUR = "#c8553d", "#3b6ea8", "#8a8a8a"
+ELSEWHERE_COLOUR = "#3f8f5b"
 
 
 def write_methods(run: Path) -> Path:
@@ -73,6 +74,8 @@ def draw(path: Path, table: Sequence[MethodRow], values: Values) -> None:
         colour = OURS_COLOUR if row.name == OUR_READING else OTHERS_COLOUR
         if row.name in NO_SKILL or row.name in KNOWS_TRUTH:
             colour = NO_SKILL_COLOUR
+        elif row.elsewhere:
+            colour = ELSEWHERE_COLOUR
         axes.plot(of_patients, np.full(len(of_patients), place), "o", color=colour, alpha=0.35, markersize=5)
         axes.plot([summary.ci_low, summary.ci_high], [place, place], color=colour, linewidth=3)
         axes.plot(summary.mean, place, "|", color="black", markersize=15, markeredgewidth=2)
@@ -90,13 +93,19 @@ def draw(path: Path, table: Sequence[MethodRow], values: Values) -> None:
     axes.set_xlim(0, reach)
     patients = max((row.summaries["radius", "rigid"].count for row in shown), default=0)
     axes.set_title(f"Radius from one film, {patients} patients: the nearer to the left, the better", loc="left")
-    axes.set_xlabel("distance from the true radius after rigid alignment, mm (dot: patient; bar: 95 % of the mean)")
+    axes.set_xlabel(
+        "distance from the true radius after rigid alignment, mm\n"
+        "dot: patient; bar: 95 % of the mean; red: ours; grey: uses the truth or no image; green: learned elsewhere"
+    )
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110, facecolor="white", metadata={"Software": None})
     plt.close(figure)
 
 
 def _label(row: MethodRow) -> str:
+    """Its title, marked where it is no comparison."""
+    if row.elsewhere:
+        return f"{row.title} +"
     return f"{row.title} *" if row.name in KNOWS_TRUTH and row.name != TRUE_SIZE else row.title
 
 
@@ -122,13 +131,16 @@ def _head(run: Mapping[str, Any], table: Sequence[MethodRow], rows: Sequence[Cas
         f"preset {run['preset']['networks']['name']}, seed {run['seed']}. Distances are mean surface distances in mm, "
         "mean and SD over patients. Every method had the same training patients, the same films and the same "
         "translator, but where its row says otherwise. A * marks what no clinic could have: it knows the true bone's "
-        "outline.\n"
+        "outline."
+        + (" A + marks what learned from other patients, and more of them." if any(r.elsewhere for r in table) else "")
+        + "\n"
     )
 
 
 def _verdict(table: Sequence[MethodRow]) -> str:
-    """Who is best in each bone and alignment, of what a clinic could have; ours and the mean bone beside it."""
-    fair = [row for row in table if row.name not in (*NO_SKILL, *KNOWS_TRUTH)]
+    """Who is best in each bone and alignment, of what a clinic could have and what learned the fold; ours and the mean
+    bone beside it."""
+    fair = [row for row in table if row.name not in (*NO_SKILL, *KNOWS_TRUTH) and not row.elsewhere]
     found = [row for row in fair if np.isfinite(mean_of(row, "radius", "rigid"))]
     if not found:
         return "No method gave a bone."
@@ -171,7 +183,7 @@ def _table(table: Sequence[MethodRow], translator: MethodCost) -> str:
         cost = row.cost
         costs = ["", "", "", ""]
         if row.name not in NO_SKILL:
-            costs = [_number(cost.seconds, 0), _number(cost.each_s, 1), _number(cost.peak_mib, 0), f"{cost.updates}"]
+            costs = [_number(cost.seconds, 0), _number(cost.each_s, 2), _number(cost.peak_mib, 0), f"{cost.updates}"]
         skill = _number(row.skill, 2)
         count = f"{row.summaries['radius', 'rigid'].count}"
         lines.append(
