@@ -102,7 +102,8 @@ def main() -> int:
     if not arguments.only or set(arguments.only) & set(STUDY_CALLS):
         make_study(arguments.out, canaries)
         todo |= study_calls(arguments.out)
-    held = canaries.found(b"".join(p.read_bytes() for p in arguments.out.glob("lab*/**/*") if p.is_file()))
+    files = [path for path in arguments.out.glob("lab*/**/*") if path.is_file()]
+    held = {place for path in files for place in canaries.found(path.read_bytes())}
     print(f"{len(canaries.places)} canaries, {len(held)} places of them read back from the files as they lie")
     status = 0
     for name, call in todo.items():

@@ -95,10 +95,6 @@ def words_into_study(folder: Path, canaries: Canaries) -> None:
             words.add_text("Comment", canaries.word("comment of a film"))
             words.add_text("packed", canaries.word("packed comment of a film") * 20, zip=True)
             picture.save(folder / entry.file, pnginfo=words)
-            for path in (folder / name for name in (entry.camera_file, entry.pose_file) if name):
-                content = json.loads(path.read_text())
-                content[canaries.word("key of a camera")] = canaries.word("value of a camera")
-                path.write_text(json.dumps(content))
 
 
 def _into_header(path: Path, canaries: Canaries) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bonelift.errors import InputError, OutputPlaceError
 from bonelift.storage import whole
-from bonelift.storage.whole import clear_partials, whole_file, whole_folder, write_whole, writing
+from bonelift.storage.whole import (
+    clear_partials,
+    staging_place,
+    whole_file,
+    whole_folder,
+    write_whole,
+    writing,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -51,8 +60,8 @@ def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     write_whole(tmp_path / "file", "text")
     with whole_folder(tmp_path / "folder") as staging:
         (staging / "inside").write_text("text")
-    partial = f".file.{os.getpid()}.partial"
-    assert steps[:3] == [f"sync {partial}", "name file", f"sync {tmp_path.name}"]
+    assert steps[0].startswith("sync .file.")
+    assert steps[1:3] == ["name file", f"sync {tmp_path.name}"]
     staged = staging.name
     assert steps[3:] == ["sync inside", f"sync {staged}", "name folder", f"sync {tmp_path.name}"]
 
@@ -63,6 +72,18 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     write_whole(tmp_path / "file", "text")
     clear_partials(tmp_path / "file")
     assert names(tmp_path) == [".other.1.partial", "file"]
+
+
+def test_a_file_that_a_killed_process_left_half_is_gone_when_it_is_written_again(tmp_path):
+    """What a process that still runs, or one of another machine, writes stays."""
+    place = staging_place(tmp_path / "file").name
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    killed = place.replace(f"-{os.getpid()}-", f"-{int(ended.stdout)}-")
+    elsewhere = f".file.elsewhere-{int(ended.stdout)}-0123456789ab.partial"
+    for name in (place, killed, elsewhere):
+        (tmp_path / name).write_text("half")
+    write_whole(tmp_path / "file", "text")
+    assert names(tmp_path) == sorted([place, elsewhere, "file"])
 
 
 @pytest.mark.parametrize(("existing", "stands"), [("keep", "first"), ("replace", "second")])

@@ -24,8 +24,9 @@ Existing = Literal["refuse", "keep", "replace"]
 @contextmanager
 def whole_file(final: Path) -> Iterator[Path]:
     """Yields a name beside ``final`` to write a file under; it replaces ``final`` when the block ends without an
-    exception, and is removed when not. Raises OSError."""
-    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    exception, and is removed when not, as is what killed processes left of it. Raises OSError."""
+    remove_leftovers(final)
+    partial = staging_place(final)
     try:
         yield partial
         sync(partial)
@@ -131,8 +132,8 @@ def staging_place(final: Path, kind: str = "partial") -> Path:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Remove what processes that were killed, on this machine, left beside ``final``; an earlier result that one of
-    them had moved away is put back. Raises OSError."""
+    """Remove what processes that were killed, on this machine, left beside a file or folder ``final``; an earlier
+    result that one of them had moved away is put back. Raises OSError."""
     if not final.parent.is_dir():
         return
     prefix = f".{final.name}."
@@ -143,8 +144,10 @@ def remove_leftovers(final: Path) -> None:
             continue
         if found["kind"] == "earlier" and not final.exists():
             path.rename(final)
-        else:
+        elif path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 _STAGED = re.compile(r"(?P<node>.*)-(?P<pid>[0-9]{1,18})-[0-9a-f]{12}\.(?P<kind>partial|earlier)")
