@@ -79,7 +79,8 @@ def draw(path: Path, table: Sequence[MethodRow], values: Values) -> None:
         axes.plot(of_patients, np.full(len(of_patients), place), "o", color=colour, alpha=0.35, markersize=5)
         axes.plot([summary.ci_low, summary.ci_high], [place, place], color=colour, linewidth=3)
         axes.plot(summary.mean, place, "|", color="black", markersize=15, markeredgewidth=2)
-        axes.annotate(f"{summary.mean:.2f}", (1.01, place), xycoords=("axes fraction", "data"), va="center",
+        failed = f" ({row.failed} failed)" if row.failed else ""
+        axes.annotate(f"{summary.mean:.2f}{failed}", (1.01, place), xycoords=("axes fraction", "data"), va="center",
                       fontweight="bold" if row.name == OUR_READING else "normal")  # fmt: skip
     reach = max((float(np.nanmax(list(values[row.name].values()))) for row in shown), default=1.0) * 1.05
     for row in shown:
@@ -93,10 +94,10 @@ def draw(path: Path, table: Sequence[MethodRow], values: Values) -> None:
     axes.set_xlim(0, reach)
     patients = max((row.summaries["radius", "rigid"].count for row in shown), default=0)
     axes.set_title(f"Radius from one film, {patients} patients: the nearer to the left, the better", loc="left")
-    axes.set_xlabel(
-        "distance from the true radius after rigid alignment, mm\n"
-        "dot: patient; bar: 95 % of the mean; red: ours; grey: uses the truth or no image; green: learned elsewhere"
-    )
+    axes.set_xlabel("distance from the true radius after rigid alignment, mm")
+    green = "; green: learned from other patients" if any(row.elsewhere for row in shown) else ""
+    key = f"dot: patient; bar: 95 % of the mean; red: ours; grey: knows the truth, or no image{green}"
+    figure.supxlabel(key, fontsize=9, color="#606870")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110, facecolor="white", metadata={"Software": None})
     plt.close(figure)
