@@ -81,10 +81,14 @@ def cost(run: Path) -> str:
             for fold in worked
         )
         + ".\n",
-        "| step | pieces | minutes on the clock | largest process, MiB |",
+        "| step | pieces | minutes | largest process, MiB |",
         "|---|---|---|---|",
     ]
     lines += [f"| {c.step} | {c.pieces} | {c.seconds / 60:.1f} | {c.peak_mib:.0f} |" for c in run_costs(paths)]
+    lines.append(
+        "\nMinutes: on the clock of a core that others shared, but for what a method took to learn, which is of the "
+        "processor."
+    )
     lines.append(f"\nModes of a bone: {preset['networks']['shape_modes']}, {bases(paths, worked)}. Run of {made_on()}.")
     return "\n".join(lines)
 

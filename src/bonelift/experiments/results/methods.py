@@ -160,8 +160,9 @@ def _verdict(table: Sequence[MethodRow]) -> str:
         for how in ("rigid", "as predicted"):
             ranked = sorted(fair, key=lambda row: mean_of(row, bone, how))
             ours = [f"{place} of {len(ranked)}" for place, row in enumerate(ranked, 1) if row.name == OUR_READING]
+            least, known = mean_of(ranked[0], bone, how), mean_of(named[MEAN_BONE], bone, how)
             cells = [
-                f"{ranked[0].title}: {_number(mean_of(ranked[0], bone, how), 2)}",
+                f"{ranked[0].title}: {_number(least, 2)}{'' if least < known else ', no better than the mean bone'}",
                 *(
                     _number(mean_of(named[name], bone, how), 2) if name in named else ""
                     for name in (OUR_READING, MEAN_BONE, TRUE_SIZE)
