@@ -22,6 +22,7 @@ SHOWN = {
     "pix2pix": ("drr_mae", "validation/drr_mae"),
     "locator": ("heatmap", "validation/origin_mm"),
     "shape": ("mm", "validation/drr_radius_rigid_mm", "validation/drr_ulna_rigid_mm"),
+    "tuning": ("mm", "validation/film_radius_rigid_mm", "validation/film_ulna_rigid_mm"),
     "shape-films": ("validation/gan_radius_rigid_mm", "validation/gan_ulna_rigid_mm", "validation/film_ulna_rigid_mm"),
 }
 """What is drawn of each stage. Training loss holds the entropy of the soft labels, which validation leaves out. A link
