@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from builders.canaries import DATE, Canaries, findings
+from builders.canaries import AGE, DATE, Canaries, findings
 from builders.radiograph_files import dicom_radiograph, save
 
 
@@ -78,7 +78,8 @@ def test_dates_names_of_files_and_all_of_a_headers_words_are_found(tmp_path):
     canaries.respell(path)
     found = set(canaries.found(path.read_bytes()))
     assert DATE in found
-    numbers = ("IS", "DS", "DA", "DT", "TM", "UI")  # these have one number each, whatever their place
+    assert AGE in found
+    numbers = ("IS", "DS", "DA", "DT", "TM", "AS", "UI")  # these have one number each, whatever their place
     lettered = {place for place in canaries.places.values() if not place.endswith(tuple(f"({vr})" for vr in numbers))}
     assert found >= lettered
     assert {"PatientName (PN)", "InstitutionName (LO)", "preamble (SH)", "creator of 0029 (LO)"} <= found
