@@ -14,10 +14,10 @@ from typing import Any
 from bonelift.cli import main
 
 KEPT = Path(__file__).parents[1] / "reconstruction" / "golden_values.json"
-TOLERANCES = {"mm2": 0.2, "mm": 0.02, "deg": 0.05, "": 0.002}
+TOLERANCES = {"mm2": 0.2, "mm": 0.05, "deg": 0.05, "": 0.002}
 """By unit. With the networks in torch in the place of ONNX Runtime, which adds in another order, as another processor
-does, the numbers of virtual-6 move by at most a twentieth of these (the place of the radius by 0.001 mm, which is where
-the search for it stops). One and two threads give the same bits."""
+does, the numbers of virtual-6 and virtual-7 move by at most a tenth of these (the place of the radius by 0.005 mm, near
+to where the search for it stops). One and two threads give the same bits."""
 
 
 def values_now() -> dict[str, Any]:
