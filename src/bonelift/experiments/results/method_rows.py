@@ -193,20 +193,27 @@ def _noted(path: Path) -> Mapping[str, float]:
 @dataclass(frozen=True)
 class MethodTests:
     """normal: whether Shapiro-Wilk rejected for no paired difference. omnibus, pairs: t and F, or ranks, accordingly;
-    of the methods that have at least three patients in common."""
+    of the methods that have at least three patients in common. patients: of all."""
 
     normal: bool
     omnibus: Omnibus | None
     pairs: tuple[Comparison, ...]
+    patients: int = 0
+
+    @property
+    def can_find(self) -> bool:
+        """Whether some pair could differ after Holm's correction: of n patients the least p of signed ranks is
+        2 / 2^n."""
+        return self.normal or len(self.pairs) * 2.0 ** (1 - self.patients) < 0.05
 
 
 def compared(values: Values) -> MethodTests:
     """Over the methods; those that failed on every patient are left out."""
     groups = {method: list(of.values()) for method, of in values.items() if np.isfinite(list(of.values())).sum() >= 3}
-    normal = normal_differences(groups)
+    normal, patients = normal_differences(groups), max((len(of) for of in groups.values()), default=0)
     if normal:
-        return MethodTests(True, repeated_measures_anova(groups), tuple(paired_comparisons(groups)))
-    return MethodTests(False, friedman(groups), tuple(paired_ranks(groups)))
+        return MethodTests(True, repeated_measures_anova(groups), tuple(paired_comparisons(groups)), patients)
+    return MethodTests(False, friedman(groups), tuple(paired_ranks(groups)), patients)
 
 
 def mean_of(row: MethodRow, bone: str, alignment: str) -> float:

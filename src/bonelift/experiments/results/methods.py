@@ -254,7 +254,9 @@ def _tests(bone: str, tests: MethodTests, titles: Mapping[str, str]) -> str:
         for pair in tests.pairs
         if pair.p < 0.05
     ]
-    return "\n".join([*lines, *(found or ["| none | | | | |"]), ""])
+    too_few = f"With {tests.patients} patients and {len(tests.pairs)} pairs this test cannot find one.\n"
+    rest = [""] if tests.can_find else ["", too_few]
+    return "\n".join([*lines, *(found or ["| none | | | | |"]), *rest])
 
 
 def _p(value: float) -> str:

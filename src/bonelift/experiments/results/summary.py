@@ -107,7 +107,10 @@ def explain_failure(note: str) -> str:
             "The bones lie outside the part of the film that was cut out, so there is nothing to compare. Look at the "
             "pose of this radiograph and at its landmarks."
         )
-    return "Images of this case could not be made or read, so none of its rows could be scored. The reason is named."
+    return (
+        "These rows could not be scored: images of the case could not be made or read, or a method gave no whole bone "
+        "of it. The reason is named."
+    )
 
 
 def failure_reasons(failed: Iterable[tuple[str, str, int]]) -> list[FailureReason]:
