@@ -1,11 +1,11 @@
 """The packaged model as methods of ``bonelift evaluate --methods``: what more patients and longer training are worth.
 
     bonelift evaluate study --run run --preset small --folds 3 --pair-share 1 --fold fold-1 \\
-        --methods scripts/packaged_methods.py:Shape scripts/packaged_methods.py:Tl scripts/packaged_methods.py:Compared
+        --methods scripts/packaged_methods.py:Shape scripts/packaged_methods.py:Tl
 
-Nothing of the fold is learned: the model's translator, TL net and shape regressor, and the shape model whose modes it
-has, come from thousands of other virtual patients. So these rows are no comparison with methods that learned the fold;
-they say how far from their best those are.
+Nothing of the fold is learned: the model's translator, TL net and shape regressor come from thousands of other virtual
+patients. So these rows are no comparison with methods that learned the fold; they say how far from their best those
+are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bonelift.experiments.methods.render_and_compare import RenderAndCompare
 from bonelift.experiments.own_methods import MethodInput, TrainingFold
-from bonelift.images.volume import BONES
-from bonelift.learning.bases import packaged_bases
 from bonelift.learning.pix2pix import translate_films
 from bonelift.learning.samples import FilmSamples
 from bonelift.networks.bundle import load_bundle
@@ -28,10 +25,10 @@ from bonelift.surface.mesh import TriangleMesh
 
 
 class _Packaged:
-    """reader: of the model's networks; None renders and compares."""
+    """reader: of the model's networks."""
 
     inputs: tuple[MethodInput, ...] = ("film",)
-    reader: Method | None = None
+    reader: Method = "shape"
     learned_elsewhere = True
     name = title = ""
 
@@ -41,7 +38,6 @@ class _Packaged:
 
     def learn(self, fold: TrainingFold) -> Predictor:
         """See BoneMethod; nothing is learned."""
-        compare = RenderAndCompare(dict(zip(BONES, packaged_bases(), strict=True)), fold.seed)
 
         def bones(images: Sequence[WristImage]) -> dict[str, TriangleMesh]:
             [image] = images
@@ -51,8 +47,6 @@ class _Packaged:
                 film[None].astype(np.float16), np.zeros((1, *film.shape), np.float16), np.zeros(1, np.int32), codes
             )
             drr = translate_films(self.model.generator, sample, bfloat16=False)[0].astype(np.float32)
-            if self.reader is None:
-                return compare([WristImage(image.view, drr)])
             return dict(predict([drr], [image.view], self.model, self.reader, [film]).surfaces)
 
         return bones
@@ -68,9 +62,3 @@ class Tl(_Packaged):
     """The TL net."""
 
     name, title, reader = "packaged-tl", "packaged model: TL net", "tl"
-
-
-class Compared(_Packaged):
-    """Its shape model, rendered and compared with what its translator makes of the film."""
-
-    name, title = "packaged-compared", "packaged model: rendered and compared"
