@@ -11,7 +11,7 @@ from bonelift.errors import InputError
 from bonelift.experiments.folds import draw_folds
 from bonelift.experiments.presets import load_study_preset
 from bonelift.experiments.run.case_records import CaseRecord, changed_file, fingerprint, require_usable
-from bonelift.experiments.run.folder import RunPaths, written_once
+from bonelift.experiments.run.folder import RunPaths, claim_run, written_once
 from bonelift.experiments.training import TrainingTask, train_network
 from builders.bare_study import cohort
 
@@ -98,3 +98,14 @@ def test_samples_that_a_kill_left_of_a_network_that_is_done_are_removed(tmp_path
     task, folds = TrainingTask("fold-1", "tl"), draw_folds(study, 2, seed=0)
     assert train_network(paths, study.cases, folds, load_study_preset("smoke"), task, 0) == {}
     assert [path.name for path in (home / "samples").iterdir()] == ["pix2pix"]
+
+
+def test_a_kill_before_the_settings_had_their_name_leaves_a_run_that_is_begun_again(tmp_path: Path):
+    study, paths, preset = cohort(8, 6, 6), RunPaths(tmp_path), load_study_preset("smoke")
+    (tmp_path / f".{paths.settings.name}.elsewhere-1-0123456789ab.partial").write_text('{"sch')
+    claim_run(paths, study, preset, 0, 2)
+    assert claim_run(paths, study, preset, 0, 2)["folds"] == 2
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "film.png").write_text("of the user")
+    with pytest.raises(InputError, match="is not empty and no run of evaluate"):
+        claim_run(RunPaths(tmp_path / "other"), study, preset, 0, 2)

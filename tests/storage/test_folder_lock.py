@@ -13,6 +13,7 @@ import pytest
 from bonelift.errors import InputError, OutputPlaceError
 from bonelift.storage.folder_lock import LOCK_NAME, folder_lock, held_folder
 from bonelift.storage.output_folder import claimed_folder
+from bonelift.storage.whole import staging_place
 
 HOLD = (
     "import sys, time; from pathlib import Path; from bonelift.storage.folder_lock import folder_lock\n"
@@ -67,6 +68,21 @@ def test_settings_that_a_killed_run_left_half_are_written_again(tmp_path):
     (tmp_path / "s.json").write_text('{"poses": ')
     (tmp_path / "w01").mkdir()
     with pytest.raises(InputError, match="is damaged"), claimed_folder(tmp_path, "s.json", {"poses": 3}, "DRRs"):
+        pass
+
+
+def test_a_kill_before_the_settings_had_their_name_leaves_a_folder_that_is_begun_again(tmp_path):
+    """Half of the settings under another name, of a process of this machine or of another; nothing else is passed."""
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    half = staging_place(tmp_path / "s.json").name.replace(f"-{os.getpid()}-", f"-{int(ended.stdout)}-")
+    (tmp_path / half).write_text('{"po')
+    (tmp_path / f".s.json.elsewhere-{int(ended.stdout)}-0123456789ab.partial").write_text('{"po')
+    with claimed_folder(tmp_path, "s.json", {"poses": 3}, "DRRs"):
+        assert not (tmp_path / half).exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".git").mkdir()
+    with pytest.raises(InputError, match="is not empty"), claimed_folder(other, "s.json", {"poses": 3}, "DRRs"):
         pass
 
 

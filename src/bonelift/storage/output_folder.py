@@ -75,7 +75,7 @@ def claim_folder(
     """
     known = folder / settings_file
     with writing(folder, f"pass another {option}"):
-        others = [p for p in folder.iterdir() if p.name not in (LOCK_NAME, settings_file)] if folder.is_dir() else []
+        others = beside_settings(folder, settings_file)
         if known.exists():
             try:
                 begun = read_json(known, f"the settings of {what}")
@@ -93,6 +93,16 @@ def claim_folder(
             raise InputError(f"{folder}: is not empty and holds no {what}; pass a new folder as {option}")
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(known, json.dumps(settings, indent=1) + "\n")
+
+
+def beside_settings(folder: Path, settings_file: str) -> list[Path]:
+    """What lies in ``folder`` beside its lock and settings; what a killed process left half of these is removed.
+    Raises OSError."""
+    if not folder.is_dir():
+        return []
+    remove_leftovers(folder / settings_file)
+    own = (LOCK_NAME, settings_file)
+    return [p for p in folder.iterdir() if p.name not in own and not p.name.startswith(f".{settings_file}.")]
 
 
 def _difference(begun: Any, now: Mapping[str, Any]) -> str:

@@ -20,9 +20,9 @@ from bonelift.errors import InputError
 from bonelift.experiments.folds import FOLDS_FILE
 from bonelift.experiments.presets import StudyPreset
 from bonelift.storage import whole
-from bonelift.storage.folder_lock import LOCK_NAME
 from bonelift.storage.input_files import read_json, understood
 from bonelift.storage.json_values import as_json_gives_it
+from bonelift.storage.output_folder import beside_settings
 from bonelift.storage.whole import whole_folder, write_whole
 from bonelift.study.folder import Study
 
@@ -95,7 +95,7 @@ def claim_run(paths: RunPaths, study: Study, preset: StudyPreset, seed: int, fol
                 "pass another --run"
             )
         return content
-    if paths.run.exists() and (not paths.run.is_dir() or any(p.name != LOCK_NAME for p in paths.run.iterdir())):
+    if paths.run.exists() and (not paths.run.is_dir() or beside_settings(paths.run, paths.settings.name)):
         raise InputError(f"{paths.run}: is not empty and no run of evaluate; pass a new folder as --run")
     content = {"schema_version": SCHEMA_VERSION, **settings, "origin": study.origin, "versions": versions(),
                "cases": cases}  # fmt: skip
