@@ -77,7 +77,7 @@ def test_the_same_command_finds_nothing_left_to_do(study, run, capsys):
     before = (run / "model" / "weights.safetensors").read_bytes()
     assert main(["train", "all", str(study), *SMOKE, "--modes", "2", "--run", str(run), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert set(answer["validation"]) == {"locator", "pix2pix", "tl", "shape"}
+    assert set(answer["validation"]) == {"locator", "pix2pix", "tl", "shape", "tuning"}
     assert answer["model"] == str(run / "model")
     assert answer["notes"] == ["shape bases: 2 modes of the radius and 2 modes of the ulna, from the 3 bones of the "
                                "training patients"]  # fmt: skip
