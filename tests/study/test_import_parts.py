@@ -220,3 +220,70 @@ def test_files_of_a_table_are_missed_where_they_have_to_be_there(tmp_path):
     assert len(read_table(tmp_path / "t.csv", files_exist=False).cases) == 1
     said = [problem.text for problem in read_table(tmp_path / "t.csv", files_exist=True).problems]
     assert [text.split(";")[0] for text in said] == ["ct 'ct' is not there", "labels 'bones' is not there"]
+
+
+def test_grey_levels_fill_sixteen_bits_whatever_they_are():
+    """A line from the darkest pixel to the brightest; a film without any contrast stays dark."""
+    levels = importing_case.sixteen_bit(np.array([[-2.0, 0.0], [2.0, 6.0]]))
+    assert levels.dtype == np.uint16
+    assert levels.tolist() == [[0, round(65535 / 4)], [round(65535 / 2), 65535]]
+    assert importing_case.sixteen_bit(np.full((2, 2), 7.0)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_paths_and_words_of_a_row_belong_to_their_columns(tmp_path):
+    head = "case,patient,side,ct,labels,landmarks,radiograph,view,pixel_spacing_mm,sdd_mm,source_to_object_mm,camera,"
+    row = "w1,p1,L,a,b,c.json,film.png,pa,0.2,1000,950,cam.json,"
+    (tmp_path / "t.csv").write_text(f"{head}pose,mask,frame,invert\n{row}pose.json,mask.png,2,Yes\n")
+    (case,) = read_table(tmp_path / "t.csv", files_exist=False).cases
+    assert (case.side, case.landmarks) == ("left", tmp_path / "c.json")
+    (film,) = case.radiographs
+    assert (film.camera, film.pose, film.mask) == tuple(tmp_path / n for n in ("cam.json", "pose.json", "mask.png"))
+    assert (film.pixel_spacing_mm, film.sdd_mm, film.source_to_object_mm) == (0.2, 1000.0, 950.0)
+    assert (film.frame, film.invert, film.line) == (2, "yes", 2)
+
+
+def test_a_folder_that_is_not_there_begins_an_empty_study(tmp_path):
+    assert importing._study_to_extend(tmp_path / "new", [SOURCE], ImportSettings()) == Study((), "")
+    with pytest.raises(InputError, match="case w1: is given twice"):
+        importing._study_to_extend(tmp_path / "new", [SOURCE, SOURCE], ImportSettings())
+
+
+@pytest.mark.parametrize("holds", ["w1", "w2"])
+def test_a_record_of_another_case_is_not_taken_for_this_one(tmp_path, holds):
+    """The same files and options: the case is kept; a folder that was renamed holds another."""
+    case = {"case": holds, "patient": "p1", "side": "right", "ct": "w1/ct", "labels": "w1/l", "landmarks": ""}
+    record = {"case": {**case, "radiographs": [], "truth_file": None, "truth_meshes": {}}, "inputs_sha256": "same"}
+    (tmp_path / "w1").mkdir()
+    (tmp_path / "w1" / CASE_FILE).write_text(json.dumps(record))
+    if holds == "w1":
+        kept = importing._kept_case(tmp_path / "w1", SOURCE, "same")
+        assert kept is not None
+        assert (kept.case, kept.patient) == ("w1", "p1")
+        assert importing._kept_case(tmp_path / "w1", SOURCE, "other") is None
+    else:
+        with pytest.raises(InputError, match="the folder w1 holds the case w2"):
+            importing._kept_case(tmp_path / "w1", SOURCE, "same")
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "said"),
+    [
+        (None, InputError("odd;  pass --side"), "case w1: odd; pass --side"),
+        (3, InputError("odd; pass --side"), "line 3: case w1: odd; fill in the column side"),
+        (3, importing_case.FilmError(5, "odd"), "line 5: case w1: odd"),
+    ],
+)
+def test_a_reason_names_the_line_that_it_is_about(line, error, said):
+    assert importing._reason(replace(SOURCE, line=line), error) == said
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.009, False), (0.011, True)])
+def test_voxels_of_a_study_are_those_of_its_first_case_to_a_hundredth(tmp_path, share, refused):
+    study = Study((StudyCase("w1", "p1", "right", "w1/ct", "w1/labels", "", ()),), "bonelift import")
+    (tmp_path / "w1").mkdir()
+    (tmp_path / "w1" / CASE_FILE).write_text(json.dumps({"ct": {"voxels_mm": [0.5, 0.5, 0.5 * (1 + share)]}}))
+    if refused:
+        with pytest.raises(InputError, match="mixed voxel sizes"):
+            importing._check_spacing(tmp_path, study, ImportSettings(spacing_mm=0.5))
+    else:
+        importing._check_spacing(tmp_path, study, ImportSettings(spacing_mm=0.5))
