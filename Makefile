@@ -15,7 +15,8 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 --dist loadfile
+	# One thread for each of the two processes: two of torch's in each would wait for one another.
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n 2 --dist loadfile
 
 # Small faults put into the source in memory or in a copy: those of a list, then a sample drawn in each package, for
 # MUTATE_MINUTES. Goes on where it was stopped (mutants.csv, mutants-work).
