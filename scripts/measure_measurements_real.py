@@ -50,9 +50,6 @@ no test of generalisation.** What is left out is tested in [real-bones.md](real-
 
 {real}
 
-A bias of palmar tilt that is as large as its error is the population's: its mean tilt was moved to the published one,
-and these real bones have less.
-
 *Landmarks found*: the same real bones measured with the landmarks that the program finds by itself, against those
 carried over from the template: what the search for landmarks alone costs.
 
