@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from bonelift.cli import command_line
 
 PASSING = re.compile(
-    r"second|minute|time|date|elapsed|started|ended|version|machine|peak|_s$|folder|path|command", re.IGNORECASE
+    r"second|minute|time|date|elapsed|started|ended|version|machine|peak|_s$|^read_s|folder|path|command", re.IGNORECASE
 )
 """Keys and columns that may differ between two runs of the same."""
 READ_BY_PEOPLE = {".html", ".md", ".txt", ".log", ".lock", ".pdf"}
