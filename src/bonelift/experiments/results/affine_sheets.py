@@ -12,6 +12,7 @@ from bonelift.experiments.images import load_case_images
 from bonelift.experiments.run.case_records import failure_of
 from bonelift.experiments.run.folder import RunPaths, read_run
 from bonelift.learning.augmentation import AffineRange
+from bonelift.storage.whole import whole_file
 
 
 def write_affine_sheets(paths: RunPaths) -> list[Path]:
@@ -36,5 +37,6 @@ def write_affine_sheets(paths: RunPaths) -> list[Path]:
             if not sheet.is_file():
                 first = int(np.flatnonzero(held.film_number == number)[0])
                 made = affine_pairs(held.film[first], held.film_drr[first], int(content["seed"]), spread)
-                contact_sheet(made, f"{case}, radiograph {number + 1}").save(sheet)
+                with whole_file(sheet) as partial:
+                    contact_sheet(made, f"{case}, radiograph {number + 1}").save(partial, "PNG")
     return sheets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bonelift.extras import missing
 from bonelift.reconstruction.bones import BONES
 from bonelift.report.bone_views import render_error_maps
 from bonelift.report.palette import INK, PAPER, lettering
+from bonelift.storage.whole import whole_file
 from bonelift.surface.mesh import TriangleMesh
 
 Pictures = Mapping[str, NDArray[Any]]
@@ -39,6 +41,12 @@ def pyplot() -> Any:
         return importlib.import_module("matplotlib.pyplot")
     except ImportError:
         raise missing("matplotlib", "drawing figures") from None
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """A figure of matplotlib as PNG, whole or not at all: a run may be killed while it is written."""
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=110, facecolor="white", metadata={"Software": None})
 
 
 def case_pictures(paths: RunPaths, case: str) -> Pictures:
@@ -65,9 +73,10 @@ def draw_figures(
         if figure is None:
             return
         if isinstance(figure, Image.Image):
-            figure.save(paths.figures / name)
+            with whole_file(paths.figures / name) as partial:
+                figure.save(partial, "PNG")
         else:
-            figure.savefig(paths.figures / name, dpi=110, facecolor="white", metadata={"Software": None})
+            save_figure(figure, paths.figures / name)
             plt.close(figure)
         made.append((name, caption))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bonelift.errors import InputError
 from bonelift.experiments.folds import read_folds
-from bonelift.experiments.results.figures import pyplot
+from bonelift.experiments.results.figures import pyplot, save_figure
 from bonelift.experiments.results.method_rows import (
     KNOWS_TRUTH,
     NO_SKILL,
@@ -99,7 +99,7 @@ def draw(path: Path, table: Sequence[MethodRow], values: Values) -> None:
     key = f"dot: patient; bar: 95 % of the mean; red: ours; grey: knows the truth, or no image{green}"
     figure.supxlabel(key, fontsize=9, color="#606870")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110, facecolor="white", metadata={"Software": None})
+    save_figure(figure, path)
     plt.close(figure)
 
 
