@@ -31,16 +31,8 @@ from bonelift.experiments.images import CaseImages, load_case_images
 from bonelift.experiments.methods.render_and_compare import RenderAndCompare
 from bonelift.experiments.presets import load_study_preset
 from bonelift.experiments.results.figures import COLOURS, pyplot
-from bonelift.experiments.results.statistics import (
-    Comparison,
-    friedman,
-    normal_differences,
-    paired_comparisons,
-    paired_ranks,
-    repeated_measures_anova,
-    summarise,
-    tukey_kramer,
-)
+from bonelift.experiments.results.method_rows import compared
+from bonelift.experiments.results.statistics import Comparison, summarise, tukey_kramer
 from bonelift.experiments.results.tables import by_shape, chosen, input_of, patient_values, write_rows
 from bonelift.experiments.run.folder import RunPaths
 from bonelift.experiments.scores import (
@@ -193,14 +185,13 @@ def ordering(rows: Sequence[CaseRow]) -> str:
                 of = {s: patient_values(chosen(rows, name(s), bone, alignment), "asd_paper_mm") for s in SOURCES}
                 patients = sorted(set.intersection(*(set(values) for values in of.values())))
                 groups = {source: [values[p] for p in patients] for source, values in of.items()}
-                normal = normal_differences(groups)
-                test = repeated_measures_anova(groups) if normal else friedman(groups)
-                pairs = paired_comparisons(groups) if normal else paired_ranks(groups)
+                tests = compared({source: {p: values[p] for p in patients} for source, values in of.items()})
+                test = tests.omnibus
                 order = " < ".join(f"{s} {np.nanmean(v):.2f}" for s, v in sorted(groups.items(), key=_mean))
-                kind = "paired t" if normal else "signed ranks (Shapiro-Wilk rejects)"
+                kind = "paired t" if tests.normal else "signed ranks (Shapiro-Wilk rejects)"
                 lines += [
                     f"- **{reads}, {bone}, {alignment}:** {order} mm. {test.test if test else 'no test'}: "
-                    f"p {_p(test.p) if test else ''}; {kind}, Holm: {_told(pairs)}; Tukey-Kramer, the paper's: "
+                    f"p {_p(test.p) if test else ''}; {kind}, Holm: {_told(tests.pairs)}; Tukey-Kramer, the paper's: "
                     f"{_told(tukey_kramer(groups))}."
                 ]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from bonelift.api.reading import FilePath
 from bonelift.errors import InputError
 from bonelift.extras import is_there, missing
 from bonelift.images import View
+from bonelift.learning import targets
 from bonelift.networks.device import check_device
 from bonelift.study import checking, folder
 from bonelift.study.checking import StudyCheck
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PresetName = Literal["smoke", "laptop", "paper"]
 StudyPresetName = Literal["smoke", "small", "laptop", "paper"]
-Target = Literal["all", "locator", "pix2pix", "tl", "shape", "tuning"]
+Target = targets.Target | Literal["all"]
 _PRESETS = ("smoke", "laptop", "paper")
 _STUDY_PRESETS = ("smoke", "small", "laptop", "paper")
 
@@ -199,7 +200,7 @@ def train(
         if length <= 0:
             raise InputError(f"minutes is {length:g}; expected a time above 0")
         chosen = timed(chosen, length)
-    wanted = cast("Target", one_of(target, "target", ("all", "locator", "pix2pix", "tl", "shape", "tuning")))
+    wanted = cast("Target", one_of(target, "target", ("all", *targets.TARGETS)))
     return train_on_study(
         wanted, a_path(study, "study"), a_path(run, "run"), TrainingSettings(chosen, a_count(seed, "seed"))
     )

@@ -195,20 +195,14 @@ def _rows(
                 key = (kind, part, start, config.film_hidden)
                 if key not in first_readings:
                     first_readings[key] = _reading(network, picture, view, 0)
-                reading = _corrected(network, first_readings[key], picture, view, steps)
+                reading = network.corrected(picture, first_readings[key], view, steps)
                 target = torch.cat([codes, best_poses(network, reading, view, codes, pose)], dim=1) - reading
                 yield kind, network.features(picture, reading, view, steps), target, view
 
 
 def _reading(network: ShapeRegressor, picture: Tensor, view: Tensor, steps: int) -> Tensor:
-    reading, _ = network.first_reading(picture[:, : 2 if network.reads_film else 1], view)
-    return _corrected(network, reading, picture, view, steps)
-
-
-def _corrected(network: ShapeRegressor, reading: Tensor, picture: Tensor, view: Tensor, steps: int) -> Tensor:
-    for number in range(steps):
-        reading = network.corrected(picture, reading, view, number)
-    return reading
+    reading, _ = network.first_reading(network.shown(picture), view)
+    return network.corrected(picture, reading, view, steps)
 
 
 def _sums_of_views(rows: Iterator[Batch]) -> dict[int, _Moments]:

@@ -182,12 +182,17 @@ def changed(rows: Rows, config: ShapeTraining) -> Rows:
     pictures, view, codes, pose = rows
     hidden = torch.rand(len(pictures), 1, 1, device=pictures.device) < config.film_hidden
     shown = (pictures[:, 1].amax(dim=(1, 2), keepdim=True) > 0) & ~hidden
-    affines = random_affines(len(pictures), config.affine, pictures.device)
-    height, width = (int(n) for n in pictures.shape[-2:])
-    pictures, pose = warp(pictures, affines), move_projections(pose, affines, (height, width))
+    pictures, pose = moved(pictures, pose, config.affine)
     drr = vary_drr(bend_drr(pictures[:, :1], config.bending), config.variation)
     film = vary_film(pictures[:, 1:], config.variation)
     return torch.cat([drr, film * shown[:, None]], dim=1), view, codes, pose
+
+
+def moved(pictures: Tensor, pose: Tensor, spread: AffineRange) -> tuple[Tensor, Tensor]:
+    """Pictures (N, C, H, W) under random affines of ``spread``, and the projections (N, 3, 4) onto them."""
+    affines = random_affines(len(pictures), spread, pictures.device)
+    height, width = (int(n) for n in pictures.shape[-2:])
+    return warp(pictures, affines), move_projections(pose, affines, (height, width))
 
 
 def error_likelihood(error: Tensor, log_sd: Tensor) -> Tensor:
@@ -226,7 +231,6 @@ def validate_shape(
     """Root mean square surface distance (mm, mean over films) by source, bone and alignment, and where S has
     descent steps the distance on the film; of PA films, or of laterals where there are no others."""
     network.eval()
-    pictures = 2 if network.reads_film else 1
     scalars = {}
     for name, source in sources.items():
         pa = np.flatnonzero(source.view == (PA if (source.view == PA).any() else LATERAL))
@@ -234,7 +238,7 @@ def validate_shape(
         for start in range(0, len(pa), VALIDATION_BATCH):
             rows = pa[start : start + VALIDATION_BATCH]
             seen, view, codes, pose = (tensor.to(device) for tensor in rows_of(source, rows))
-            readings, _ = network.readings(seen[:, :pictures], view)
+            readings, _ = network.readings(network.shown(seen), view)
             errors.append(surface_errors(readings[-1][:, : network.outputs], codes, metrics))
             if len(network.descent):
                 on_film.append(film_distances(network, readings[-1], view, codes, pose))
@@ -268,12 +272,11 @@ def train_shape_regressor(
     optimiser = torch.optim.AdamW(parameters, lr=config.loop.learning_rate, weight_decay=1e-3)
     film_sources = load_films(films, bases) if films else None
     sources = validation_sources(validation, bases, network.reads_film)
-    pictures = 2 if network.reads_film else 1
 
     def step(held: HeldBones, generator: np.random.Generator, progress: float) -> dict[str, float]:
         picture, view, codes, pose = _batch(held.coded, film_sources, config, generator)
         with half_precision(config.bfloat16, config.device):
-            reading, log_sd = network.first_reading(picture[:, :pictures], view)
+            reading, log_sd = network.first_reading(network.shown(picture), view)
         reading, log_sd = reading.float(), log_sd.float()
         errors = surface_errors(reading[:, : network.outputs], codes, metrics)
         loss = (errors.mean(dim=0) @ weights).sum()

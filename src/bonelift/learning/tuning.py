@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bonelift.learning.augmentation import AffineRange, move_projections, random_affines, vary_film
+from bonelift.learning.augmentation import AffineRange, vary_film
 from bonelift.learning.loop import LoopConfig, Stage, train
 from bonelift.learning.pix2pix import translate_films
 from bonelift.learning.precision import clip_and_update, half_precision, place
@@ -24,11 +24,11 @@ from bonelift.learning.shape_regression import (
     Coded,
     Rows,
     film_distances,
+    moved,
     rows_of,
     true_drrs,
     validate_shape,
 )
-from bonelift.networks.film_warp import warp
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeRegressor, metric_matrices, surface_errors
 
@@ -121,21 +121,13 @@ def train_tuning(
 def _varied(rows: Rows, config: TuningTraining) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Film and DRR (N, 1, H, W) moved together, the film's grey values changed; view, codes, projections."""
     pictures, view, codes, pose = (tensor.to(config.device) for tensor in rows)
-    affines = random_affines(len(pictures), config.affine, pictures.device)
-    pictures, pose = warp(pictures, affines), move_projections(pose, affines, _shape(pictures))
+    pictures, pose = moved(pictures, pose, config.affine)
     return vary_film(pictures[:, 1:], config.variation), pictures[:, :1], view, codes, pose
-
-
-def _shape(pictures: Tensor) -> tuple[int, int]:
-    return int(pictures.shape[-2]), int(pictures.shape[-1])
 
 
 def _read(network: ShapeRegressor, pictures: Tensor, view: Tensor, config: TuningTraining) -> Tensor:
     """The last reading of S; its convolutions in half precision, its descent steps not: they add up many features."""
-    shown = pictures if network.reads_film else pictures[:, :1]
+    shown = network.shown(pictures)
     with half_precision(config.bfloat16, config.device):
         first, _ = network.first_reading(shown, view)
-    reading = first.float()
-    for number in range(len(network.descent)):
-        reading = network.corrected(shown, reading, view, number)
-    return reading
+    return network.corrected(shown, first.float(), view, len(network.descent))

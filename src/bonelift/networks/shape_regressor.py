@@ -101,7 +101,7 @@ class ShapeRegressor(FilmReader):
         first, log_sd = self.first_reading(pictures, view)
         readings = [first]
         for number in range(len(self.descent)):
-            readings.append(self.corrected(pictures, readings[-1], view, number))
+            readings.append(self._corrected(pictures, readings[-1], view, number))
         return readings, log_sd
 
     def first_reading(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,8 +111,18 @@ class ShapeRegressor(FilmReader):
         log_sd = torch.zeros_like(reading) if self.to_log_sd is None else self.to_log_sd(hidden.detach())
         return (torch.cat([reading, self.to_pose(hidden)], dim=1) if len(self.descent) else reading), log_sd
 
-    def corrected(self, pictures: Tensor, reading: Tensor, view: Tensor, number: int) -> Tensor:
-        """A reading (N, outputs + POSE) after descent step ``number``, from 0."""
+    def shown(self, pictures: Tensor) -> Tensor:
+        """Of pictures (N, 2, H, W), DRR and film, what this S reads."""
+        return pictures if self.reads_film else pictures[:, :1]
+
+    def corrected(self, pictures: Tensor, reading: Tensor, view: Tensor, steps: int) -> Tensor:
+        """A first reading (N, outputs + POSE) after so many descent steps."""
+        for number in range(steps):
+            reading = self._corrected(pictures, reading, view, number)
+        return reading
+
+    def _corrected(self, pictures: Tensor, reading: Tensor, view: Tensor, number: int) -> Tensor:
+        """A reading after descent step ``number``, from 0."""
         change = self.descent[number](self.features(pictures, reading, view, number), view)
         if self.sees_film(number):
             change = torch.where(has_film(pictures)[:, None], change, torch.zeros_like(change))

@@ -12,7 +12,8 @@ from bonelift.experiments.images import load_case_images
 from bonelift.experiments.run.case_records import failure_of
 from bonelift.experiments.run.folder import RunPaths, read_run
 from bonelift.learning.augmentation import AffineRange
-from bonelift.storage.whole import whole_file
+from bonelift.report.palette import png_bytes
+from bonelift.storage.whole import write_whole
 
 
 def write_affine_sheets(paths: RunPaths) -> list[Path]:
@@ -37,6 +38,5 @@ def write_affine_sheets(paths: RunPaths) -> list[Path]:
             if not sheet.is_file():
                 first = int(np.flatnonzero(held.film_number == number)[0])
                 made = affine_pairs(held.film[first], held.film_drr[first], int(content["seed"]), spread)
-                with whole_file(sheet) as partial:
-                    contact_sheet(made, f"{case}, radiograph {number + 1}").save(partial, "PNG")
+                write_whole(sheet, png_bytes(contact_sheet(made, f"{case}, radiograph {number + 1}")))
     return sheets

@@ -20,8 +20,8 @@ from bonelift.experiments.surface_scores import ALIGNMENTS
 from bonelift.extras import missing
 from bonelift.reconstruction.bones import BONES
 from bonelift.report.bone_views import render_error_maps
-from bonelift.report.palette import INK, PAPER, lettering
-from bonelift.storage.whole import whole_file
+from bonelift.report.palette import INK, PAPER, lettering, png_bytes
+from bonelift.storage.whole import whole_file, write_whole
 from bonelift.surface.mesh import TriangleMesh
 
 Pictures = Mapping[str, NDArray[Any]]
@@ -73,8 +73,7 @@ def draw_figures(
         if figure is None:
             return
         if isinstance(figure, Image.Image):
-            with whole_file(paths.figures / name) as partial:
-                figure.save(partial, "PNG")
+            write_whole(paths.figures / name, png_bytes(figure))
         else:
             save_figure(figure, paths.figures / name)
             plt.close(figure)
