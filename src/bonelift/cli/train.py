@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 USAGE = "bonelift train TARGET (STUDY | --virtual N) --preset P --run DIR [options]"
 EPILOG = """\
 locator: finds the wrist. pix2pix: radiograph to bone-only image. tl: bone-only image to 3D labels (three steps).
-shape: bone-only image and film to a shape code, the default of reconstruct. tuning: pix2pix further, by what shape
-reads. all: these, in this order.
+shape: bone-only image and film to a shape code, the default of reconstruct. tuning: trains pix2pix further, so that
+shape reads its images better. all: these, in this order.
 Ctrl-C keeps a checkpoint; the same command goes on. RUN/model is what reconstruct --model takes, as soon as locator,
 pix2pix and tl are there; with shape and tuning it is complete.
 
