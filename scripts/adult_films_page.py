@@ -102,28 +102,28 @@ FILMS = (
 
 def page(folder: Path, made: str) -> str:
     """Markdown. folder: holds adult-films.csv and adult-films-identity.csv, and the same of *before* where kept."""
-    now, ranks = _read(folder / "adult-films.csv"), _read(folder / "adult-films-identity.csv")
+    now, ranks = read_rows(folder / "adult-films.csv"), read_rows(folder / "adult-films-identity.csv")
     before, ranks_before = folder / "adult-films-before.csv", folder / "adult-films-before-identity.csv"
-    totals, identity = _totals("now", now), _identity("now", ranks)
+    totals, identity = totals_lines("now", now), identity_lines("now", ranks)
     if before.exists() and ranks_before.exists():
-        totals = _totals("before", _read(before)) + totals
-        identity = _identity("before", _read(ranks_before)) + identity
+        totals = totals_lines("before", read_rows(before)) + totals
+        identity = identity_lines("before", read_rows(ranks_before)) + identity
     wide = _numbers([row for row in now if row["view"] == "pa" and row["patient"] != SPECIMEN], "radius_width_mm")
     return PAGE.format(
         width=f"{wide.mean():.1f} +- {wide.std():.1f}",
-        totals=_table(TOTALS, totals),
-        identity=_table(RANKS, identity),
-        films=_table(FILMS, _films(now)),
+        totals=table(TOTALS, totals),
+        identity=table(RANKS, identity),
+        films=table(FILMS, _films(now)),
         made=made,
     )
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+def table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
-def _read(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -138,7 +138,7 @@ def _median(rows: Sequence[Row], column: str, digits: int = 2) -> str:
     return f"{np.median(values):.{digits}f}" if len(values) else "-"
 
 
-def _totals(run: str, rows: Sequence[Row]) -> list[list[object]]:
+def totals_lines(run: str, rows: Sequence[Row]) -> list[list[object]]:
     lines = []
     for view, name in (("pa", "PA"), ("lat", "lateral")):
         of = [row for row in rows if row["view"] == view and row["patient"] != SPECIMEN]
@@ -169,7 +169,7 @@ def _total(run: str, name: str, rows: Sequence[Row]) -> list[object]:
     ]
 
 
-def _identity(run: str, rows: Sequence[Row]) -> list[list[object]]:
+def identity_lines(run: str, rows: Sequence[Row]) -> list[list[object]]:
     lines = []
     for bone in dict.fromkeys(row["bone"] for row in rows):
         for alignment in dict.fromkeys(row["alignment"] for row in rows):

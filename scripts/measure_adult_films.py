@@ -157,27 +157,46 @@ def _axis_px(camera: XrayCamera) -> NDArray[np.float64]:
 
 def score_film(film: Film, model: WristModel, width_px: float) -> tuple[FilmRow, dict[str, TriangleMesh]]:
     """The row, and the bones (right-handed, radius frame); none where there is no answer."""
-    known: dict[str, Any] = {"film": film.name, "patient": film.patient, "side": film.side, "view": film.view}
-    known["radius_width_mm"] = width_px * film.spacing_mm
     started = time.perf_counter()
+    result, failed = found_in(film, model, width_px)
+    if result is None:
+        return failed, {}
+    return film_row(film, result, width_px, time.perf_counter() - started)
+
+
+def blank_row(film: Film, width_px: float) -> FilmRow:
+    """What is known of a film before anything is made of it."""
+    return FilmRow(film.name, film.patient, film.side, film.view, "", radius_width_mm=width_px * film.spacing_mm)
+
+
+def found_in(film: Film, model: WristModel, width_px: float) -> tuple[Reconstruction | None, FilmRow]:
+    """What the main job makes of a film; None, and the row that says why, where it refuses the film or fails."""
+    blank = blank_row(film, width_px)
     try:
-        result = reconstruct(read_radiographs([film.image]), model)
+        return reconstruct(read_radiographs([film.image]), model), blank
     except InputError as error:
-        return FilmRow(**known, answer="refused", flags=str(error)), {}
+        return None, replace(blank, answer="refused", flags=str(error))
     except Exception as error:  # A fault of ours is a row of the table, and the others are still measured.
-        return FilmRow(**known, answer="fault", flags=f"{type(error).__name__}: {error}"), {}
+        return None, replace(blank, answer="fault", flags=f"{type(error).__name__}: {error}")
+
+
+def film_row(
+    film: Film, result: Reconstruction, width_px: float, seconds: float
+) -> tuple[FilmRow, dict[str, TriangleMesh]]:
+    """The row of a result, and its bones; none where none were placed."""
     flags = [flag for flag in result.quality.flags if flag.severity != "info"]
-    known |= {
-        "seconds": time.perf_counter() - started,
-        "score": result.quality.score,
-        "unflagged": not flags,
-        "severe": sum(flag.severity == "severe" for flag in flags),
-        "doubtful": sum(flag.severity != "severe" for flag in flags),
-        "flags": "; ".join(f"{flag.severity}: {flag.text}" for flag in flags),
-    }
+    row = replace(
+        blank_row(film, width_px),
+        seconds=seconds,
+        score=result.quality.score,
+        unflagged=not flags,
+        severe=sum(flag.severity == "severe" for flag in flags),
+        doubtful=sum(flag.severity != "severe" for flag in flags),
+        flags="; ".join(f"{flag.severity}: {flag.text}" for flag in flags),
+    )
     if result.bones is None or not result.placed:
-        return FilmRow(**known, answer="no bones"), {}
-    return FilmRow(**known, answer="bones", **placing(result, film, width_px)), dict(result.bones.surfaces)
+        return replace(row, answer="no bones"), {}
+    return replace(row, answer="bones", **placing(result, film, width_px)), dict(result.bones.surfaces)
 
 
 def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.anatomy.shape_basis import BoneBasis
@@ -56,6 +57,11 @@ class RenderAndCompare:
 
     def __call__(self, images: Sequence[WristImage]) -> dict[str, TriangleMesh]:
         """Bones of one bone-only image. Raises InputError for several images, or one that shows no bone."""
+        codes = self.codes(images)
+        return {name: clip_below(self.bases[name].decode(codes[name]), SHOWN_ABOVE_MM) for name in BONES}
+
+    def codes(self, images: Sequence[WristImage]) -> Mapping[str, NDArray[np.float64]]:
+        """Bone -> its modes and place, in the basis of that bone; see ``__call__``."""
         drr = images[0].drr if len(images) == 1 else None
         if drr is None:
             raise InputError(f"render and compare: {len(images)} images; expected one bone-only image")
@@ -72,4 +78,4 @@ class RenderAndCompare:
         population = {name: np.ones(basis.length) for name, basis in self.bases.items()}
         for _ in range(ROUNDS):
             wrist = fit_to_image(self.bases, view, wrist, population, ImageFitSettings(iterations=12)).wrist
-        return {name: clip_below(self.bases[name].decode(wrist.codes[name]), SHOWN_ABOVE_MM) for name in BONES}
+        return wrist.codes
