@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -40,9 +40,12 @@ from bonelift.experiments.true_size import TRUE_SIZE
 from bonelift.reconstruction.bones import BONES
 from bonelift.storage.input_files import MAX_JSON_BYTES, read_text, understood
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 ROWS_FILE, TRANSLATION_FILE = "rows.csv", "translation.csv"
 METRICS = ("asd_paper_mm", "asd_surface_mm", "hd95_mm", "dice", "skill_paper", "skill_surface")
-Row = TypeVar("Row", CaseRow, TranslationRow)
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 TRUE_SIZE_LABEL = f"no skill: {TRUE_SIZE} (knows it from the truth)"
