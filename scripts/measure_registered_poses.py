@@ -2,12 +2,12 @@
 
     bonelift simulate --patients 24 --seed 917000 --out study --without-poses
     bonelift register study --out registered --adopt
-    bonelift evaluate study --run run --preset small       (its images are used; its networks are not waited for)
     python scripts/measure_registered_poses.py study run --work scores --out poses
 
-Each case is read from CT-DRR, registration-DRR at the found pose, GAN-DRR and histogram-matched film, by the TL net and
-the shape regressor of the packaged model, and by rendering and comparing (which learns nothing but the translator). The
-found poses are held against truth.json. Scores that are there already are kept, so a stopped run goes on.
+The images are those of ``bonelift evaluate study --run run --preset small``; what RUN lacks of them is made. Each case
+is read from CT-DRR, registration-DRR at the found pose, GAN-DRR and histogram-matched film, by the TL net and the shape
+regressor of the packaged model, and by rendering and comparing (which learns nothing but the translator). The found
+poses are held against truth.json. Scores of this model that are there already are kept, so a stopped run goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 
 from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
 from bonelift.experiments.holdout import procrustes_mean
-from bonelift.experiments.images import CaseImages, load_case_images
+from bonelift.experiments.images import CaseImages, load_case_images, make_case_images
 from bonelift.experiments.methods.render_and_compare import RenderAndCompare
 from bonelift.experiments.presets import load_study_preset
 from bonelift.experiments.results.figures import COLOURS, pyplot
@@ -118,14 +118,14 @@ def surface_rows(start: CaseRow, found: Mapping[str, TriangleMesh], truth: Mappi
 
 
 def measure(study: Path, paths: RunPaths, folder: Path, patients: int) -> list[CaseRow]:
-    """Rows of the first ``patients`` cases that have images and a registered film; a file each."""
+    """Rows of the first ``patients`` cases that have a registered film; a file each, for this model."""
     model, rows, done = load_bundle(), [], 0
     for case in read_study(study).cases:
-        if done == patients or not (paths.images(case.case) / "film.npy").is_file():
-            continue
-        path = folder / f"{case.case}.json"
+        if done == patients:
+            break
+        path = folder / f"{model.weights_sha256[:12]}-{case.case}.json"
         if not path.is_file():
-            images = load_case_images(paths.images(case.case))
+            images = study_images(study, case, paths)
             made = case_rows(case, images, model, 0) if images.film_registered.any() else []
             path.write_text(json.dumps([asdict(row) for row in made]) + "\n", encoding="utf-8")
             print(case.case, len(made), flush=True)
@@ -133,6 +133,14 @@ def measure(study: Path, paths: RunPaths, folder: Path, patients: int) -> list[C
         done += bool(kept)
         rows += kept
     return rows
+
+
+def study_images(study: Path, case: StudyCase, paths: RunPaths) -> CaseImages:
+    """The images that ``evaluate --preset small --seed 0`` makes of a case, made where RUN lacks them."""
+    folder = paths.images(case.case)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_case_images(study, case, folder, load_study_preset("small"), 0)
+    return load_case_images(folder)
 
 
 def pose_errors(study: Path) -> Iterator[tuple[float, float, float]]:

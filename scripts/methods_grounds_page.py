@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 from adult_films_page import RANKS, TOTALS, Row, identity_lines, read_rows, table, totals_lines
+from measure_packaged_methods import FILE as PACKAGED
+from measure_packaged_methods import PackagedRow
 
 from bonelift.experiments.methods.grounds import MEAN, METHODS, SIZED
 from bonelift.experiments.methods.on_real_bones import CT_DRR, FILM, NO_IMAGE, MethodOnBone
 from bonelift.experiments.results import tables
 from bonelift.experiments.results.method_rows import MethodTests, Values, compared, finite_mean
+from bonelift.experiments.results.statistics import summarise
+from bonelift.experiments.results.tables import ROWS_FILE
+from bonelift.experiments.scores import CaseRow
 from bonelift.experiments.surface_scores import ALIGNMENTS
 from bonelift.reconstruction.bones import BONES
 
@@ -109,7 +114,7 @@ def _means(rows: Sequence[MethodOnBone]) -> str:
     return table(head, lines)
 
 
-def _cost(rows: Sequence[MethodOnBone]) -> list[str]:
+def _cost(rows: Sequence[MethodOnBone] | Sequence[PackagedRow]) -> list[str]:
     seconds = [row.read_s for row in rows if np.isfinite(row.read_s)]
     mib = [row.read_mib for row in rows if np.isfinite(row.read_mib)]
     return [f"{np.median(seconds):.2f}", f"{max(mib):.0f}"] if seconds and mib else ["", ""]
@@ -157,6 +162,48 @@ def _film_cost(rows: Sequence[Row]) -> list[str]:
 def values_on_films(rows: Sequence[Row], view: str, column: str) -> Values:
     """Method -> patient -> mm, mean over the patient's films of this view."""
     return by_subject([(row["method"], row["patient"], float(row[column])) for row in rows if row["view"] == view])
+
+
+def packaged(folder: Path) -> str:
+    """Markdown, from ``folder``/packaged.csv and the rows of the run of all methods beside it."""
+    new, old = tables.read_rows(folder / PACKAGED, PackagedRow), tables.read_rows(folder / ROWS_FILE, CaseRow)
+    head = ["method", "patients", "radius, rigid", "radius, as predicted", "ulna, rigid", "ulna, as predicted", "skill",
+            "failed", "an image, s", "MiB"]  # fmt: skip
+    lines, compared_values = [], {bone: {} for bone in BONES}
+    for name in dict.fromkeys(row.method for row in new):
+        of = [row for row in new if row.method == name]
+        lines.append([METHODS[name], *_case_cells(of), *_cost(of)])
+        for bone in BONES:
+            compared_values[bone][name] = _by_patient(of, bone, "rigid")
+    for name in (MEAN, SIZED):
+        of = [row for row in old if row.method == name]
+        lines.append([METHODS[name], *_case_cells(of), "", ""])
+        for bone in BONES:
+            compared_values[bone][name] = _by_patient(of, bone, "rigid")
+    tests = [f"- **{bone}, rigid:** {tested(compared(compared_values[bone]))}" for bone in BONES]
+    failed = {(row.method, row.source, row.case, row.image): row.note for row in new if row.note}
+    told = failures((method, source, note) for (method, source, *_), note in failed.items())
+    return "\n\n".join([table(head, lines), "\n".join(tests), told, made_of({(row.model, row.made) for row in new})])
+
+
+def _case_cells(rows: Sequence[CaseRow]) -> list[object]:
+    """Patients, mean and SD by bone and alignment, skill, failures."""
+    cells: list[object] = []
+    for bone in BONES:
+        for alignment in ("rigid", "as predicted"):
+            summary = summarise("", list(_by_patient(rows, bone, alignment).values()))
+            cells.append(f"{summary.mean:.2f} ± {summary.sd:.2f}")
+    of = [row for row in rows if (row.bone, row.alignment) == ("radius", "rigid")]
+    skill = finite_mean([row.skill_surface for row in of])
+    known = f"{skill:.2f}" if np.isfinite(skill) else ""
+    return [len({row.patient for row in of}), *cells, known, f"{sum(bool(row.note) for row in of)} of {len(of)}"]
+
+
+def _by_patient(rows: Sequence[CaseRow], bone: str, alignment: str) -> dict[str, float]:
+    """Patient -> mm, in the order of their names."""
+    of = [row for row in rows if (row.bone, row.alignment) == (bone, alignment)]
+    patients = sorted({row.patient for row in of})
+    return {who: finite_mean([row.asd_surface_mm for row in of if row.patient == who]) for who in patients}
 
 
 def tested(tests: MethodTests) -> str:

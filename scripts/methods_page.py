@@ -4,10 +4,11 @@
     python scripts/methods_page.py --run run --poses POSES --angles ANGLES
 
 POSES and ANGLES are what ``measure_registered_poses.py`` and ``measure_view_angle.py`` wrote with ``--out``. With
-``--real-bones OUT`` and ``--adult-films OUT`` it takes the rows that ``measure_methods_real_bones.py`` and
-``measure_methods_adult_films.py`` wrote; ``docs/results/methods`` as OUT makes the table again from the rows that are
-there. Markers in the page: ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; NAME is side-by-side, cost, poses,
-angles, real-bones or adult-films. What is not passed stays as it is. Figures and rows go into docs/results/methods/.
+``--packaged OUT``, ``--real-bones OUT`` and ``--adult-films OUT`` it takes the rows that
+``measure_packaged_methods.py``, ``measure_methods_real_bones.py`` and ``measure_methods_adult_films.py`` wrote;
+``docs/results/methods`` as OUT makes the table again from the rows that are there. Markers in the page:
+``<!-- begin NAME -->`` and ``<!-- end NAME -->``; NAME is side-by-side, cost, poses, angles, packaged, real-bones or
+adult-films. What is not passed stays as it is. Figures and rows go into docs/results/methods/.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from methods_grounds_page import ADULT_FILMS, IDENTITY, REAL_BONES, adult_films, real_bones
+from methods_grounds_page import ADULT_FILMS, IDENTITY, PACKAGED, REAL_BONES, adult_films, packaged, real_bones
 
 from bonelift.experiments.folds import Fold, read_folds
 from bonelift.experiments.results.methods import FIGURE_FILE, PAGE_FILE, STATISTICS_FILE
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--poses", type=Path)
     parser.add_argument("--angles", type=Path)
+    parser.add_argument("--packaged", type=Path)
     parser.add_argument("--real-bones", type=Path)
     parser.add_argument("--adult-films", type=Path)
     options = parser.parse_args()
@@ -61,6 +63,7 @@ def main() -> None:
             for path in (*source.glob("*.png"), *source.glob("*.csv")):
                 shutil.copyfile(path, FOLDER / path.name)
     for name, tables, files in (
+        ("packaged", packaged, (PACKAGED,)),
         ("real-bones", real_bones, (REAL_BONES,)),
         ("adult-films", adult_films, (ADULT_FILMS, IDENTITY)),
     ):

@@ -40,7 +40,8 @@ def page(monkeypatch):
     import methods_grounds_page
 
     yield methods_grounds_page
-    for name in ("methods_grounds_page", "adult_films_page", "methods_made"):
+    scripts = ("methods_grounds_page", "adult_films_page", "measure_packaged_methods", "measure_registered_poses")
+    for name in (*scripts, "methods_made"):
         sys.modules.pop(name, None)
 
 
