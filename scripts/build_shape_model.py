@@ -121,7 +121,11 @@ def bone_model(registered: Registered, frame_from_template: Float) -> BoneModel:
 
 
 def mean_ulna_pose(radii: Registered, ulnae: Registered, frame_from_radius: Float) -> Float:
-    """(4, 4) radius frame from the ulna's template, averaged over the subjects with both bones in one scan."""
+    """(4, 4) radius frame from the ulna's template, averaged over the subjects with both bones in one scan.
+
+    Where all of these are left out, the ulna stands to the radius as in the template: one pose, and no shape, that the
+    model then has from bones that it was built without.
+    """
     poses = []
     present = {bone.subject for bone in radii.bones} & {bone.subject for bone in ulnae.bones}
     for subject in sorted(present & set(POSED_SUBJECTS)):
@@ -129,6 +133,8 @@ def mean_ulna_pose(radii: Registered, ulnae: Registered, frame_from_radius: Floa
         u = next(i for i, bone in enumerate(ulnae.bones) if bone.subject == subject)
         between = relative_pose(radii.bones[r], ulnae.bones[u])
         poses.append(compose(frame_from_radius, radii.poses[r], between, invert_rigid(ulnae.poses[u])))
+    if not poses:
+        return frame_from_radius
     mean = np.mean(poses, axis=0)
     mean[:3, :3] = Rotation.from_matrix([pose[:3, :3] for pose in poses]).mean().as_matrix()
     return mean
@@ -182,7 +188,7 @@ def build(radii: Registered, ulnae: Registered, template: ShapeModel, left_out: 
             f"--without {', '.join(sorted(unknown))}: no such bone; expected of {', '.join(sorted(known))}"
         )
     radii, ulnae = radii.without([*left_out, *NOT_NORMAL["radius"]]), ulnae.without([*left_out, *NOT_NORMAL["ulna"]])
-    return assemble(radii, ulnae, template)
+    return replace(assemble(radii, ulnae, template), without=tuple(sorted(left_out)))
 
 
 def main() -> None:

@@ -13,6 +13,11 @@ by what S reads, then the steps that see the film; needs samples, films and a fe
 src/bonelift/models/default; networks that were not trained here are taken over from the packaged model). Training may
 start while samples and bones are still being made.
 
+``--shape-model FILE`` (from scripts/build_shape_model.py --without ...) draws all patients from a population that never
+saw the subjects left out, and ``bundle`` writes into the model whom that population was built without. Weights that saw
+the subjects may not come in: ``--from-packaged`` is refused then. The translator and the locator are not about the
+shape of a subject's bones; without stages of their own they stay the packaged ones.
+
 Seeds: shapes 200000.., bones 300000.., films 400000.., training patients 100000.., validation patients 800000...
 Evaluation uses 900000 and above.
 """
@@ -33,7 +38,7 @@ import numpy as np
 import torch
 
 from bonelift import progress
-from bonelift.anatomy.shape_model import load_shape_model, sample_wrist
+from bonelift.anatomy.shape_model import ShapeModel, load_shape_model, sample_wrist
 from bonelift.cli.console import Console
 from bonelift.errors import InputError
 from bonelift.images.volume import BONES
@@ -53,9 +58,10 @@ from bonelift.learning.line import (
     learn_tuning,
     run_generator,
 )
+from bonelift.learning.loop import LoopConfig
 from bonelift.learning.model_folder import model_of_run
-from bonelift.learning.presets import load_preset, timed
-from bonelift.learning.virtual_source import Part, VirtualSource
+from bonelift.learning.presets import Preset, load_preset, timed, with_trainings
+from bonelift.learning.virtual_source import POPULATION_FILE, Part, VirtualSource, claim_population, population_facts
 from bonelift.networks.bundle import load_bundle, save_bundle
 from bonelift.networks.model_files import DEFAULT_MODEL
 from bonelift.networks.onnx_export import add_graphs
@@ -88,6 +94,16 @@ def default_run(work: Path, minutes: float | None, from_packaged: bool, start_ra
     return LearningRun(work, preset, start=load_bundle() if from_packaged else None)
 
 
+def counted(preset: Preset, updates: int) -> Preset:
+    """Every stage of the preset ended after ``updates``, its learning rate annealed to that, with four validations or
+    fewer on the way."""
+
+    def change(loop: LoopConfig) -> LoopConfig:
+        return replace(loop, updates=updates, validate_every=max(loop.validate_every, -(-updates // 4)))
+
+    return with_trainings(preset, lambda training: replace(training, loop=change(training.loop)))
+
+
 def samples_of(arguments: argparse.Namespace, run: LearningRun) -> VirtualSource:
     """Every part of the work folder; ``--patients`` counts when a part is made."""
     seeds: dict[Part, Sequence[int]] = {}
@@ -97,10 +113,11 @@ def samples_of(arguments: argparse.Namespace, run: LearningRun) -> VirtualSource
         count = VALIDATION_PATIENTS if part == "validation" else arguments.patients
         seeds[part] = range(first, first + count)
     # Validation patients had four whole images and films each from the beginning.
-    is_watching = arguments.stage == "validation"
+    images = arguments.images if arguments.images is not None else 4 if arguments.stage == "validation" else 2
     return VirtualSource(
-        Path(arguments.work), run.preset.grid, seeds, films=4 if is_watching else arguments.films,
-        images=4 if is_watching else arguments.images, unseen_films=arguments.films, workers=arguments.workers,
+        Path(arguments.work), run.preset.grid, seeds, films=4 if arguments.stage == "validation" else arguments.films,
+        images=images, unseen_films=arguments.films, workers=arguments.workers,
+        shape_model=load_shape_model(arguments.shape_model),
     )  # fmt: skip
 
 
@@ -108,7 +125,16 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
     """One stage; returns its last validation scalars."""
     stage, work = arguments.stage, Path(arguments.work)
     run = default_run(work, arguments.minutes, arguments.from_packaged, arguments.rate)
+    if arguments.updates is not None:
+        run = replace(run, preset=counted(run.preset, arguments.updates))
     source = samples_of(arguments, run)
+    if run.start is not None and source.shape_model.without:
+        raise InputError(
+            "--from-packaged: the packaged weights have seen the subjects that --shape-model leaves out; train from "
+            "scratch"
+        )
+    if (run.folder / POPULATION_FILE).exists() or source.shape_model.without:
+        claim_population(run.folder, source.shape_model)
     if stage in get_args(Part):
         source.make_part(stage)
     elif stage == "autoencoder":
@@ -126,7 +152,7 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
             bases = (run.start.shape.radius, run.start.shape.ulna)
             write_basis_folder(run.folder / BASIS, bases, _basis_facts(run, f"that of {run.start.name}"))
         else:
-            write_basis(run, arguments.patients)
+            write_basis(run, arguments.patients, source.shape_model)
     elif stage == "shape":
         if arguments.films == 0:
             return learn_shape(run, source.folders("bones"))
@@ -141,9 +167,8 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
     return {}
 
 
-def write_basis(run: LearningRun, count: int) -> None:
-    """Shape bases of radius and ulna from ``count`` wrists of the training seeds."""
-    model = load_shape_model()
+def write_basis(run: LearningRun, count: int, model: ShapeModel) -> None:
+    """Shape bases of radius and ulna from ``count`` wrists of ``model``, of the training seeds."""
     wrists = []
     with progress.bar(count, "virtual wrists") as bar:
         for seed in range(BASIS_SEEDS, BASIS_SEEDS + count):
@@ -163,14 +188,26 @@ def write_bundle(run: LearningRun, source: VirtualSource, name: str, out: Path) 
     """Put the stages' weights into one folder, with what is known of their training and of the codes of P and S.
 
     A network that was not trained in the work folder is that of the packaged model, with what its metadata says.
+    Raises InputError where that would be S, and subjects were left out, whom the packaged S has seen.
     """
+    left_out = source.shape_model.without
+    if left_out and not run.is_done("descent"):
+        raise InputError(
+            f"{run.folder}: no S was trained here (stage shape), and the packaged one has seen {', '.join(left_out)}"
+        )
     bundle = model_of_run(run, source, name)
+    bundle = replace(bundle, metadata={**bundle.metadata, **population_metadata(source.shape_model)})
     known = bundle.metadata.get("training", [])
     training = [*known, *(stage for stage in read_stages(run.folder) if stage not in known)]
     digest = save_bundle(replace(bundle, metadata={**bundle.metadata, "training": training}), out)
     add_graphs(out)
     size = (out / "weights.safetensors").stat().st_size / 2**20
     print(f"{out}: {name}, weights sha256 {digest[:12]}, {size:.1f} MiB")
+
+
+def population_metadata(model: ShapeModel) -> dict[str, object]:
+    """ "population_without": subjects or sources that the population of S was built without."""
+    return {"population": model.digest(), "population_without": list(model.without)}
 
 
 def read_stages(work: Path) -> list[dict[str, object]]:
@@ -191,10 +228,12 @@ def main() -> None:
     parser.add_argument(
         "--films", type=int, default=4, help="of each patient of samples and films; shape: 0 for bare bones alone"
     )
-    parser.add_argument("--images", type=int, default=2, help="whole images of each patient of samples")
+    parser.add_argument("--images", type=int, help="whole images of each patient of samples (2) or validation (4)")
     parser.add_argument("--first-seed", type=int, help="of the patients of samples, bones or films")
     parser.add_argument("--from-packaged", action="store_true", help="start from the weights of the packaged model")
     parser.add_argument("--rate", type=float, default=3e-4, help="shape: learning rate from a trained S on")
+    parser.add_argument("--updates", type=int, help="end the training of the stage after so many updates")
+    parser.add_argument("--shape-model", type=Path, metavar="FILE", help="population (default: the packaged)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -207,7 +246,10 @@ def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     record = {
         "stage": arguments.stage,
-        "arguments": {key: value for key, value in vars(arguments).items() if key not in ("work", "out")},
+        "arguments": {
+            key: value for key, value in vars(arguments).items() if key not in ("work", "out", "shape_model")
+        },
+        "population": population_facts(load_shape_model(arguments.shape_model)),
         "minutes": round((time.time() - started) / 60, 2),
         "metrics": metrics,
         "commit": commit,

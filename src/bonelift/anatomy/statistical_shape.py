@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -40,12 +41,24 @@ class BoneModel:
 class ShapeModel:
     """Distal radius and ulna of a right wrist as summary statistics over subjects.
 
-    landmarks: name -> (3,) mm on the mean wrist. Names: see :mod:`bonelift.anatomy.landmarks`.
+    landmarks: name -> (3,) mm on the mean wrist. Names: see :mod:`bonelift.anatomy.landmarks`. without: subjects or
+    sources of real bones that mean and modes were built without.
     """
 
     radius: BoneModel
     ulna: BoneModel
     landmarks: dict[str, Float]
+    without: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Twelve hex digits that tell this model, and with it the population drawn from it, from any other."""
+        numbers = hashlib.sha256()
+        for bone in (self.radius, self.ulna):
+            for array in (bone.mean.vertices.astype(np.float64), bone.mean.faces.astype(np.int64), bone.modes):
+                numbers.update(np.ascontiguousarray(array).tobytes())
+        for name, point in sorted(self.landmarks.items()):
+            numbers.update(name.encode() + point.astype(np.float64).tobytes())
+        return numbers.hexdigest()[:12]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +84,7 @@ def save_model(path: Path, model: ShapeModel) -> None:
         "format_version": np.array(FORMAT_VERSION),
         "landmark_names": np.array(names),
         "landmark_points": np.array([model.landmarks[name] for name in names], dtype=np.float32),
+        "without": np.array(model.without, dtype=np.str_),
     }
     for name, bone in (("radius", model.radius), ("ulna", model.ulna)):
         arrays[f"{name}_mean"] = bone.mean.vertices.astype(np.float32)
@@ -101,4 +115,5 @@ def read_model(path: Path) -> ShapeModel:
         BoneModel(TriangleMesh(arrays[f"{n}_mean"], arrays[f"{n}_faces"]), arrays[f"{n}_modes"].astype(np.float32))
         for n in ("radius", "ulna")
     )
-    return ShapeModel(radius, ulna, landmarks)
+    without = tuple(str(name) for name in arrays.get("without", np.array([])).ravel())
+    return ShapeModel(radius, ulna, landmarks, without)

@@ -82,13 +82,17 @@ def generate_bare_samples(
     drrs: int = 8,
     config: VirtualSampleConfig | None = None,
     *,
+    model: ShapeModel | None = None,
     chunk: int = 32,
     workers: int = 1,
 ) -> None:
-    """DrrSamples and SurfaceSamples of the patients ``seeds`` in chunks; chunks that exist already are kept."""
+    """DrrSamples and SurfaceSamples of the patients ``seeds`` in chunks; chunks that exist already are kept.
+
+    model: population of shapes; None is the packaged one.
+    """
     config = config or VirtualSampleConfig()
     done = min(len(chunk_folders(folder, SurfaceSamples)), len(chunk_folders(folder, DrrSamples)))
-    make = partial(bare_patient, model=load_shape_model(), drrs=drrs, config=config)
+    make = partial(bare_patient, model=model or load_shape_model(), drrs=drrs, config=config)
     for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual bones"):
         save_bare_patients(folder, index, index * chunk, patients)
 

@@ -281,11 +281,13 @@ def generate_samples(
     grid: LabelGrid,
     config: VirtualSampleConfig,
     *,
+    model: ShapeModel | None = None,
     chunk: int = 16,
     workers: int = 1,
 ) -> None:
     """Samples of the patients ``seeds`` in chunks of ``chunk`` patients; chunks that exist already are kept.
 
+    model: population of shapes, here and below; None is the packaged one.
     Chunks appear in order, each whole, so that training can start on the first ones (samples.load_growing).
     """
     kinds = [
@@ -295,7 +297,7 @@ def generate_samples(
         *([FilmSamples] if config.films else []),
     ]
     done = min(len(chunk_folders(folder, kind)) for kind in kinds)
-    make = partial(sample_patient, model=load_shape_model(), grid=grid, config=config)
+    make = partial(sample_patient, model=model or load_shape_model(), grid=grid, config=config)
     for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual patients"):
         save_patients(folder, index, index * chunk, patients)
 
@@ -316,9 +318,11 @@ def made_in_chunks(
             bar.done(count=len(patients))
 
 
-def generate_shapes(folder: Path, seeds: Sequence[int], grid: LabelGrid, *, chunk: int = 64) -> None:
+def generate_shapes(
+    folder: Path, seeds: Sequence[int], grid: LabelGrid, *, model: ShapeModel | None = None, chunk: int = 64
+) -> None:
     """Occupancy of wrists alone, which is all that the autoencoder needs, in chunks as in :func:`generate_samples`."""
-    model = load_shape_model()
+    model = model or load_shape_model()
     done = len(chunk_folders(folder, ShapeSamples))
     with progress.bar(len(seeds), "virtual shapes", min(done * chunk, len(seeds))) as bar:
         for index in range(done, -(-len(seeds) // chunk)):

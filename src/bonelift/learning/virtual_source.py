@@ -2,24 +2,28 @@
 
 ``samples`` trains locator, pix2pix, P and D; ``shapes`` are wrists alone, for step 1; ``bones`` have DRRs alone, for S;
 ``films`` are of patients that the generator never sees, so that its DRRs of them err as they will in use;
-``validation`` watches over all.
+``validation`` watches over all. A folder of samples says which population (shape model) they were drawn from.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from bonelift.anatomy.shape_model import ShapeModel, load_shape_model
 from bonelift.errors import InputError
 from bonelift.images import LabelGrid
 from bonelift.learning.bare_samples import generate_bare_samples
 from bonelift.learning.line import Kind, SampleFolders
 from bonelift.learning.virtual_samples import VirtualSampleConfig, generate_samples, generate_shapes
+from bonelift.storage.input_files import read_json
 from bonelift.storage.output_folder import claim_folder
+from bonelift.storage.whole import write_whole
 
 Part = Literal["shapes", "samples", "bones", "films", "validation"]
 PARTS: dict[Kind, tuple[Part, ...]] = {
@@ -32,14 +36,15 @@ PARTS: dict[Kind, tuple[Part, ...]] = {
     "tuning": ("samples", "validation"),
 }
 """The cohort that a kind of samples trains on, then the one that watches."""
-SETTINGS_FILE = "virtual.json"
+SETTINGS_FILE, POPULATION_FILE = "virtual.json", "population.json"
 LEAST_PATIENTS = 3
 
 
 @dataclass(frozen=True)
 class VirtualSource:
     """See SampleSource. folder: has one folder for each part. seeds: of the patients of each part. films, images: of
-    each patient of ``samples`` and ``validation``; drrs: of each of ``bones``; unseen_films: of each of ``films``."""
+    each patient of ``samples`` and ``validation``; drrs: of each of ``bones``; unseen_films: of each of ``films``.
+    shape_model: the population that patients are drawn from."""
 
     folder: Path
     grid: LabelGrid
@@ -52,6 +57,7 @@ class VirtualSource:
     has_films: bool = True
     tl_reads_gan: bool = True
     shape_from_readings: bool = True
+    shape_model: ShapeModel = field(default_factory=load_shape_model)
 
     def make(self, kinds: Collection[Kind]) -> None:
         """See SampleSource."""
@@ -60,20 +66,23 @@ class VirtualSource:
             self.make_part(part)
 
     def make_part(self, part: Part) -> None:
-        """What is missing of one part."""
-        folder, seeds = self.folder / part, self.seeds[part]
+        """What is missing of one part. Raises InputError where it was begun with patients of another population."""
+        folder, seeds, model = self.folder / part, self.seeds[part], self.shape_model
+        claim_population(folder, model)
         if part == "shapes":
-            generate_shapes(folder, seeds, self.grid)
+            generate_shapes(folder, seeds, self.grid, model=model)
         elif part == "bones":
-            generate_bare_samples(folder, seeds, self.drrs, workers=self.workers)
+            generate_bare_samples(folder, seeds, self.drrs, model=model, workers=self.workers)
         else:
             films = self.unseen_films if part == "films" else self.films
             config = VirtualSampleConfig(films=films, locator_images=0 if part == "films" else self.images)
-            generate_samples(folder, seeds, self.grid, config, workers=self.workers)
+            generate_samples(folder, seeds, self.grid, config, model=model, workers=self.workers)
 
     def folders(self, kind: Kind) -> SampleFolders:
-        """See SampleSource."""
+        """See SampleSource. Raises InputError where a folder holds patients of another population."""
         training, validation = PARTS[kind]
+        for part in (training, validation):
+            check_population(self.folder / part, self.shape_model)
         return SampleFolders(self.folder / training, self.folder / validation)
 
     def facts(self) -> dict[str, Any]:
@@ -84,7 +93,47 @@ class VirtualSource:
             "first seeds": {part: int(seeds[0]) for part, seeds in self.seeds.items()},
             "images of each": {"films": self.films, "whole": self.images, "DRRs of bare bones": self.drrs,
                                "films unseen by pix2pix": self.unseen_films},
+            "population": population_facts(self.shape_model),
         }  # fmt: skip
+
+
+def population_facts(model: ShapeModel) -> dict[str, Any]:
+    """Which shape model patients are drawn from, JSON-able."""
+    return {"shape model": model.digest(), "without": list(model.without)}
+
+
+def check_population(folder: Path, model: ShapeModel) -> None:
+    """Raise InputError where ``folder`` holds virtual patients of another population than that of ``model``.
+
+    Samples that do not say their population are from before it could be chosen: the packaged one.
+    """
+    known = folder / POPULATION_FILE
+    if known.is_file():
+        begun = read_json(known, "the population of virtual patients")
+    elif folder.is_dir() and any(folder.iterdir()):
+        begun = population_facts(load_shape_model())
+    else:
+        return
+    now = population_facts(model)
+    if begun != now:
+        raise InputError(
+            f"{folder}: holds virtual patients of another population ({_in_words(begun)}); expected {_in_words(now)}; "
+            "pass the shape model that they were drawn from, or another folder"
+        )
+
+
+def claim_population(folder: Path, model: ShapeModel) -> None:
+    """Write into ``folder`` which population its virtual patients are drawn from. Raises InputError: see
+    :func:`check_population`."""
+    check_population(folder, model)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / POPULATION_FILE, json.dumps(population_facts(model), indent=1) + "\n")
+
+
+def _in_words(population: Any) -> str:
+    facts = population if isinstance(population, dict) else {}
+    without = facts.get("without") or ["nobody"]
+    return f"shape model {facts.get('shape model')!s:.12}, without {', '.join(map(str, without))!s:.60}"
 
 
 def virtual_source(folder: Path, patients: int, seed: int, grid: LabelGrid, workers: int = 1) -> VirtualSource:
