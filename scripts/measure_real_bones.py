@@ -1,13 +1,15 @@
 """Score models on the real bones of BONELIFT_DATA: docs/results/real-bones.md and real-bones.csv.
 
 python scripts/measure_real_bones.py                                     the packaged model, essential rows
-python scripts/measure_real_bones.py --films --interiors 2 \\
-    --model runs/a=Manske,Yr4 --model runs/b=Py2d3d
+python scripts/measure_real_bones.py --films --model default \\
+    --model runs/a --model runs/b=Manske,Yr4 --control runs/c
 
 A model's population must not hold the subject that is scored. Which subjects, or sources, it was built without is read
-from its metadata ("population_without") or given after "="; each wrist is scored by the models that left it out, or,
-where none did, by the first, and the table says "seen". No surface of a subject leaves the process; covers may be kept
-in a folder outside the repository (--cache).
+from its metadata ("population_without") or given after "="; each wrist is scored by the models that left it out ("left
+out") and by those of the whole population ("seen"); where there are neither, by the first, as "seen". ``--control`` is
+a model of the whole population that was trained like those that left subjects out: what lies between them is what
+having seen the subject is worth. No surface of a subject leaves the process; covers may be kept in a folder outside the
+repository (--cache).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
+from real_bones_left_out import left_out_section
 from reference_bones import NOT_NORMAL, RADIUS_FILES, ULNA_FILES, align_to, read_bone
 
 from bonelift.anatomy.shape_model import load_shape_model
@@ -50,16 +53,18 @@ means that its population was built without the subject; "seen" that it was not,
 generalisation.
 
 {table}
-
+{left_out}
 ## Gain of the CT-DRR
 
-The same PA CT-DRRs times a factor: an absolute scale that no scanner guarantees. ASD after rigid alignment, mm.
+The same PA CT-DRRs times a factor: an absolute scale that no scanner guarantees. ASD after rigid alignment, mm;
+network {first}.
 
 {gains}
 
 ## Each bone
 
-ASD after rigid alignment, mm; one PA view; mean over insides. \* not a normal bone (it is in no population).
+ASD after rigid alignment, mm; one PA view; mean over insides. \* not a normal bone (it is in no population). *Scored
+by*: "seen" or "left out" by each network.
 
 {each}
 
@@ -100,7 +105,7 @@ def read_covers(path: Path) -> list[CoveredBone]:
     return [CoveredBone(**{k: v if v.ndim else v.item() for k, v in bone.items()}) for bone in held]
 
 
-def read_model_option(text: str) -> tuple[WristModel, set[str]]:
+def read_model_option(text: str) -> Judged:
     """``PATH`` or ``PATH=SUBJECT,SUBJECT``; "default" is the packaged model."""
     path, _, without = text.partition("=")
     model = load_model(None if path == "default" else Path(path))
@@ -108,11 +113,24 @@ def read_model_option(text: str) -> tuple[WristModel, set[str]]:
     return model, set(without.split(",")) if without else set(known)
 
 
-def networks_for(wrist: RealWrist, models: Sequence[tuple[WristModel, set[str]]]) -> list[tuple[WristModel, Saw]]:
-    """The models that left the subject or its source out; the first, as "seen", where none did."""
+Judged = tuple[WristModel, set[str]]
+"""A model, and the subjects and sources that its population was built without."""
+
+
+def networks_for(wrist: RealWrist, models: Sequence[Judged]) -> list[tuple[WristModel, Saw]]:
+    """The models that left the subject or its source out, and those that left nobody out ("seen"); the first, as
+    "seen", where there are neither."""
     names = {wrist.subject, *(row.source for row in (*RADIUS_FILES, *ULNA_FILES) if row.subject == wrist.subject)}
     blind: list[tuple[WristModel, Saw]] = [(model, "left out") for model, without in models if names & without]
-    return blind or [(models[0][0], "seen")]
+    whole: list[tuple[WristModel, Saw]] = [(model, "seen") for model, without in models if not without]
+    return [*whole, *blind] or [(models[0][0], "seen")]
+
+
+def network_of(row: RealBoneRow) -> str:
+    """Rows of one network; those that left subjects out are one, for each scores the subjects that it left out."""
+    if row.source == "none":
+        return ""
+    return "left out" if row.saw == "left out" else f"{row.model}, {row.saw}"
 
 
 def mean_of(rows: Sequence[RealBoneRow], key: str = "asd_surface_mm") -> float:
@@ -125,12 +143,12 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def main_table(rows: Sequence[RealBoneRow]) -> str:
-    """A line for each source, method and what the network saw."""
-    keys = sorted({(r.source, r.method, r.saw) for r in rows if r.gain == 1.0}, key=lambda k: (k[0] != "none", *k))
+    """A line for each source, method and network."""
+    keys = dict.fromkeys((r.source, r.method, network_of(r)) for r in rows if r.gain == 1.0)
     lines = []
-    for source, method, saw in keys:
-        chosen = [r for r in rows if (r.source, r.method, r.saw, r.gain) == (source, method, saw, 1.0)]
-        line = [source, method, "" if source == "none" else saw]
+    for source, method, network in sorted(keys, key=lambda k: (k[0] != "none", k[:2])):
+        chosen = [r for r in rows if (r.source, r.method, network_of(r), r.gain) == (source, method, network, 1.0)]
+        line = [source, method, network]
         for bone in ("radius", "ulna"):
             of_bone = [r for r in chosen if r.bone == bone]
             if not of_bone:
@@ -155,9 +173,14 @@ def main_table(rows: Sequence[RealBoneRow]) -> str:
     return _table([*head, "ulna, rigid (n)", "skill", "as predicted"], lines)
 
 
+def first_network(rows: Sequence[RealBoneRow]) -> str:
+    return next(network_of(r) for r in rows if r.source != "none")
+
+
 def gain_table(rows: Sequence[RealBoneRow]) -> str:
     gains = sorted({r.gain for r in rows})
-    chosen = [r for r in rows if r.source == "CT-DRR PA" and r.alignment == "rigid"]
+    first = first_network(rows)
+    chosen = [r for r in rows if r.source == "CT-DRR PA" and r.alignment == "rigid" and network_of(r) == first]
     lines = [
         [bone, *(f"{mean_of([r for r in chosen if r.bone == bone and r.gain == gain]):.2f}" for gain in gains)]
         for bone in ("radius", "ulna")
@@ -174,23 +197,30 @@ def each_table(rows: Sequence[RealBoneRow]) -> str:
         ]
         return f"{mean_of(chosen):.2f}" if chosen else ""
 
+    networks = list(dict.fromkeys(network_of(r) for r in rows if r.source != "none"))
+    sources = [source for source in ("CT-DRR PA", "film PA") if any(r.source == source for r in rows)]
     lines = []
     for subject, bone, above in sorted({(r.subject, r.bone, r.scored_above_mm) for r in rows}, key=lambda k: k[1]):
+        judged = {f"{r.model} {r.saw}" for r in rows if r.subject == subject and r.source != "none"}
         lines.append(
             [
                 f"{bone} {subject}{' *' if subject in NOT_NORMAL[bone] else ''}",
                 f"{above:.0f}",
                 cell(subject, bone, lambda r: r.method == "mean of the others"),
                 cell(subject, bone, lambda r: r.method == "the same at true size"),
-                cell(subject, bone, lambda r: r.source == "CT-DRR PA"),
-                cell(subject, bone, lambda r: r.source == "film PA"),
-                ", ".join(sorted({r.saw for r in rows if r.subject == subject and r.source != "none"})),
+                *(
+                    cell(subject, bone, lambda r, s=source, n=network: r.source == s and network_of(r) == n)
+                    for source in sources
+                    for network in networks
+                ),
+                ", ".join(sorted(judged)),
             ]
         )
-    return _table(["bone", "z above, mm", "mean of others", "at true size", "CT-DRR", "film", "network"], lines)
+    of_networks = [f"{source} ({network})" for source in sources for network in networks]
+    return _table(["bone", "z above, mm", "mean of others", "at true size", *of_networks, "scored by"], lines)
 
 
-def page(rows: Sequence[RealBoneRow], wrists: Sequence[RealWrist], interiors: int, made: str) -> str:
+def page(rows: Sequence[RealBoneRow], wrists: Sequence[RealWrist], interiors: int, left_out: str, made: str) -> str:
     counts = {bone: sum(bone in wrist.scored_above_mm for wrist in wrists) for bone in ("radius", "ulna")}
     off = [value for wrist in wrists for value in wrist.off_mm.values()]
     return PAGE.format(
@@ -199,6 +229,8 @@ def page(rows: Sequence[RealBoneRow], wrists: Sequence[RealWrist], interiors: in
         interiors=interiors,
         off=f"{min(off):.2f} to {max(off):.2f} mm",
         table=main_table(rows),
+        left_out=left_out,
+        first=first_network(rows),
         gains=gain_table(rows),
         each=each_table(rows),
         made=made,
@@ -213,6 +245,9 @@ def _shown_arguments() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", action="append", default=None, metavar="PATH[=SUBJECT,...]")
+    parser.add_argument(
+        "--control", metavar="PATH", help="a model of all subjects, trained like those that left some out"
+    )
     parser.add_argument("--films", action="store_true", help="simulated films, too (8 s a wrist and inside)")
     parser.add_argument("--interiors", type=int, default=1, help="drawn insides of each wrist")
     parser.add_argument("--subjects", nargs="*", help="only these")
@@ -223,6 +258,8 @@ def main() -> None:
     shape_model = load_shape_model()
     covered = covered_bones(Path(os.environ["BONELIFT_DATA"]) / "reference_bones", shape_model, options.cache)
     models = [read_model_option(text) for text in options.model or ["default"]]
+    if options.control:
+        models.append(read_model_option(options.control))
     subjects = sorted({bone.subject for bone in covered})
     rows: list[RealBoneRow] = []
     wrists = []
@@ -250,7 +287,8 @@ def main() -> None:
         writer.writerows(
             {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
         )
-    text = page(rows, wrists, options.interiors, made)
+    left_out = left_out_section(rows, models, models[-1][0].name) if options.control else ""
+    text = page(rows, wrists, options.interiors, left_out, made)
     (options.out / "real-bones.md").write_text(text, encoding="utf-8")
     print(text)
 

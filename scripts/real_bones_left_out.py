@@ -1,0 +1,146 @@
+"""What having seen a subject is worth, for docs/results/real-bones.md: networks that left it out beside one that did
+not, trained alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from reference_bones import NOT_NORMAL, RADIUS_FILES, ULNA_FILES
+from scipy.stats import t
+
+from bonelift.experiments.real_bones_scores import RealBoneRow
+from bonelift.experiments.surface_scores import Alignment
+from bonelift.images.volume import BONES
+from bonelift.networks.model import WristModel
+
+FILES = {"radius": RADIUS_FILES, "ulna": ULNA_FILES}
+SECTION = r"""
+## What having seen the subject is worth
+
+{networks}
+
+{models} were trained from scratch, alike in everything but the population: the same numbers of patients and updates,
+the same seeds, bases of their own patients. {control} has the whole population and is their control, for training is
+short here and the packaged model is not: only beside the control is "left out" a comparison of populations. Films are
+read through the packaged translator, which learned from films of virtual patients of the whole population, and so did
+the locator: on films, only the reading of shapes has not seen the subject. Leaving out a whole source also halves the
+number of bones that the population is built from, as the table says: the difference holds both, not having seen the
+subject, and knowing fewer people. The mean of the others, against which skill counts, is of all other subjects, also
+those of the same source, whom the network does not know. Some ten numbers that say how strong modes and fields of the
+population are (`population.py`) were set on all of these bones and stay as they are. {pose}
+
+ASD in mm, *left out* less *seen*, paired over the bones that a population has (mean over insides first); beside it the
+95 % interval of Student's t. Positive: worse for not having seen the subject.
+
+{table}
+
+{words}
+"""
+POSE = """No subject is left for {names} whose radius and ulna lie in one scan; there the mean pose of the ulna is that
+of the packaged model, which says nothing of a bone's shape."""
+
+
+def left_out_section(rows: Sequence[RealBoneRow], models: Sequence[tuple[WristModel, set[str]]], control: str) -> str:
+    """The section of the page. control: name of the model of the whole population that was trained alike."""
+    blind = [(model.name, without) for model, without in models if without]
+    posed = {"ControlSample1", "ControlSample2", "Yr4"}
+    unposed = [name for name, without in blind if all(is_left_out(subject, without) for subject in posed)]
+    return SECTION.format(
+        networks=networks_table(models),
+        models=", ".join([*(name for name, _ in blind), control]),
+        control=control,
+        pose=POSE.format(names=", ".join(unposed)) if unposed else "",
+        table=difference_table(rows, control),
+        words=in_words(rows, control),
+    )
+
+
+def is_left_out(subject: str, without: set[str]) -> bool:
+    """Whether the subject, or its source, is among those that a population was built without."""
+    return bool(without & {subject, *(row.source for row in (*RADIUS_FILES, *ULNA_FILES) if row.subject == subject)})
+
+
+def bones_of(bone: str, without: set[str]) -> int:
+    """Number of real bones that a population is built from."""
+    subjects = [row.subject for row in FILES[bone] if row.subject not in NOT_NORMAL[bone]]
+    return sum(not is_left_out(subject, without) for subject in subjects)
+
+
+def networks_table(models: Sequence[tuple[WristModel, set[str]]]) -> str:
+    """Which network saw what, and for how long it was trained."""
+    lines = ["| network | population without | real radii, ulnae in it | patients: bare, with films | updates of S |"]
+    lines.append("|" + " --- |" * 5)
+    for model, without in models:
+        stages = {str(stage.get("stage")): stage.get("arguments", {}) for stage in model.metadata.get("training", [])}
+        updates = stages.get("shape", {}).get("updates")
+        bare, filmed = (stages.get(stage, {}).get("patients", "") for stage in ("bones", "films"))
+        trained = [f"{bare}, {filmed}", str(updates)] if updates else ["as its card says", ""]
+        cells = [model.name, ", ".join(sorted(without)) or "nobody"]
+        cells.append(f"{bones_of('radius', without)}, {bones_of('ulna', without)}")
+        lines.append(f"| {' | '.join([*cells, *trained])} |")
+    return "\n".join(lines)
+
+
+def paired(
+    rows: Sequence[RealBoneRow], control: str, source: str, bone: str, alignment: Alignment
+) -> tuple[np.ndarray, np.ndarray]:
+    """(seen, left out) ASD of each bone that a population may have, by subject."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if (row.source, row.bone, row.alignment, row.gain) != (source, bone, alignment, 1.0):
+            continue
+        kind = "left out" if row.saw == "left out" else "seen" if row.model == control else ""
+        if kind and row.subject not in NOT_NORMAL[bone]:
+            found.setdefault(row.subject, {}).setdefault(kind, []).append(row.asd_surface_mm)
+    both = [kinds for kinds in found.values() if len(kinds) == 2]
+    means = np.array([[np.mean(kinds["seen"]), np.mean(kinds["left out"])] for kinds in both]).reshape(-1, 2)
+    means = means[np.isfinite(means).all(axis=1)]
+    return means[:, 0], means[:, 1]
+
+
+def interval(differences: np.ndarray) -> tuple[float, float, float]:
+    """Mean, and the ends of its 95 % interval (Student's t); NaN ends for fewer than two."""
+    mean = float(differences.mean()) if len(differences) else float("nan")
+    if len(differences) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences)))
+    return mean, mean - half, mean + half
+
+
+def _difference(seen: np.ndarray, left_out: np.ndarray) -> str:
+    mean, low, high = interval(left_out - seen)
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def sources_of(rows: Sequence[RealBoneRow]) -> list[str]:
+    return sorted({row.source for row in rows if row.source != "none"})
+
+
+def difference_table(rows: Sequence[RealBoneRow], control: str) -> str:
+    """A line for each source and bone."""
+    head = ["input", "bone", "n", "seen, rigid", "left out, rigid", "difference", "as predicted: difference"]
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for source in sources_of(rows):
+        for bone in BONES:
+            seen, left_out = paired(rows, control, source, bone, "rigid")
+            cells = [source, bone, str(len(seen)), f"{seen.mean():.2f}", f"{left_out.mean():.2f}"]
+            cells.append(_difference(seen, left_out))
+            cells.append(_difference(*paired(rows, control, source, bone, "as predicted")))
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def in_words(rows: Sequence[RealBoneRow], control: str) -> str:
+    """The same for one PA picture, in a sentence each."""
+    sentences = []
+    for source, what in (("CT-DRR PA", "one PA CT-DRR"), ("film PA", "one PA film")):
+        if source not in sources_of(rows):
+            continue
+        parts = []
+        for bone in BONES:
+            mean, low, high = interval(np.subtract(*paired(rows, control, source, bone, "rigid")[::-1]))
+            sure = "" if low > 0 or high < 0 else ", which may be nothing"
+            parts.append(f"{mean:.2f} mm at the {bone} ({low:.2f} to {high:.2f}{sure})")
+        sentences.append(f"From {what}, having seen the subject is worth {' and '.join(parts)}.")
+    return " ".join(sentences)
