@@ -36,7 +36,7 @@ def real_bones(folder: Path) -> str:
     for source in (CT_DRR, FILM):
         for bone in BONES:
             values = values_on_bones(rows, source, bone, "rigid")
-            parts.append(f"- **{source}, {bone}, rigid:** {tested(compared(values))}")
+            parts.append(f"- **{source}, {bone}, rigid:** {tested(values)}")
     return "\n\n".join([parts[0], parts[1], "\n".join(parts[2:]), failures(bone_failures(rows)), made(rows)])
 
 
@@ -132,7 +132,7 @@ def adult_films(folder: Path) -> str:
             lines.append([*line, *_film_cost([row for row in of if row["view"] == view])])
     lines.sort(key=lambda line: "lateral" in str(line[1]))
     tests = [
-        f"- **{VIEWS[view]}, {shown}:** {tested(compared(values_on_films(rows, view, column)))}"
+        f"- **{VIEWS[view]}, {shown}:** {tested(values_on_films(rows, view, column))}"
         for view in VIEWS
         for column, shown in COMPARED.items()
     ]
@@ -180,7 +180,7 @@ def packaged(folder: Path) -> str:
         lines.append([METHODS[name], *_case_cells(of), "", ""])
         for bone in BONES:
             compared_values[bone][name] = _by_patient(of, bone, "rigid")
-    tests = [f"- **{bone}, rigid:** {tested(compared(compared_values[bone]))}" for bone in BONES]
+    tests = [f"- **{bone}, rigid:** {tested(compared_values[bone])}" for bone in BONES]
     failed = {(row.method, row.source, row.case, row.image): row.note for row in new if row.note}
     told = failures((method, source, note) for (method, source, *_), note in failed.items())
     return "\n\n".join([table(head, lines), "\n".join(tests), told, made_of({(row.model, row.made) for row in new})])
@@ -206,8 +206,22 @@ def _by_patient(rows: Sequence[CaseRow], bone: str, alignment: str) -> dict[str,
     return {who: finite_mean([row.asd_surface_mm for row in of if row.patient == who]) for who in patients}
 
 
-def tested(tests: MethodTests) -> str:
-    """The tests of one table in a sentence or two."""
+def tested(values: Values) -> str:
+    """The tests between methods in a sentence or two, and in how many subjects ours is nearer than each other one."""
+    return f"{_told(compared(values))} {nearer(values)}".strip()
+
+
+def nearer(values: Values) -> str:
+    """In how many of the subjects that both have ours is nearer than another method."""
+    ours, told = values[OURS], []
+    for name, of in values.items():
+        both = [who for who in ours if np.isfinite(ours[who]) and np.isfinite(of[who])]
+        if name != OURS and both:
+            told.append(f"{sum(ours[who] < of[who] for who in both)} of {len(both)} ({name})")
+    return f"Ours is nearer in {', '.join(told)}." if told else ""
+
+
+def _told(tests: MethodTests) -> str:
     kind = "paired t" if tests.normal else "signed ranks (Shapiro-Wilk rejects)"
     found = [
         f"{pair.first} - {pair.second} {pair.difference:+.2f} mm (p {_p(pair.p)})"

@@ -144,6 +144,15 @@ def test_the_page_says_who_is_best_and_what_failed(page: ModuleType, tmp_path):
     assert "Rows of model `a-model`, commit abc, today." in lines
 
 
+def test_the_page_counts_in_whom_ours_is_nearer(page: ModuleType):
+    values = {
+        "shape": {"a": 1.0, "b": 2.0, "c": np.nan},
+        "tl": {"a": 2.0, "b": 1.0, "c": 1.0},
+        MEAN: {"a": 3.0, "b": 3.0, "c": 3.0},
+    }
+    assert page.nearer(values) == "Ours is nearer in 1 of 2 (tl), 2 of 2 (mean bone)."
+
+
 def test_subjects_have_one_value_each_and_failures_stay(page: ModuleType):
     values = page.by_subject([("tl", "a", 1.0), ("tl", "a", 3.0), ("tl", "b", np.nan), ("shape", "b", 4.0)])
     assert list(values) == ["shape", "tl"]
