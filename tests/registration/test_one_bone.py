@@ -74,6 +74,22 @@ def test_a_search_in_doubt_goes_on_where_it_ended_and_a_confirmed_one_does_not(s
     assert (sure.starts, sure.evaluations) == (3, whole.evaluations)
 
 
+def test_a_guess_is_one_of_the_starts_and_wins_where_the_search_does_not_get_there(start):
+    """The start is turned by 115 degrees and nothing is searched: only what is known from elsewhere leads to the pose."""
+    bone = wrist()
+    true = moved(start, bone, [0.05, -0.04, 0.06, 2.0, -1.5, 3.0])
+    view = FixedView(noisy_image(bone, film_camera(), true), film_camera())
+    far = moved(start, bone, [0.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+    settings = PoseSettings(starts=1, generations=0, prior_sigma=(3.0,) * 3 + (30.0,) * 3)
+    lost = register(bone, [view], far, settings)
+    apart = ([0.05, 0.0, -0.03, 1.0, 1.0, 4.0], [0.0, -0.06, 0.02, -1.0, 0.5, -3.0])
+    near = [moved(true, bone, offset) for offset in apart]
+    found = register(bone, [view], far, settings, guesses=near)
+    assert errors(lost.world_from_bone, true, film_camera(), bone)[0] > 5
+    assert errors(found.world_from_bone, true, film_camera(), bone)[0] < 1
+    assert (lost.starts, found.starts, found.agreeing_starts) == (1, 3, 2)
+
+
 # --- similarity ------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bonelift.errors import InputError
+from bonelift.geometry import rigid_from_vector
 from bonelift.images import Radiograph, View
 from bonelift.networks.locator_input import locator_inputs
 from bonelift.networks.model import WristModel
@@ -103,10 +104,12 @@ def decode_fields(latent: NDArray[np.floating], model: WristModel) -> NDArray[np
 @dataclass(frozen=True, eq=False)
 class ShapeReading:
     """code: (outputs,) shape codes of radius and ulna, in SD of the population. sd: (outputs,) standard deviation
-    expected of the error of each number."""
+    expected of the error of each number. motions: (4, 4) for each DRR, the wrist's motion in the radius frame from its
+    nominal pose (``Film.nominal_camera_from_radius``) to where S read it; none where the model reads no pose."""
 
     code: NDArray[np.float64]
     sd: NDArray[np.float64]
+    motions: tuple[NDArray[np.float64], ...] = ()
 
 
 def read_shape(
@@ -126,7 +129,7 @@ def read_shape(
         raise InputError(f"model {model.name}: has no shape regressor; pass --method tl, or another model")
     if not drrs or len(drrs) != len(views):
         raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
-    codes, sds = [], []
+    codes, sds, motions = [], [], []
     for drr, view, film in zip(drrs, views, films or [None] * len(drrs), strict=True):
         pictures = [_picture("DRR", drr, model)]
         if model.reads_film:
@@ -134,8 +137,10 @@ def read_shape(
         code, *told = model.run("read_shape", np.concatenate(pictures, axis=1), _view(view))
         codes.append(code[0].astype(np.float64))
         sds.append(_expected_sd(told[0][0] if told else np.ones(len(code[0])), view, model))
+        motions += [rigid_from_vector(pose[0].astype(np.float64)) for pose in told[1:]]
     weights = 1 / np.square(sds)
-    return ShapeReading((weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0), weights.sum(axis=0) ** -0.5)
+    code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
+    return ShapeReading(code, weights.sum(axis=0) ** -0.5, tuple(motions))
 
 
 def _expected_sd(told: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float64]:

@@ -56,21 +56,28 @@ class Decode(nn.Module):
 
 
 class ReadShape(nn.Module):
-    """The mean of S over JITTERS, and the expected error of each number (1 where S does not tell it)."""
+    """The mean of S over JITTERS, and the expected error of each number (1 where S does not tell it).
+
+    Where S reads a pose as well, (1, POSE) rad and mm from the picture as it is: its turn and its place would be those
+    of the moved pictures else.
+    """
 
     def __init__(self, shape_regressor: ShapeRegressor, drr_scale: float) -> None:
         super().__init__()
         self.shape_regressor, self.drr_scale = shape_regressor, drr_scale
+        self.reads_pose = len(shape_regressor.descent) > 0
         columns_px, rows_px, degrees = np.array(JITTERS).T
         cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
         old_from_new = np.stack([[cosine, -sine, columns_px], [sine, cosine, rows_px]]).transpose(2, 0, 1)
         self.old_from_new = torch.from_numpy(old_from_new.astype(np.float32))
 
-    def forward(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, ...]:
         scaled = torch.cat([pictures[:, :1] / self.drr_scale, pictures[:, 1:]], dim=1)
         moved = warp(scaled.expand(len(JITTERS), -1, -1, -1), self.old_from_new.to(pictures.device))
-        codes, log_sd = self.shape_regressor.codes_and_log_sd(moved, view.expand(len(JITTERS)))
-        return codes.mean(dim=0, keepdim=True), log_sd.mean(dim=0, keepdim=True).exp()
+        readings, log_sd = self.shape_regressor.readings(moved, view.expand(len(JITTERS)))
+        codes, pose = readings[-1].tensor_split([self.shape_regressor.outputs], dim=1)
+        found = codes.mean(dim=0, keepdim=True), log_sd.mean(dim=0, keepdim=True).exp()
+        return (*found, pose[:1] * self.shape_regressor.projected_points.pose_sd) if self.reads_pose else found
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ def program_module(program: Program, networks: Mapping[str, nn.Module], drr_scal
         made = ProgramModule(Decode(network), ("latent",), ("fields",))
     else:
         assert isinstance(network, ShapeRegressor)
-        made = ProgramModule(ReadShape(network, drr_scale), ("pictures", "view"), ("code", "sd"))
+        read = ReadShape(network, drr_scale)
+        made = ProgramModule(read, ("pictures", "view"), ("code", "sd", "pose") if read.reads_pose else ("code", "sd"))
     made.module.eval()
     return made

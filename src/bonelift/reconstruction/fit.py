@@ -163,10 +163,12 @@ def search_and_fit(
 ) -> ShapeFit:
     """Predicted bones searched for from a start (4, 4), then fitted. Raises InputError where they lie outside a view.
 
+    The start itself, refined as it is, is one of the ends of that search, for a search over edges alone may wander off.
     The search tells where the ulna lies beside the radius, or is misled by an edge of the radius in front of it: the
     first stage is fitted from the predicted place, too, and goes on from what matches better.
     """
-    found = register(bones.wrist_solid, views, canonical_from_start, settings.search, seed=seed)
+    start = canonical_from_start
+    found = register(bones.wrist_solid, views, start, settings.search, seed=seed, guesses=[start])
     predicted = ShapedWrist(found.world_from_bone, code_by_bone(bones.code, model))
     starts = [predicted, _with_ulna_found(predicted, bones, views, model.bases, settings, seed)]
     first, rest = settings.shape.stages[:1], settings.shape.stages[1:]

@@ -22,6 +22,7 @@ from bonelift.networks.model import WristModel
 from bonelift.reconstruction.agreement import film_agreement
 from bonelift.reconstruction.bones import Bones
 from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.growth_plate import growth_plate_contrast
 from bonelift.reconstruction.locate import Sighting
 from bonelift.reconstruction.place import PlacedFilm
 from bonelift.reconstruction.reading import Reading
@@ -41,9 +42,12 @@ lies some 0.7 mm from one of them."""
 BEYOND_THE_JOINT_MM = (5.0, 15.0)
 """How far the image reaches beyond the joint: what leaves no score, and what lowers none. The styloid alone reaches 10
 mm; where a film is cut off at the joint, bones are found some mm too far up the arm and the rest looks right."""
-NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.46, 0.5
+NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.4, 0.5
 """Scores. Set on virtual adults, of whom few come below, and on films of children, who must
 (docs/results/real-films.md)."""
+GROWTH_PLATE = (0.2, 0.6)
+"""Contrast of the darkest line across the radius: what lowers no score, and what leaves none. Virtual adults have less
+than 0."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class FilmEvidence:
     drr, projected: FILM_SHAPE bone-only image and the projection of the placed bones; weights: where they are compared.
     similarity, pose_reason: of the registration.
     film: FILM_SHAPE, the film itself, which no network has touched.
+    plate: :func:`growth_plate_contrast` of the radius; NaN in a lateral, where it is not looked for.
     """
 
     name: str
@@ -100,6 +105,7 @@ class FilmEvidence:
     similarity: float
     pose_reason: str
     film: Float
+    plate: float
 
 
 def judge(
@@ -117,7 +123,8 @@ def judge(
     if bones is None:
         return nothing_found(min(sighting.presence for sighting in reading.missed))
     films = reading.films
-    evidence = [film_evidence(*parts) for parts in zip(films, reading.drrs, placed, strict=bool(placed))]
+    radius = bones.surfaces["radius"]
+    evidence = [film_evidence(*parts, radius) for parts in zip(films, reading.drrs, placed, strict=bool(placed))]
     of_films = [check for film in evidence for check in _film_checks(film)]
     of_bones = [*_bone_checks(bones.surfaces), _code_check(bones, model), *_error_checks(expected)]
     checks = [*of_films, *of_bones]
@@ -144,9 +151,12 @@ def _verdict(score: float) -> list[Flag]:
     return []
 
 
-def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedFilm) -> FilmEvidence:
+def film_evidence(
+    film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedFilm, radius: TriangleMesh
+) -> FilmEvidence:
     """Gather what :func:`judge` asks of one film."""
     poses = [placed.wrist, *placed.bones.values()]
+    is_pa = film.radiograph.view == "pa"
     return FilmEvidence(
         view_name(film.radiograph.view),
         film.presence,
@@ -159,6 +169,7 @@ def film_evidence(film: PreparedFilm, drr: NDArray[np.floating], placed: PlacedF
         min(pose.similarity for pose in poses),
         next((pose.reason for pose in poses if not pose.converged), ""),
         np.asarray(film.film.pixels, dtype=np.float64),
+        growth_plate_contrast(film.film, placed.canonical_from_bone["radius"], radius) if is_pa else math.nan,
     )
 
 
@@ -253,6 +264,12 @@ def _film_checks(film: FilmEvidence) -> list[Check]:
     agreement = film_agreement(film.film, film.projected, film.weights)
     text = f"{where}: the film itself does not show the edges of the placed bones"
     checks.append(_rising(f"film agreement, {where}", agreement, 0.25, 0.7, text))
+    if not math.isnan(film.plate):
+        text = (
+            f"{where}: a dark line crosses the end of the radius, as an open growth plate does; the model knows no "
+            "bones of children"
+        )
+        checks.append(_falling(f"growth plate, {where}", film.plate, *GROWTH_PLATE, text))
     if film.pose_reason:
         flag = Flag("warning", f"{where}: the pose was not confirmed ({film.pose_reason})")
         checks.append(Check(f"pose confirmed, {where}", 0.0, 0.5, flag))

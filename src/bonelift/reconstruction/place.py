@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.side import mirror_transform
 from bonelift.film.standard import Film
+from bonelift.geometry import invert_rigid
 from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, Bones
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.registration import (
@@ -30,6 +31,12 @@ Float = NDArray[np.float64]
 
 
 _WRIST = PoseSettings(prior_sigma=(0.20, 0.20, 0.30, 12.0, 12.0, 8.0), starts_in_doubt=8)
+_READ = PoseSettings(
+    start_sigma=(0.06, 0.06, 0.03, 1.0, 1.0, 6.0),
+    prior_sigma=(0.10, 0.10, 0.06, 2.5, 2.5, 8.0),
+    starts=3,
+    starts_in_doubt=6,
+)
 _BONE = PoseSettings(
     prior_sigma=(0.04, 0.04, 0.06, 1.5, 1.5, 3.0),
     cost_of_sigma=0.01,
@@ -45,10 +52,14 @@ class PlaceSettings:
     observable and a wrong size of the bones pulls it by decimetres, while a wrist on the detector can be off by 15 mm:
     hence its tight prior. On films of an unknown look the similarity has more false summits, and four starts may find
     the right one only once: hence the starts in doubt.
+    read: the same around the pose that S read from the image. On simulated films S is off by as much as the search
+    itself (docs/results/accuracy.md), and it knows wrists, where the similarity has false summits: hence the narrower
+    prior.
     bone: then each by itself: the relative pose of radius and ulna was predicted too, and may be off by so much.
     """
 
     wrist: PoseSettings = _WRIST
+    read: PoseSettings = _READ
     bone: PoseSettings = _BONE
 
 
@@ -100,16 +111,30 @@ def stand(
     seed: int = 0,
 ) -> tuple[Stance, ...]:
     """The wrist registered as one to the bone-only images: of each film by itself, or of all ``together`` where their
-    cameras share a world. Nothing stands where a bone came out empty."""
+    cameras share a world. Nothing stands where a bone came out empty.
+
+    Where S read a pose from an image (``bones.motions``), the search of that image begins there; of several images
+    together, the poses read are among the starts, for they disagree on the depth, which the images then tell.
+    """
     if not bones.complete:
         return ()
-    pairs = list(zip(films, drrs, strict=True))
+    motions = bones.motions or (None,) * len(films)
+    rows = list(zip(films, drrs, motions, strict=True))
     stances = []
-    for group in [pairs] if together else [[pair] for pair in pairs]:
+    for group in [rows] if together else [[row] for row in rows]:
         first = group[0][0].film
-        views = tuple(film_view(film.film, drr, first if together else None) for film, drr in group)
-        pose = register(bones.wrist_solid, views, first.nominal_camera_from_radius(), settings.wrist, seed=seed)
-        stances.append(Stance(tuple(film for film, _ in group), views, pose, settings.bone))
+        views = tuple(film_view(film.film, drr, first if together else None) for film, drr, _ in group)
+        read = [
+            invert_rigid(view.camera.camera_from_world) @ film.film.nominal_camera_from_radius() @ motion
+            for view, (film, _, motion) in zip(views, group, strict=True)
+            if motion is not None
+        ]
+        if len(read) == 1:
+            pose = register(bones.wrist_solid, views, read[0], settings.read, seed=seed)
+        else:
+            start = first.nominal_camera_from_radius()
+            pose = register(bones.wrist_solid, views, start, settings.wrist, seed=seed, guesses=read)
+        stances.append(Stance(tuple(film for film, _, _ in group), views, pose, settings.bone))
     return tuple(stances)
 
 

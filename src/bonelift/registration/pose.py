@@ -131,12 +131,15 @@ def register(
     settings: PoseSettings | None = None,
     others: Sequence[tuple[MovingBone, Float]] = (),
     seed: int = 0,
+    guesses: Sequence[Float] = (),
 ) -> PoseResult:
     """Find world_from_bone near ``world_from_start`` (4, 4).
 
     views: one or more images whose cameras share one world; depth and tilt follow the prior where one image leaves
         them open.
     others: bones (bone, world_from_bone) that stay where they are and are part of every projection.
+    guesses: poses (4, 4) that are known from elsewhere. Each is refined as it is and is then one of the starts, which
+        may win or confirm where another one ended. The prior stays about ``world_from_start``.
     Errors: InputError without a view, or where the start lies behind the source.
     """
     settings = settings or PoseSettings()
@@ -148,7 +151,7 @@ def register(
         return objective(bone, views, factor, settings.smoothing_px, others, settings.similarity, settings.response)
 
     stages = Stages(level(settings.coarse_factor), lambda _: level(settings.fine_factor), lambda _: level(1))
-    return solve(stages, chart, settings, seed)
+    return solve(stages, chart, settings, seed, guesses)
 
 
 def start_chart(camera: XrayCamera, world_from_start: Float, centre_mm: Float) -> PoseChart:
@@ -159,8 +162,11 @@ def start_chart(camera: XrayCamera, world_from_start: Float, centre_mm: Float) -
     return chart
 
 
-def solve(stages: Stages, chart: PoseChart, settings: PoseSettings, seed: int = 0) -> PoseResult:
-    """Search, refine every start's end, refine the best again, and keep the record. Poses are sought near chart's 0."""
+def solve(
+    stages: Stages, chart: PoseChart, settings: PoseSettings, seed: int = 0, guesses: Sequence[Float] = ()
+) -> PoseResult:
+    """Search, refine every start's end, refine the best again, and keep the record. Poses are sought near chart's 0;
+    guesses: see :func:`register`."""
     prior = PosePrior(np.asarray(settings.prior_sigma), settings.cost_of_sigma)
 
     def pose_of(candidate: Refined) -> Float:
@@ -172,13 +178,24 @@ def solve(stages: Stages, chart: PoseChart, settings: PoseSettings, seed: int = 
         candidates = _finals(candidates, last, prior, chart, settings)
         return _record(candidates, last, prior, chart, settings)
 
-    found = _search(stages.search, chart, prior, settings, seed, range(settings.starts))
+    guessed = _guessed(stages.search, chart, prior, guesses)
+    found = _together(guessed, _search(stages.search, chart, prior, settings, seed, range(settings.starts)))
     result = settled(found)
     if result.agreeing_starts < 2 and settings.starts_in_doubt > settings.starts:
         more = range(settings.starts, settings.starts_in_doubt)
         added = _search(stages.search, chart, prior, settings, seed, more)
-        result = settled(_Candidates(found.refined + added.refined, found.evaluations + added.evaluations))
+        result = settled(_together(found, added))
     return result
+
+
+def _together(first: _Candidates, second: _Candidates) -> _Candidates:
+    return _Candidates(first.refined + second.refined, first.evaluations + second.evaluations)
+
+
+def _guessed(coarse: Objective, chart: PoseChart, prior: PosePrior, guesses: Sequence[Float]) -> _Candidates:
+    """One coarse refinement from each guess (4, 4)."""
+    ends = [refine(coarse, prior, chart, chart.parameters(guess)) for guess in guesses]
+    return _Candidates(ends, sum(end.evaluations for end in ends))
 
 
 def _search(

@@ -1,0 +1,62 @@
+"""Where the wrist stands: from the pose that S read, and from the nominal one where it read none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM, Film, nominal_camera_from_radius
+from bonelift.geometry import XrayCamera, invert_rigid, rigid_from_vector, rotation_angle
+from bonelift.images import LAPTOP_GRID
+from bonelift.reconstruction.bones import BONES, Bones
+from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.demo_case import load_demo_case
+from bonelift.reconstruction.place import PlaceSettings, stand
+from bonelift.registration import project_bone
+from bonelift.surface.voxelize import soft_label
+
+DISTANCE_MM = 965.0
+MOTION = rigid_from_vector([0.12, -0.1, 0.08, 1.5, 2.0, -1.0])
+"""Of the wrist from its nominal pose: more than the first start of a narrow search reaches by itself."""
+
+
+def camera() -> XrayCamera:
+    rows, columns = FILM_SHAPE
+    focal = DISTANCE_MM / FILM_SPACING_MM
+    intrinsics = np.array([[focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1]])
+    return XrayCamera(intrinsics, np.eye(4), columns, rows, DISTANCE_MM)
+
+
+@pytest.fixture(scope="module")
+def true_bones() -> Bones:
+    truth = load_demo_case().truth
+    fields = np.stack([soft_label(truth[name], LAPTOP_GRID) for name in BONES])
+    return Bones(fields, LAPTOP_GRID, truth, np.zeros(0), "shape")
+
+
+@pytest.fixture(scope="module")
+def shown(true_bones: Bones) -> tuple[PreparedFilm, NDArray[np.float64]]:
+    """The standard film, and what it shows of the bones where they truly stand."""
+    true = nominal_camera_from_radius(camera(), "pa", DISTANCE_MM) @ MOTION
+    drr = project_bone(true_bones.wrist_solid, camera(), true[None])[0]
+    recorded = np.ones(FILM_SHAPE, dtype=bool)
+    film = Film(drr.astype(np.float32), camera(), np.eye(3), np.eye(4), False, "pa", DISTANCE_MM, recorded)
+    return cast(PreparedFilm, SimpleNamespace(film=film)), drr
+
+
+@pytest.mark.parametrize("read", [(), (MOTION,), (MOTION @ rigid_from_vector([0.05, -0.06, 0.02, 1.0, 5.0, 1.0]),)])
+def test_the_wrist_stands_where_it_was_shown(true_bones: Bones, shown: Any, read: tuple[NDArray[np.float64], ...]):
+    """The film says where, also where S read a pose that is a few degrees and millimetres off."""
+    film, drr = shown
+    (stance,) = stand(replace(true_bones, motions=read), [film], [drr], False, PlaceSettings())
+    off = invert_rigid(film.film.nominal_camera_from_radius() @ MOTION) @ stance.pose.world_from_bone
+    assert stance.pose.converged, stance.pose.reason
+    assert np.rad2deg(rotation_angle(off[:3, :3])) < 1.0
+    assert np.linalg.norm(off[[0, 2], 3]) < 0.3
+    if read and read[0] is MOTION:
+        assert np.abs(stance.pose.prior_sigmas).max() < 0.3, "the prior lies about the pose that was read"
