@@ -75,7 +75,7 @@ def test_a_search_in_doubt_goes_on_where_it_ended_and_a_confirmed_one_does_not(s
 
 
 def test_a_guess_is_one_of_the_starts_and_wins_where_the_search_does_not_get_there(start):
-    """The start is turned by 115 degrees and nothing is searched: only what is known from elsewhere leads to the pose."""
+    """The start is turned by 115 degrees and nothing is searched: only what is known from elsewhere leads there."""
     bone = wrist()
     true = moved(start, bone, [0.05, -0.04, 0.06, 2.0, -1.5, 3.0])
     view = FixedView(noisy_image(bone, film_camera(), true), film_camera())

@@ -1,7 +1,7 @@
 """Whether a PA film shows an open growth plate in the end of the radius: a child's bone, which no model here knows.
 
-The cartilage of an open plate is a dark line across the whole width of the bone, some 5 to 15 mm from the joint, between
-the bright ends of metaphysis and epiphysis. In an adult nothing crosses the bone there, or a bright scar.
+The cartilage of an open plate is a dark line across the whole width of the bone, some 5 to 15 mm from the joint,
+between the bright ends of metaphysis and epiphysis. In an adult nothing crosses the bone there, or a bright scar.
 """
 
 from __future__ import annotations
