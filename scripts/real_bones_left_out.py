@@ -22,7 +22,9 @@ SECTION = r"""
 
 {models} were trained from scratch, alike in everything but the population: the same numbers of patients and updates,
 the same seeds, bases of their own patients. {control} has the whole population and is their control, for training is
-short here and the packaged model is not: only beside the control is "left out" a comparison of populations. Films are
+short here and the packaged model is not: only beside the control is "left out" a comparison of populations. A longer
+training has more time to learn what its population knows of these bones, so the difference may grow with it; that was
+not measured. Films are
 read through the packaged translator, which learned from films of virtual patients of the whole population, and so did
 the locator: on films, only the reading of shapes has not seen the subject. Leaving out a whole source also halves the
 number of bones that the population is built from, as the table says: the difference holds both, not having seen the
@@ -132,9 +134,10 @@ def difference_table(rows: Sequence[RealBoneRow], control: str) -> str:
 
 
 def in_words(rows: Sequence[RealBoneRow], control: str) -> str:
-    """The same for one PA picture, in a sentence each."""
+    """The same for PA pictures and for two films, in a sentence each."""
     sentences = []
-    for source, what in (("CT-DRR PA", "one PA CT-DRR"), ("film PA", "one PA film")):
+    named = {"CT-DRR PA": "one PA CT-DRR", "film PA": "one PA film", "film PA and lateral": "a PA and a lateral film"}
+    for source, what in named.items():
         if source not in sources_of(rows):
             continue
         parts = []
