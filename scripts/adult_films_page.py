@@ -23,7 +23,10 @@ wrist's PA film do not hang on the guess as the unit of what is measured, though
 *Signed*: positive where the model lies outside of the drawn line (too large). Drawn points within 2 mm of the model's
 cut, or proximal of it, are not compared (*compared*: the share that was). *Hanging right*: the model's fingers point
 where the hand's do, and its ulnar (PA) or palmar (lateral) side lies where the drawing has it. *Joint off*: from the
-projected origin of the radius frame to the middle of the drawn joint line; in brackets how much of that is distal. A
+middle of the model's joint line to that of the drawn one; in brackets how much of that is distal. The model's line goes
+from the tip of the styloid to the middle of the sigmoid notch (PA), or from the dorsal to the volar rim (lateral), as
+the drawn one does. Until 2026-11-30 it was measured from the origin of the radius frame, which lies 2.3 mm distal of
+the middle of both rims and 3 mm to the radial side of the middle of a PA film's line: that was no error of the model. A
 film without bones counts as not found, not hanging right, flagged; it has no distance.
 
 **What the visible points do not see.** In a lateral the distal end of the radius lies behind the carpus and the box, so

@@ -29,6 +29,8 @@ from adult_films_page import page
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bonelift.anatomy.landmarks import find_landmarks
+from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.experiments.film_outlines import (
     DrawnFilm,
@@ -38,7 +40,7 @@ from bonelift.experiments.film_outlines import (
     whole_distance_px,
 )
 from bonelift.experiments.identity import ALIGNMENTS, compared_bone, distance_rows, rank_of_own
-from bonelift.geometry import XrayCamera, camera_from_file
+from bonelift.geometry import XrayCamera, apply_transform, camera_from_file
 from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
 from bonelift.networks.model import WristModel, load_model
@@ -210,7 +212,11 @@ def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, An
     # As in the drawing: the ends of the joint line are ulnar and radial in a PA film and in the specimen's.
     toward = middle["ulna"] - middle["radius"] if drawn.across == "ulnar" else palmar - origin
     hangs = hanging(drawn, distal - origin, toward)
-    off = (origin - drawn.joint_px.mean(axis=0)) * film.spacing_mm
+    world_from_radius = result.films[0].film.world_from_canonical @ placed.canonical_from_bone["radius"]
+    assert result.bones is not None
+    ends = apply_transform(world_from_radius, joint_ends(result.bones.surfaces, film.view))
+    joint = camera.project(ends).mean(axis=0) + corner
+    off = (joint - drawn.joint_px.mean(axis=0)) * film.spacing_mm
     found: dict[str, Any] = {
         "joint_off_mm": float(np.linalg.norm(off)),
         "joint_distal_mm": float(off @ drawn.distal),
@@ -229,6 +235,16 @@ def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, An
             f"{bone}_whole_mm": whole * film.spacing_mm,
         }
     return found
+
+
+def joint_ends(surfaces: Mapping[str, TriangleMesh], view: str) -> NDArray[np.float64]:
+    """(2, 3) mm, what is drawn as the ends of the joint line: tip of the styloid and middle of the sigmoid notch's
+    corners of a PA film, dorsal and volar rim of a lateral. Right bones, radius frame."""
+    found = find_landmarks(surfaces["radius"], surfaces["ulna"], load_shape_model().landmarks)
+    if view == "pa":
+        notch = np.mean([found["sigmoid_notch_volar"], found["sigmoid_notch_dorsal"]], axis=0)
+        return np.stack([found["radial_styloid_tip"], notch])
+    return np.stack([found["dorsal_rim"], found["volar_rim"]])
 
 
 def kept_corner(camera: XrayCamera, film: Film) -> NDArray[np.float64]:

@@ -102,6 +102,7 @@ class FakeReading:
 
     sightings: tuple[Sighting, ...]
     stances: tuple = ()
+    pose_was_read: bool = False
 
     def agreements(self) -> tuple[float, ...]:
         return tuple(agreement_of(sighting) for sighting in self.sightings)
@@ -131,6 +132,24 @@ def test_the_hypothesis_that_the_film_agrees_with_is_kept(monkeypatch):
     assert sighting.radiograph.hanging == "mirrored"
     assert np.linalg.norm(sighting.located.origin_px - TRUE_PX) * 0.25 < 1.5  # 8 of the 9 mm is the nearest step
     assert [h.score for h in tried] == sorted((h.score for h in tried), reverse=True)
+
+
+def test_where_a_pose_is_read_all_are_glanced_at_and_the_best_are_searched(monkeypatch):
+    """Eight hypotheses, of which two are searched for in full; the one that is kept is not searched for again."""
+    searched = []
+
+    def read(seen: list[Sighting], _model, how: JobSettings, _clock) -> FakeReading:
+        is_glance = how.place.read == JobSettings().reconsider.glance
+        searched.extend([] if is_glance else seen)
+        return FakeReading(tuple(seen), pose_was_read=True)
+
+    monkeypatch.setattr(reconsider, "read_wrist", read)
+    hypotheses = [sightings(2.5, 2.0)]
+    start = FakeReading((hypotheses[0][0],))
+    found, (tried,) = reconsider.reconsider(start, hypotheses, None, JobSettings())  # type: ignore[arg-type]
+    assert len(tried) == 8
+    assert len(searched) == JobSettings().reconsider.finalists
+    assert np.linalg.norm(found.sightings[0].located.origin_px - TRUE_PX) * 0.25 < 1.5
 
 
 def test_nothing_is_tried_where_locator_and_film_agree(monkeypatch):

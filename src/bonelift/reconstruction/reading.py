@@ -41,6 +41,11 @@ class Reading:
     def missed(self) -> tuple[Sighting, ...]:
         return tuple(sighting for sighting in self.sightings if not sighting.found)
 
+    @property
+    def pose_was_read(self) -> bool:
+        """Whether the network that read the bones read a pose as well."""
+        return self.bones is not None and len(self.bones.motions) > 0
+
     def agreements(self) -> tuple[float, ...]:
         """:func:`film_agreement` of each image with the wrist as it stands; 0 where none does."""
         if self.bones is None or not self.stances:

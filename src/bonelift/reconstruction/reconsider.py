@@ -46,13 +46,16 @@ def reconsider(
     joint line some way along the shaft from where it is seen: so each hypothesis is moved along, too, and the best of
     all is cut once more where the wrist then stands. Landmarks that a person gave stay where they are.
     """
-    tried = tuple(
-        _tried(sightings, model, how) if _doubtful(sightings, agreement, how) else ()
+    carried_through = [
+        _tried(sightings, model, how) if _doubtful(sightings, agreement, how) else []
         for sightings, agreement in zip(hypotheses, reading.agreements(), strict=True)
-    )
+    ]
+    tried = tuple(tuple(hypothesis for hypothesis, _ in pairs) for pairs in carried_through)
     chosen = [best[0].sighting if best else first for best, first in zip(tried, reading.sightings, strict=True)]
     if any(new is not old for new, old in zip(chosen, reading.sightings, strict=True)):
-        reading = read_wrist(chosen, model, how, Stopwatch())
+        # Of one image whose pose was read, the best was searched for as a result is: it need not be done again.
+        best = carried_through[0][0][1] if len(chosen) == 1 else None
+        reading = best if best and best.pose_was_read else read_wrist(chosen, model, how, Stopwatch())
     return reading, tried
 
 
@@ -60,24 +63,40 @@ def _doubtful(sightings: Sequence[Sighting], agreement: float, how: JobSettings)
     return sightings[0].found and (len(sightings) > 1 or agreement < how.reconsider.agreed_above)
 
 
-def _tried(sightings: Sequence[Sighting], model: WristModel, how: JobSettings) -> tuple[Hypothesis, ...]:
-    """Of one image."""
+def _tried(sightings: Sequence[Sighting], model: WristModel, how: JobSettings) -> list[tuple[Hypothesis, Reading]]:
+    """Of one image, best first: what was searched for in full before what was only glanced at."""
     found = [
         carried(_moved(sighting, moved_mm), moved_mm, model, how)
         for sighting in sightings
         for moved_mm in (how.reconsider.along_shaft_mm if sighting.radiograph.landmarks is None else (0.0,))
         if sighting.found
     ]
-    best, reading = max(found, key=lambda pair: pair[0].score)
-    if reading.stances and best.sighting.radiograph.landmarks is None:
-        found.append(carried(_where_it_stands(best.sighting, reading), math.nan, model, how))
-    return tuple(sorted((hypothesis for hypothesis, _ in found), key=lambda hypothesis: -hypothesis.score))
+    found.sort(key=_falling_score)
+    glanced: list[tuple[Hypothesis, Reading]] = []
+    if any(reading.pose_was_read for _, reading in found):
+        best, glanced = found[: how.reconsider.finalists], found[how.reconsider.finalists :]
+        found = [carried(one.sighting, one.moved_mm, model, how, glance=False) for one, _ in best]
+    first, reading = min(found, key=_falling_score)
+    if reading.stances and first.sighting.radiograph.landmarks is None:
+        found.append(carried(_where_it_stands(first.sighting, reading), math.nan, model, how, glance=False))
+    return [*sorted(found, key=_falling_score), *glanced]
 
 
-def carried(sighting: Sighting, moved_mm: float, model: WristModel, how: JobSettings) -> tuple[Hypothesis, Reading]:
-    """One sighting carried through quickly. moved_mm: by how much its landmarks were moved, for the record."""
+def _falling_score(pair: tuple[Hypothesis, Reading]) -> float:
+    return -pair[0].score
+
+
+def carried(
+    sighting: Sighting, moved_mm: float, model: WristModel, how: JobSettings, glance: bool = True
+) -> tuple[Hypothesis, Reading]:
+    """One sighting carried through.
+
+    moved_mm: by how much its landmarks were moved, for the record. glance: where S reads a pose, the wrist is not
+    searched for beyond it.
+    """
     settings = how.reconsider
-    quick = replace(how, place=replace(how.place, wrist=settings.search))
+    read = settings.glance if glance else how.place.read
+    quick = replace(how, place=replace(how.place, wrist=settings.search, read=read))
     reading = read_wrist([sighting], model, quick, Stopwatch())
     agreement = reading.agreements()[0]
     cost = settings.cost_of_moving if moved_mm else 0.0  # NaN has moved, too

@@ -16,6 +16,8 @@ _QUICK = replace(PlaceSettings().wrist, starts=8, starts_in_doubt=0, generations
 """Short searches, but from many starts: with one start the score of an infant's lateral was 0.24 (doubtful), with eight
 it is 0.07 (not usable; docs/results/real-films.md)."""
 
+_GLANCE = replace(PlaceSettings().read, starts=1, starts_in_doubt=0, generations=0, last_iterations=0)
+
 
 @dataclass(frozen=True)
 class ReconsiderSettings:
@@ -24,7 +26,8 @@ class ReconsiderSettings:
     right hanging agrees better by 0.22 to 0.58.
     along_shaft_mm: how far proximally of where the locator saw it the wrist is looked for; cost_of_moving: log odds
     against a wrist that is not where the locator saw it.
-    search: both bones as one, for a hypothesis.
+    search: both bones as one, for a hypothesis of which S read no pose. glance: where it read one, only refined from
+    there; so many ``finalists`` whose film agrees best are then searched as a result is.
     """
 
     agreed_above: float = 0.6
@@ -32,6 +35,8 @@ class ReconsiderSettings:
     along_shaft_mm: tuple[float, ...] = (0.0, -8.0, 8.0, 16.0)
     cost_of_moving: float = 0.5
     search: PoseSettings = _QUICK
+    glance: PoseSettings = _GLANCE
+    finalists: int = 2
 
 
 @dataclass(frozen=True)
