@@ -120,15 +120,16 @@ def rows_of_patient(seed: int, angles: Sequence[float], model: WristModel) -> It
         yield from scored(angle, "claimed to be at 90 degrees", claimed)
 
 
-def measure(folder: Path, seeds: Sequence[int], angles: Sequence[float]) -> None:
-    """A file of rows for each patient and set of angles, each written once."""
-    model = load_model(None)
+def measure(folder: Path, seeds: Sequence[int], angles: Sequence[float], model: WristModel) -> None:
+    """A file of rows for each patient of this model, each written once."""
     for seed in seeds:
-        path = folder / f"{seed}.csv"
+        path = folder / f"{model.weights_sha256[:12]}-{seed}.csv"
         if not path.is_file():
+            began, used = time.monotonic(), time.process_time()
             rows = list(rows_of_patient(seed, angles, model))
             write_rows(path, rows)
-            print(seed, len(rows), flush=True)
+            print(f"{seed}: {len(rows)} rows, {time.monotonic() - began:.0f} s, of the processor "
+                  f"{time.process_time() - used:.0f} s", flush=True)  # fmt: skip
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
@@ -139,9 +140,10 @@ def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
             writer.writerow({name: f"{v:.4f}" if isinstance(v, float) else v for name, v in row.items()})
 
 
-def read_rows(folder: Path) -> list[dict[str, str]]:
+def read_rows(folder: Path, model: WristModel) -> list[dict[str, str]]:
+    """The rows of all patients that this model has read."""
     rows = []
-    for path in sorted(folder.glob("*.csv")):
+    for path in sorted(folder.glob(f"{model.weights_sha256[:12]}-*.csv")):
         with path.open(newline="", encoding="utf-8") as file:
             rows += list(csv.DictReader(file))
     return rows
@@ -233,12 +235,12 @@ def main() -> None:
     folder = options.out / "patients"
     folder.mkdir(parents=True, exist_ok=True)
     seeds = range(FIRST_SEED, FIRST_SEED + options.patients)
+    model = load_model(None)
     if not options.report_only:
-        measure(folder, seeds, options.angles)
-    rows = read_rows(folder)
+        measure(folder, seeds, options.angles, model)
+    rows = read_rows(folder, model)
     draw(options.out / "view-angle.png", rows)
     write_rows(options.out / "view-angle.csv", [dict(row) for row in rows])
-    model = load_model(None)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     seen = sorted({int(row["patient"]) for row in rows})
     made = (
