@@ -100,7 +100,7 @@ def test_the_main_jobs_own_bones_are_placed_and_judged_as_it_does(model, tmp_pat
     found = reconstruct(read_radiographs([ImageInput(write_film(tmp_path / "pa.png", "pa"), options)]), model)
     image = image_of(found)
     assert image is not None
-    again = with_bones(found, readers(model)["shape"](image), model)
+    again = with_bones(found, readers(model)["shape"](image), model, start="read")
     assert again.quality.score == pytest.approx(found.quality.score, abs=1e-6)
     for bone in BONES:
         assert np.allclose(again.placed[0].world_from_bone[bone], found.placed[0].world_from_bone[bone], atol=1e-6)

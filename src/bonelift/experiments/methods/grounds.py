@@ -23,7 +23,7 @@ from bonelift.reconstruction.bones import Bones, bones_of_code, predict
 
 MEAN, SIZED = "mean bone", "mean bone at the true size"
 METHODS: Mapping[str, str] = {
-    "shape": "shape regressor (ours, what reconstruct gives)",
+    "shape": "shape regressor (ours)",
     "tl": "TL net (Shiode 2021)",
     "render-and-compare": "shape model, rendered and compared (Baka 2011, Ehlke 2013)",
     MEAN: "no skill: mean bone",

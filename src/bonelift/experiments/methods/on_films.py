@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,9 @@ def image_of(found: Reconstruction) -> WristImage | None:
     return WristImage(film.radiograph.view, found.drrs[0], np.asarray(film.film.pixels, dtype=np.float32))
 
 
-def with_bones(found: Reconstruction, bones: Bones, model: WristModel) -> Reconstruction:
+def with_bones(
+    found: Reconstruction, bones: Bones, model: WristModel, start: Literal["nominal", "read"] = "nominal"
+) -> Reconstruction:
     """``found`` with other bones, which are registered to the same bone-only image and judged by the same checks.
 
     Parameters
@@ -33,6 +36,9 @@ def with_bones(found: Reconstruction, bones: Bones, model: WristModel) -> Recons
         Of one film in which a wrist was found.
     bones
         Of any method.
+    start
+        Where the search for the pose begins: where a straight wrist lies, alike for all methods, or at the pose that
+        the shape regressor read, as the main job does it.
 
     Returns
     -------
@@ -41,6 +47,7 @@ def with_bones(found: Reconstruction, bones: Bones, model: WristModel) -> Recons
         those of ``found``.
     """
     how = found.settings
+    bones = replace(bones, motions=()) if start == "nominal" else bones
     stances = stand(bones, found.films, found.drrs, together=False, settings=how.place, seed=how.seed)
     placed = place(bones, stances, how.seed)
     sightings = tuple(film.sighting for film in found.films)
