@@ -39,7 +39,7 @@ from bonelift.experiments.film_outlines import (
     read_drawn_film,
     whole_distance_px,
 )
-from bonelift.experiments.identity import ALIGNMENTS, compared_bone, distance_rows, rank_of_own
+from bonelift.experiments.identity import ALIGNMENTS, Alignment, compared_bone, distance_rows, rank_of_own
 from bonelift.geometry import XrayCamera, apply_transform, camera_from_file
 from bonelift.images.radiograph import View
 from bonelift.images.reading import RadiographOptions
@@ -268,7 +268,11 @@ def widths(wanted: Sequence[Film]) -> dict[str, float]:
     return found
 
 
-def identity(bones: Mapping[str, Mapping[str, TriangleMesh]], patients: Sequence[str]) -> list[IdentityRow]:
+def identity(
+    bones: Mapping[str, Mapping[str, TriangleMesh]],
+    patients: Sequence[str],
+    alignments: Sequence[Alignment] = ALIGNMENTS,
+) -> list[IdentityRow]:
     """bones: film -> bones. The first PA and the first lateral of each patient, so that no one counts twice."""
     rows = []
     for bone in BONES:
@@ -279,7 +283,7 @@ def identity(bones: Mapping[str, Mapping[str, TriangleMesh]], patients: Sequence
         }
         asked = {film[:4]: shape for film, shape in shown.items() if film.endswith("_pa0")}
         candidates = {film[:4]: shape for film, shape in shown.items() if film.endswith("_lat0")}
-        for alignment in ALIGNMENTS:
+        for alignment in alignments:
             table = distance_rows(asked, candidates, alignment)
             rows += [_identity_row(patient, bone, alignment, table.get(patient, {})) for patient in patients]
     return rows

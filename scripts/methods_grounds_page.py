@@ -25,6 +25,8 @@ FOLDER = Path("docs/results/methods")
 REAL_BONES, ADULT_FILMS, IDENTITY = "real-bones.csv", "adult-films.csv", "adult-films-identity.csv"
 OURS = "shape"
 WITHOUT_SKILL = (MEAN, SIZED)
+SHORT = {OURS: "ours", "tl": "TL net", "render-and-compare": "rendered shape model"}
+"""What the tests call a method; the mean bones have their own names."""
 VIEWS = {"pa": "PA", "lat": "lateral"}
 COMPARED = {"radius_mean_mm": "radius", "radius_whole_mm": "radius, whole outline", "ulna_mean_mm": "ulna"}
 
@@ -145,8 +147,7 @@ def adult_films(folder: Path) -> str:
     parts = [
         table(("method", *TOTALS[1:], "an image, s", "MiB"), lines),
         "\n".join(tests),
-        "### Whose bone is it?",
-        table(("method", *RANKS[1:]), known),
+        *(["### Whose bone is it?", table(("method", *RANKS[1:]), known)] if known else []),
         failures([(method, VIEWS[view], reason) for method, view, reason in failed]),
         made_of({(row["model"], row["made"]) for row in rows}),
     ]
@@ -217,14 +218,14 @@ def nearer(values: Values) -> str:
     for name, of in values.items():
         both = [who for who in ours if np.isfinite(ours[who]) and np.isfinite(of[who])]
         if name != OURS and both:
-            told.append(f"{sum(ours[who] < of[who] for who in both)} of {len(both)} ({name})")
+            told.append(f"{sum(ours[who] < of[who] for who in both)} of {len(both)} ({_short(name)})")
     return f"Ours is nearer in {', '.join(told)}." if told else ""
 
 
 def _told(tests: MethodTests) -> str:
     kind = "paired t" if tests.normal else "signed ranks (Shapiro-Wilk rejects)"
     found = [
-        f"{pair.first} - {pair.second} {pair.difference:+.2f} mm (p {_p(pair.p)})"
+        f"{_short(pair.first)} - {_short(pair.second)} {pair.difference:+.2f} mm (p {_p(pair.p)})"
         for pair in sorted(tests.pairs, key=lambda pair: pair.p)
         if pair.p < 0.05
     ]
@@ -233,6 +234,10 @@ def _told(tests: MethodTests) -> str:
     told = ", ".join(found) or "no pair differs"
     few = "" if tests.can_find else f" With {tests.patients} subjects and {len(tests.pairs)} pairs it cannot find one."
     return f"{tests.omnibus.test}: p {_p(tests.omnibus.p)}; {kind}, Holm: {told}.{few}"
+
+
+def _short(method: str) -> str:
+    return SHORT.get(method, method)
 
 
 def _p(value: float) -> str:

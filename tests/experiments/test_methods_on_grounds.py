@@ -150,7 +150,7 @@ def test_the_page_counts_in_whom_ours_is_nearer(page: ModuleType):
         "tl": {"a": 2.0, "b": 1.0, "c": 1.0},
         MEAN: {"a": 3.0, "b": 3.0, "c": 3.0},
     }
-    assert page.nearer(values) == "Ours is nearer in 1 of 2 (tl), 2 of 2 (mean bone)."
+    assert page.nearer(values) == "Ours is nearer in 1 of 2 (TL net), 2 of 2 (mean bone)."
 
 
 def test_subjects_have_one_value_each_and_failures_stay(page: ModuleType):
