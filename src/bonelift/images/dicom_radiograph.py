@@ -14,6 +14,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from bonelift.errors import InputError
 from bonelift.images.dicom_file import guarded, length_mm, read_dataset, whole_number, word
 from bonelift.images.dicom_pixels import StoredPixels, stored_pixels
+from bonelift.images.patient_age import not_grown_up
 from bonelift.images.pixel_spacing import dicom_spacing
 from bonelift.images.radiograph import Side, View
 from bonelift.images.raster import grey_from_colour
@@ -76,6 +77,7 @@ def _recorded(dataset: Dataset, path: Path, frame: int | None) -> RecordedImage:
     side, side_origin = _side(dataset)
     view, view_origin = _view(dataset, path.name)
     bones_bright, polarity_origin = _polarity(dataset, stored.values, pixels)
+    patient_under, age_origin = not_grown_up(dataset) or (None, "")
     provenance = {
         "file_format": f"DICOM {kind}",
         "display": display,
@@ -85,6 +87,7 @@ def _recorded(dataset: Dataset, path: Path, frame: int | None) -> RecordedImage:
         "side": side_origin,
         "view": view_origin,
         "polarity": polarity_origin,
+        "patient_age": age_origin,
         "sdd": "DistanceSourceToDetector (0018,1110)",
         "source_to_object": "DistanceSourceToPatient (0018,1111)",
     }
@@ -101,6 +104,7 @@ def _recorded(dataset: Dataset, path: Path, frame: int | None) -> RecordedImage:
         bones_bright,
         spacing.missing,
         {fact: origin for fact, origin in provenance.items() if origin},
+        patient_under,
     )
 
 

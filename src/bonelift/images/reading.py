@@ -98,7 +98,8 @@ def read_radiograph(path: str | os.PathLike[str], options: RadiographOptions | N
 
     Returns a Radiograph with bright bones, square pixels (unless ``options.camera`` says otherwise), an empty surround
     trimmed, and ``provenance`` for: file_format, display, frame, pixel_spacing, sdd, source_to_object, side, view,
-    polarity, trim, camera. Kinds other than "recorded" mark what the file did not say.
+    polarity, trim, camera, patient_age (of one who was not grown up; its value is the limit in years). Kinds other than
+    "recorded" mark what the file did not say.
 
     Raises InputError, one line, for every file or option that does not make a radiograph with known side, view and
     millimetres.
@@ -123,6 +124,9 @@ def radiograph_of(recorded: RecordedImage, name: str, options: RadiographOptions
         for key, text in recorded.provenance.items()
         if key in {"file_format", "display", "frame"}
     }
+    if recorded.patient_under is not None:
+        text = f"under {recorded.patient_under} years, {recorded.provenance['patient_age']}"
+        facts["patient_age"] = Origin("recorded", text, float(recorded.patient_under))
     side = _agreed(name, "side", options, recorded, facts)
     view = _agreed(name, "view", options, recorded, facts)
     camera, source_to_object_mm, spacing_mm = _geometry(name, recorded, options, facts)

@@ -25,6 +25,8 @@ class RecordedImage:
     magnification: source-to-detector over source-to-object distance.
     bones_bright: polarity by the header.
     no_spacing_reason: what to tell a user where no spacing is known.
+    patient_under: years that the patient was below when the image was taken, where the file says so of one who was not
+        grown up (:mod:`bonelift.images.patient_age`).
     provenance: fact -> where it came from.
     """
 
@@ -40,3 +42,4 @@ class RecordedImage:
     bones_bright: bool | None = None
     no_spacing_reason: str = ""
     provenance: dict[str, str] = field(default_factory=dict)
+    patient_under: int | None = None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_uncertainty import ExpectedDistance
 from bonelift.film.standard import FILM_ORIGIN_PX, FILM_SPACING_MM, Film
+from bonelift.images.patient_age import CHILD_UNDER
 from bonelift.images.radiograph import Radiograph, View
 from bonelift.networks.model import WristModel
 from bonelift.reconstruction.agreement import film_agreement
@@ -130,6 +131,7 @@ def judge(
     checks = [*of_films, *of_bones]
     score = float(_product(of_films) ** (1 / max(len(evidence), 1)) * _product(of_bones))
     checks += [_left_out(sighting) for sighting in reading.missed]
+    checks += _age_checks([film.radiograph for film in films])
     if reading.cameras_apart:
         checks.append(_CAMERAS_APART)
     flags = [check.flag for check in checks if check.flag is not None]
@@ -188,6 +190,22 @@ def _left_out(sighting: Sighting) -> Check:
     name = view_name(sighting.radiograph.view)
     text = f"{name}: no wrist was found in the image (confidence {sighting.presence:.2f}), so it was left out"
     return Check(f"wrist found, {name}", sighting.presence, 1.0, Flag("warning", text))
+
+
+def _age_checks(radiographs: Sequence[Radiograph]) -> list[Check]:
+    """Of a patient who was not grown up, where a file says so; the youngest age of several counts. The score stays that
+    of the pictures: the flag says enough."""
+    under = [age.value for age in (r.provenance.get("patient_age") for r in radiographs) if age and age.value]
+    if not under:
+        return []
+    child = min(under) <= CHILD_UNDER
+    text = f"the file says that the patient was under {min(under):.0f} years old: "
+    text += (
+        "the model knows no bones of children; do not use them"
+        if child
+        else "growth plates may be open, and the model knows adults alone"
+    )
+    return [Check("patient's age, under (years)", min(under), 1.0, Flag("severe" if child else "warning", text))]
 
 
 _CAMERAS_APART = Check(
