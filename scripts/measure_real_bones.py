@@ -200,7 +200,9 @@ def each_table(rows: Sequence[RealBoneRow]) -> str:
     networks = list(dict.fromkeys(network_of(r) for r in rows if r.source != "none"))
     sources = [source for source in ("CT-DRR PA", "film PA") if any(r.source == source for r in rows)]
     lines = []
-    for subject, bone, above in sorted({(r.subject, r.bone, r.scored_above_mm) for r in rows}, key=lambda k: k[1]):
+    for subject, bone, above in sorted(
+        {(r.subject, r.bone, r.scored_above_mm) for r in rows}, key=lambda k: (k[1], k[0])
+    ):
         judged = {f"{r.model} {r.saw}" for r in rows if r.subject == subject and r.source != "none"}
         lines.append(
             [

@@ -3,6 +3,7 @@ not, trained alike."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,31 +15,33 @@ from bonelift.experiments.surface_scores import Alignment
 from bonelift.images.volume import BONES
 from bonelift.networks.model import WristModel
 
+WIDTH = 120
 FILES = {"radius": RADIUS_FILES, "ulna": ULNA_FILES}
 SECTION = r"""
 ## What having seen the subject is worth
 
+{words}
+
 {networks}
 
-{models} were trained from scratch, alike in everything but the population: the same numbers of patients and updates,
-the same seeds, bases of their own patients. {control} has the whole population and is their control, for training is
-short here and the packaged model is not: only beside the control is "left out" a comparison of populations. A longer
-training has more time to learn what its population knows of these bones, so the difference may grow with it; that was
-not measured. Films are
-read through the packaged translator, which learned from films of virtual patients of the whole population, and so did
-the locator: on films, only the reading of shapes has not seen the subject. Leaving out a whole source also halves the
-number of bones that the population is built from, as the table says: the difference holds both, not having seen the
-subject, and knowing fewer people. The mean of the others, against which skill counts, is of all other subjects, also
-those of the same source, whom the network does not know. Some ten numbers that say how strong modes and fields of the
-population are (`population.py`) were set on all of these bones and stay as they are. {pose}
+{how}
 
 ASD in mm, *left out* less *seen*, paired over the bones that a population has (mean over insides first); beside it the
 95 % interval of Student's t. Positive: worse for not having seen the subject.
 
 {table}
-
-{words}
 """
+HOW = """{models} were trained from scratch, alike in everything but the population: the same numbers of patients and
+updates, the same seeds, bases of their own patients. {control} has the whole population and is their control, because
+training is short here and that of the packaged model was not: "left out" is to be compared with the control. A longer
+training has more time to learn what its population knows of these bones, and the difference may change; that was not
+measured. Films are read through the packaged translator, which learned from films of virtual patients of the whole
+population, and so did the locator: on films, only the reading of shapes has not seen the subject. Leaving out a whole
+source also halves the number of real bones that the population is built from (see the table). So the difference has two
+parts that are not told apart here: not having seen the subject, and knowing fewer people. The mean of the others,
+against which skill counts, is of all other subjects, also those of the same source, whom the network does not know.
+Some ten numbers that say how strong modes and fields of the population are (`population.py`) were set on all of these
+bones and stay as they are. {pose}"""
 POSE = """No subject is left for {names} whose radius and ulna lie in one scan; there the mean pose of the ulna is that
 of the packaged model, which says nothing of a bone's shape."""
 
@@ -50,12 +53,20 @@ def left_out_section(rows: Sequence[RealBoneRow], models: Sequence[tuple[WristMo
     unposed = [name for name, without in blind if all(is_left_out(subject, without) for subject in posed)]
     return SECTION.format(
         networks=networks_table(models),
-        models=", ".join([*(name for name, _ in blind), control]),
-        control=control,
-        pose=POSE.format(names=", ".join(unposed)) if unposed else "",
+        how=_filled(
+            HOW.format(
+                models=", ".join([*(name for name, _ in blind), control]),
+                control=control,
+                pose=POSE.format(names=", ".join(unposed)) if unposed else "",
+            )
+        ),
         table=difference_table(rows, control),
-        words=in_words(rows, control),
+        words=_filled(f"{in_words(rows, control)} {beside_size(rows)}"),
     )
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def is_left_out(subject: str, without: set[str]) -> bool:
@@ -134,8 +145,8 @@ def difference_table(rows: Sequence[RealBoneRow], control: str) -> str:
 
 
 def in_words(rows: Sequence[RealBoneRow], control: str) -> str:
-    """The same for PA pictures and for two films, in a sentence each."""
-    sentences = []
+    """The same for PA pictures and for two films, in a sentence."""
+    found = []
     named = {"CT-DRR PA": "one PA CT-DRR", "film PA": "one PA film", "film PA and lateral": "a PA and a lateral film"}
     for source, what in named.items():
         if source not in sources_of(rows):
@@ -145,5 +156,24 @@ def in_words(rows: Sequence[RealBoneRow], control: str) -> str:
             mean, low, high = interval(np.subtract(*paired(rows, control, source, bone, "rigid")[::-1]))
             sure = "" if low > 0 or high < 0 else ", which may be nothing"
             parts.append(f"{mean:.2f} mm at the {bone} ({low:.2f} to {high:.2f}{sure})")
-        sentences.append(f"From {what}, having seen the subject is worth {' and '.join(parts)}.")
-    return " ".join(sentences)
+        found.append(f"from {what} {' and '.join(parts)}")
+    return (
+        "Bones are read better where the population holds the subject and its source. By how much, after rigid "
+        f"alignment (95 % interval): {'; '.join(found)}."
+    )
+
+
+def beside_size(rows: Sequence[RealBoneRow]) -> str:
+    """What the networks that left the subject out read, beside the mean of the others at the true size."""
+    parts = []
+    for bone in BONES:
+        chosen = [row for row in rows if (row.bone, row.alignment, row.gain) == (bone, "rigid", 1.0)]
+        sized = np.nanmean([row.asd_surface_mm for row in chosen if row.method == "the same at true size"])
+        read = {
+            source: np.nanmean([r.asd_surface_mm for r in chosen if (r.source, r.saw) == (source, "left out")])
+            for source in sources_of(rows)
+            if source.endswith("PA")
+        }
+        told = " and ".join(f"{mean:.2f} mm (one PA {source.split()[0]})" for source, mean in read.items())
+        parts.append(f"the {bone} is {told} off, and the mean of the others at the true size {sized:.2f} mm")
+    return f"Where it does not hold them, {'; '.join(parts)} (all bones of the bench)."
