@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--work", type=outside_the_repository, required=True, help="folder outside the repository")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--films", nargs="*", default=[], help="patients or films; default: all")
+    parser.add_argument("--report-only", action="store_true", help="write OUT from what WORK holds so far")
     options = parser.parse_args()
     torch.set_num_threads(1)
     wanted = films(Path(os.environ["BONELIFT_DATA"]), options.films)
@@ -118,17 +119,18 @@ def main() -> None:
     columns = [field.name for field in fields(MethodOnFilm)]
     for film in tqdm(wanted, desc="films"):
         path = kept / f"{film.name}.csv"
-        if not path.is_file():
+        if not path.is_file() and not options.report_only:
             rows, bones = rows_of_film(film, model, reads, width_px[film.name], made)
             save_bones(kept / f"{film.name}.npz", bones)
             write_csv(path, rows, columns)
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = [row for film in wanted for row in read_rows(kept / f"{film.name}.csv")]
+    rows = [row for film in wanted for row in _kept(kept / f"{film.name}.csv")]
     _write_dicts(options.out / "adult-films.csv", rows, columns)
     for alignment in ALIGNMENTS:
         for method in reads:
-            identity_of(kept, method, alignment, wanted)
-    ranks = [row for method in reads for alignment in ALIGNMENTS for row in read_rows(_ranks(kept, method, alignment))]
+            if not options.report_only:
+                identity_of(kept, method, alignment, wanted)
+    ranks = [row for method in reads for alignment in ALIGNMENTS for row in _kept(_ranks(kept, method, alignment))]
     _write_dicts(options.out / "adult-films-identity.csv", ranks, [field.name for field in fields(MethodIdentity)])
 
 
@@ -145,6 +147,10 @@ def identity_of(kept: Path, method: str, alignment: Alignment, wanted: Sequence[
 
 def _ranks(kept: Path, method: str, alignment: Alignment) -> Path:
     return kept / f"identity-{method.replace(' ', '-')}-{alignment}.csv"
+
+
+def _kept(path: Path) -> list[Row]:
+    return read_rows(path) if path.is_file() else []
 
 
 def _write_dicts(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
