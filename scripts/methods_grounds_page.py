@@ -176,8 +176,9 @@ def packaged(folder: Path) -> str:
         lines.append([METHODS[name], *_case_cells(of), *_cost(of)])
         for bone in BONES:
             compared_values[bone][name] = _by_patient(of, bone, "rigid")
+    tested_cases = {row.case for row in new}
     for name in (MEAN, SIZED):
-        of = [row for row in old if row.method == name]
+        of = [row for row in old if row.method == name and row.case in tested_cases]
         lines.append([METHODS[name], *_case_cells(of), "", ""])
         for bone in BONES:
             compared_values[bone][name] = _by_patient(of, bone, "rigid")
