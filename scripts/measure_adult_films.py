@@ -216,7 +216,7 @@ def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, An
     assert result.bones is not None
     ends = apply_transform(world_from_radius, joint_ends(result.bones.surfaces, film.view))
     joint = camera.project(ends).mean(axis=0) + corner
-    off = (joint - drawn.joint_px.mean(axis=0)) * film.spacing_mm
+    off = (joint - drawn.joint_px[: len(ends)].mean(axis=0)) * film.spacing_mm
     found: dict[str, Any] = {
         "joint_off_mm": float(np.linalg.norm(off)),
         "joint_distal_mm": float(off @ drawn.distal),
@@ -238,12 +238,12 @@ def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, An
 
 
 def joint_ends(surfaces: Mapping[str, TriangleMesh], view: str) -> NDArray[np.float64]:
-    """(2, 3) mm, what is drawn as the ends of the joint line: tip of the styloid and middle of the sigmoid notch's
-    corners of a PA film, dorsal and volar rim of a lateral. Right bones, radius frame."""
+    """(1 or 2, 3) mm, what is drawn as the ends of the joint line: of a PA film the ulnar end, the middle of the sigmoid
+    notch's corners (the radial one lies under the inpainted box); of a lateral the dorsal and the volar rim. Right
+    bones, radius frame."""
     found = find_landmarks(surfaces["radius"], surfaces["ulna"], load_shape_model().landmarks)
     if view == "pa":
-        notch = np.mean([found["sigmoid_notch_volar"], found["sigmoid_notch_dorsal"]], axis=0)
-        return np.stack([found["radial_styloid_tip"], notch])
+        return np.mean([found["sigmoid_notch_volar"], found["sigmoid_notch_dorsal"]], axis=0)[None]
     return np.stack([found["dorsal_rim"], found["volar_rim"]])
 
 
