@@ -22,11 +22,12 @@ wrist's PA film do not hang on the guess as the unit of what is measured, though
 *Outline*: distance from the visible drawn points to the silhouette of each bone's projected mesh in the recorded image.
 *Signed*: positive where the model lies outside of the drawn line (too large). Drawn points within 2 mm of the model's
 cut, or proximal of it, are not compared (*compared*: the share that was). *Hanging right*: the model's fingers point
-where the hand's do, and its ulnar (PA) or palmar (lateral) side lies where the drawing has it. *Joint off*: how far the model's
-joint line lies from the drawn one; in brackets how much of that is distal. In a PA film the ulnar ends are compared (the
-middle of the sigmoid notch's corners; the radial end lies under the inpainted box), in a lateral the middle of dorsal
-and volar rim. Until 2026-11-30 the origin of the radius frame was compared with the middle of the drawn line: in a
-lateral it lies 2.3 mm distal of the middle of both rims, which was no error of the model. A film without bones counts as not found, not hanging right, flagged; it has no distance.
+where the hand's do, and its ulnar (PA) or palmar (lateral) side lies where the drawing has it. *Joint off*: how far
+the model's joint line lies from the drawn one; in brackets how much of that is distal. In a PA film the ulnar ends
+are compared (the middle of the sigmoid notch's corners; the radial end lies under the inpainted box), in a lateral
+the middle of dorsal and volar rim. Until 2026-11-30 the origin of the radius frame was compared with the middle of
+the drawn line: in a lateral it lies 2.3 mm distal of the middle of both rims, which was no error of the model. A film
+without bones counts as not found, not hanging right, flagged; it has no distance.
 
 **What the visible points do not see.** In a lateral the distal end of the radius lies behind the carpus and the box, so
 that most of what is visible is the shaft: a model that slid along the shaft keeps a small distance. *Whole* is the mean
