@@ -46,7 +46,8 @@ QUALITY_WORDS = (
 )
 EXPECTED_WORDS = (
     "The result expects this mean distance to the true surface of itself. On patients of the training population it is "
-    "right on average, but it does not tell a good result from a bad one."
+    "right on average, but it does not tell a good result from a bad one. Bones unlike that population's are farther "
+    "off."
 )
 
 
