@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from bonelift.drr.attenuation import MU_WATER_PER_MM
 from bonelift.drr.joseph import project
-from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM
+from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM, Film
 from bonelift.geometry import XrayCamera
 from bonelift.images import LAPTOP_GRID, RADIUS, ULNA, LabelMap, Volume
 from bonelift.registration.chart import PoseChart
@@ -27,6 +27,12 @@ def film_camera() -> XrayCamera:
     rows, columns = FILM_SHAPE
     intrinsics = np.array([[focal_px, 0, (columns - 1) / 2], [0, focal_px, (rows - 1) / 2], [0, 0, 1.0]])
     return XrayCamera(intrinsics, np.eye(4), columns, rows, 1000.0)
+
+
+def standard_film(pixels: NDArray[np.floating]) -> Film:
+    """A PA film (FILM_SHAPE) before :func:`film_camera`, all of it recorded."""
+    recorded = np.ones(FILM_SHAPE, dtype=bool)
+    return Film(pixels.astype(np.float32), film_camera(), np.eye(3), np.eye(4), False, "pa", DEPTH_MM, recorded)
 
 
 def ellipsoid(centre: tuple[float, float, float], half_axes: tuple[float, float, float]) -> NDArray[np.float32]:

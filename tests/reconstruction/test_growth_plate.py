@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM, Film, nominal_camera_from_radius
-from bonelift.geometry import XrayCamera
 from bonelift.images import LAPTOP_GRID
 from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.growth_plate import growth_plate_contrast
@@ -18,26 +17,17 @@ from bonelift.reconstruction.judge import GROWTH_PLATE
 from bonelift.registration import moving_bone, project_bone
 from bonelift.registration.nominal_bone import nominal_attenuation
 from bonelift.surface.voxelize import soft_label
-
-DISTANCE_MM = 965.0
+from builders.toy_wrist import DEPTH_MM, film_camera, standard_film
 
 
 @cache
 def adult_film() -> Film:
     """The radius straight in the beam, with noise; its pose is the nominal one."""
-    rows, columns = FILM_SHAPE
-    focal = DISTANCE_MM / FILM_SPACING_MM
-    camera = XrayCamera(
-        np.array([[focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1]]), np.eye(4), columns, rows,
-        DISTANCE_MM,
-    )  # fmt: skip
     solid = moving_bone(*nominal_attenuation(soft_label(load_demo_case().truth["radius"], LAPTOP_GRID), LAPTOP_GRID))
-    pose = nominal_camera_from_radius(camera, "pa", DISTANCE_MM)
-    shown = project_bone(solid, camera, pose[None])[0]
+    pose = nominal_camera_from_radius(film_camera(), "pa", DEPTH_MM)
+    shown = project_bone(solid, film_camera(), pose[None])[0]
     noise = np.random.default_rng(0).normal(0, 0.02, FILM_SHAPE)
-    pixels = (shown / np.percentile(shown, 99.5) + noise).astype(np.float32)
-    recorded = np.ones(FILM_SHAPE, dtype=bool)
-    return Film(pixels, camera, np.eye(3), np.eye(4), False, "pa", DISTANCE_MM, recorded)
+    return standard_film(shown / np.percentile(shown, 99.5) + noise)
 
 
 def line(at_mm: float, factor: float, slope: float = 0.0) -> NDArray[np.floating]:

@@ -145,11 +145,30 @@ def test_where_a_pose_is_read_all_are_glanced_at_and_the_best_are_searched(monke
 
     monkeypatch.setattr(reconsider, "read_wrist", read)
     hypotheses = [sightings(2.5, 2.0)]
-    start = FakeReading((hypotheses[0][0],))
+    start = FakeReading((hypotheses[0][0],), pose_was_read=True)
     found, (tried,) = reconsider.reconsider(start, hypotheses, None, JobSettings())  # type: ignore[arg-type]
     assert len(tried) == 8
     assert len(searched) == JobSettings().reconsider.finalists
     assert np.linalg.norm(found.sightings[0].located.origin_px - TRUE_PX) * 0.25 < 1.5
+
+
+def test_what_was_searched_for_already_is_not_searched_for_again(monkeypatch):
+    """The first sighting has the most evidence by far, so that it is a finalist; its reading is there."""
+    searched = []
+
+    def read(seen: list[Sighting], _model, how: JobSettings, _clock) -> FakeReading:
+        is_glance = how.place.read == JobSettings().reconsider.glance
+        searched.extend([] if is_glance else seen)
+        return FakeReading(tuple(seen), pose_was_read=True)
+
+    monkeypatch.setattr(reconsider, "read_wrist", read)
+    hypotheses = [sightings(50.0, 2.0)]
+    start = FakeReading((hypotheses[0][0],), pose_was_read=True)
+    found, (tried,) = reconsider.reconsider(start, hypotheses, None, JobSettings())  # type: ignore[arg-type]
+    assert found is start
+    assert tried[0].sighting is hypotheses[0][0]
+    assert len(searched) == JobSettings().reconsider.finalists - 1
+    assert all(sighting is not hypotheses[0][0] for sighting in searched)
 
 
 def test_nothing_is_tried_where_locator_and_film_agree(monkeypatch):

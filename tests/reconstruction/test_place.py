@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM, Film, nominal_camera_from_radius
-from bonelift.geometry import XrayCamera, invert_rigid, rigid_from_vector, rotation_angle
+from bonelift.film.standard import nominal_camera_from_radius
+from bonelift.geometry import invert_rigid, rigid_from_vector, rotation_angle
 from bonelift.images import LAPTOP_GRID
 from bonelift.reconstruction.bones import BONES, Bones
 from bonelift.reconstruction.cut import PreparedFilm
@@ -19,17 +19,10 @@ from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.place import PlaceSettings, stand
 from bonelift.registration import project_bone
 from bonelift.surface.voxelize import soft_label
+from builders.toy_wrist import DEPTH_MM, film_camera, standard_film
 
-DISTANCE_MM = 965.0
 MOTION = rigid_from_vector([0.12, -0.1, 0.08, 1.5, 2.0, -1.0])
 """Of the wrist from its nominal pose: more than the first start of a narrow search reaches by itself."""
-
-
-def camera() -> XrayCamera:
-    rows, columns = FILM_SHAPE
-    focal = DISTANCE_MM / FILM_SPACING_MM
-    intrinsics = np.array([[focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1]])
-    return XrayCamera(intrinsics, np.eye(4), columns, rows, DISTANCE_MM)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +35,9 @@ def true_bones() -> Bones:
 @pytest.fixture(scope="module")
 def shown(true_bones: Bones) -> tuple[PreparedFilm, NDArray[np.float64]]:
     """The standard film, and what it shows of the bones where they truly stand."""
-    true = nominal_camera_from_radius(camera(), "pa", DISTANCE_MM) @ MOTION
-    drr = project_bone(true_bones.wrist_solid, camera(), true[None])[0]
-    recorded = np.ones(FILM_SHAPE, dtype=bool)
-    film = Film(drr.astype(np.float32), camera(), np.eye(3), np.eye(4), False, "pa", DISTANCE_MM, recorded)
-    return cast(PreparedFilm, SimpleNamespace(film=film)), drr
+    true = nominal_camera_from_radius(film_camera(), "pa", DEPTH_MM) @ MOTION
+    drr = project_bone(true_bones.wrist_solid, film_camera(), true[None])[0]
+    return cast(PreparedFilm, SimpleNamespace(film=standard_film(drr))), drr
 
 
 @pytest.mark.parametrize("read", [(), (MOTION,), (MOTION @ rigid_from_vector([0.05, -0.06, 0.02, 1.0, 5.0, 1.0]),)])

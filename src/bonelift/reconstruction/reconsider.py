@@ -46,16 +46,16 @@ def reconsider(
     joint line some way along the shaft from where it is seen: so each hypothesis is moved along, too, and the best of
     all is cut once more where the wrist then stands. Landmarks that a person gave stay where they are.
     """
+    # Of one image whose pose was read, a hypothesis that is searched for in full is read as a result is.
+    known = reading if len(hypotheses) == 1 and reading.pose_was_read else None
     carried_through = [
-        _tried(sightings, model, how) if _doubtful(sightings, agreement, how) else []
+        _tried(sightings, model, how, known) if _doubtful(sightings, agreement, how) else []
         for sightings, agreement in zip(hypotheses, reading.agreements(), strict=True)
     ]
     tried = tuple(tuple(hypothesis for hypothesis, _ in pairs) for pairs in carried_through)
     chosen = [best[0].sighting if best else first for best, first in zip(tried, reading.sightings, strict=True)]
     if any(new is not old for new, old in zip(chosen, reading.sightings, strict=True)):
-        # Of one image whose pose was read, the best was searched for as a result is: it need not be done again.
-        best = carried_through[0][0][1] if len(chosen) == 1 else None
-        reading = best if best and best.pose_was_read else read_wrist(chosen, model, how, Stopwatch())
+        reading = carried_through[0][0][1] if known else read_wrist(chosen, model, how, Stopwatch())
     return reading, tried
 
 
@@ -63,8 +63,11 @@ def _doubtful(sightings: Sequence[Sighting], agreement: float, how: JobSettings)
     return sightings[0].found and (len(sightings) > 1 or agreement < how.reconsider.agreed_above)
 
 
-def _tried(sightings: Sequence[Sighting], model: WristModel, how: JobSettings) -> list[tuple[Hypothesis, Reading]]:
-    """Of one image, best first: what was searched for in full before what was only glanced at."""
+def _tried(
+    sightings: Sequence[Sighting], model: WristModel, how: JobSettings, known: Reading | None
+) -> list[tuple[Hypothesis, Reading]]:
+    """Of one image, best first: what was searched for in full before what was only glanced at. known: the reading of
+    one of the sightings, where a search in full would give it again."""
     found = [
         carried(_moved(sighting, moved_mm), moved_mm, model, how)
         for sighting in sightings
@@ -75,7 +78,12 @@ def _tried(sightings: Sequence[Sighting], model: WristModel, how: JobSettings) -
     glanced: list[tuple[Hypothesis, Reading]] = []
     if any(reading.pose_was_read for _, reading in found):
         best, glanced = found[: how.reconsider.finalists], found[how.reconsider.finalists :]
-        found = [carried(one.sighting, one.moved_mm, model, how, glance=False) for one, _ in best]
+        found = [
+            (_hypothesis(one.sighting, one.moved_mm, known, how), known)
+            if known and one.sighting is known.sightings[0]
+            else carried(one.sighting, one.moved_mm, model, how, glance=False)
+            for one, _ in best
+        ]
     first, reading = min(found, key=_falling_score)
     if reading.stances and first.sighting.radiograph.landmarks is None:
         found.append(carried(_where_it_stands(first.sighting, reading), math.nan, model, how, glance=False))
@@ -98,10 +106,15 @@ def carried(
     read = settings.glance if glance else how.place.read
     quick = replace(how, place=replace(how.place, wrist=settings.search, read=read))
     reading = read_wrist([sighting], model, quick, Stopwatch())
+    return _hypothesis(sighting, moved_mm, reading, how), reading
+
+
+def _hypothesis(sighting: Sighting, moved_mm: float, reading: Reading, how: JobSettings) -> Hypothesis:
+    """What was tried with a sighting, by what was read from it."""
     agreement = reading.agreements()[0]
-    cost = settings.cost_of_moving if moved_mm else 0.0  # NaN has moved, too
-    score = sighting.evidence + settings.agreement_weight * agreement - cost
-    return Hypothesis(sighting, moved_mm, agreement, score), reading
+    cost = how.reconsider.cost_of_moving if moved_mm else 0.0  # NaN has moved, too
+    score = sighting.evidence + how.reconsider.agreement_weight * agreement - cost
+    return Hypothesis(sighting, moved_mm, agreement, score)
 
 
 def _moved(sighting: Sighting, moved_mm: float) -> Sighting:

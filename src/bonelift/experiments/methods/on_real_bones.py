@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-
 from bonelift.experiments.methods.grounds import MEAN, SIZED, Reader, ReadImage, read_image
+from bonelift.experiments.methods.on_films import image_of
 from bonelift.experiments.real_bones import RealWrist
 from bonelift.experiments.real_bones_scores import Pictures, RealBoneRow, Saw, score_no_skill, score_wrist
 from bonelift.networks.model import WristModel
@@ -31,11 +30,7 @@ class MethodOnBone(RealBoneRow):
 def images_of(shown: Pictures, model: WristModel) -> dict[str, WristImage | None]:
     """Source -> what all methods read. The film is found, cut and translated once, by the main job; None where no wrist
     was found in it."""
-    found = reconstruct([shown.films["pa"]], model)
-    film = None
-    if found.drrs:
-        film = WristImage("pa", found.drrs[0], np.asarray(found.films[0].film.pixels, dtype=np.float32))
-    return {CT_DRR: WristImage("pa", shown.drrs["pa"]), FILM: film}
+    return {CT_DRR: WristImage("pa", shown.drrs["pa"]), FILM: image_of(reconstruct([shown.films["pa"]], model))}
 
 
 def rows_of_images(
