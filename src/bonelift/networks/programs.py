@@ -58,8 +58,8 @@ class Decode(nn.Module):
 class ReadShape(nn.Module):
     """The mean of S over JITTERS, and the expected error of each number (1 where S does not tell it).
 
-    Where S reads a pose as well, (1, POSE) rad and mm from the picture as it is: its turn and its place would be those
-    of the moved pictures else.
+    Where S reads a pose as well, it is told too: (1, POSE), rad and mm. It comes from the picture that is not moved,
+    because a moved picture shows a moved wrist.
     """
 
     def __init__(self, shape_regressor: ShapeRegressor, drr_scale: float) -> None:

@@ -201,7 +201,7 @@ def _age_checks(radiographs: Sequence[Radiograph]) -> list[Check]:
     child = min(under) <= CHILD_UNDER
     text = f"the file says that the patient was under {min(under):.0f} years old: "
     text += (
-        "the model knows no bones of children; do not use them"
+        "the model knows no bones of children; do not use this result"
         if child
         else "growth plates may be open, and the model knows adults alone"
     )
