@@ -10,8 +10,9 @@ the generator never sees, so that its DRRs of them err as they will in use), ``v
 (needs shapes), ``locator`` and ``pix2pix`` (need samples), ``predictor`` (needs samples and the autoencoder),
 ``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``tuning`` (the translator
 by what S reads, then the steps that see the film; needs samples, films and a few bones); ``bundle`` (writes
-src/bonelift/models/default; networks that were not trained here are taken over from the packaged model). Training may
-start while samples and bones are still being made.
+src/bonelift/models/default; networks that were not trained here are taken over from the packaged model);
+``outlines`` (the packaged model with what corrects S by outlines learned anew, and no other weight changed; needs bones,
+films that the translator was not tuned on, and validation). Training may start while samples and bones are still being made.
 
 ``--shape-model FILE`` (from scripts/build_shape_model.py --without ...) draws all patients from a population that never
 saw the subjects left out, and ``bundle`` writes into the model whom that population was built without. Weights that saw
@@ -59,10 +60,10 @@ from bonelift.learning.line import (
     run_generator,
 )
 from bonelift.learning.loop import LoopConfig
-from bonelift.learning.model_folder import model_of_run
+from bonelift.learning.model_folder import error_facts, model_of_run, outlines_of_run
 from bonelift.learning.presets import Preset, load_preset, timed, with_trainings
 from bonelift.learning.virtual_source import POPULATION_FILE, Part, VirtualSource, claim_population, population_facts
-from bonelift.networks.bundle import load_bundle, save_bundle
+from bonelift.networks.bundle import ModelBundle, load_bundle, save_bundle
 from bonelift.networks.model_files import DEFAULT_MODEL
 from bonelift.networks.onnx_export import add_graphs
 
@@ -164,6 +165,12 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
         return learn_tuning(replace(run, start=load_bundle()), *folders)
     elif stage == "bundle":
         write_bundle(replace(run, start=load_bundle()), source, arguments.name, Path(arguments.out))
+    elif stage == "outlines":
+        bundle = load_bundle()
+        run = replace(run, start=bundle)
+        bundle = replace(bundle, name=arguments.name, outlines=outlines_of_run(run, source, bundle))
+        bundle = replace(bundle, metadata={**bundle.metadata, **error_facts(run, source, bundle)})
+        write(bundle, run, Path(arguments.out))
     return {}
 
 
@@ -197,12 +204,17 @@ def write_bundle(run: LearningRun, source: VirtualSource, name: str, out: Path) 
         )
     bundle = model_of_run(run, source, name)
     bundle = replace(bundle, metadata={**bundle.metadata, **population_metadata(source.shape_model)})
+    write(bundle, run, out)
+
+
+def write(bundle: ModelBundle, run: LearningRun, out: Path) -> None:
+    """A model and its graphs, with the stages of ``run`` in its metadata."""
     known = bundle.metadata.get("training", [])
     training = [*known, *(stage for stage in read_stages(run.folder) if stage not in known)]
     digest = save_bundle(replace(bundle, metadata={**bundle.metadata, "training": training}), out)
     add_graphs(out)
     size = (out / "weights.safetensors").stat().st_size / 2**20
-    print(f"{out}: {name}, weights sha256 {digest[:12]}, {size:.1f} MiB")
+    print(f"{out}: {bundle.name}, weights sha256 {digest[:12]}, {size:.1f} MiB")
 
 
 def population_metadata(model: ShapeModel) -> dict[str, object]:
@@ -216,7 +228,7 @@ def read_stages(work: Path) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    stages = (*get_args(Part), *get_args(StageName), "basis", "bundle")
+    stages = (*get_args(Part), *get_args(StageName), "basis", "bundle", "outlines")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=stages)
     parser.add_argument("--work", default="runs/default", help="folder for samples, checkpoints and learning curves")

@@ -14,8 +14,9 @@ from bonelift.learning.augmentation import AffineRange
 from bonelift.learning.loop import LoopConfig
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, save_chunk
 from bonelift.learning.shape_regression import ShapeTraining, build_shape_regressor
+from bonelift.networks.occluding_contour import POSE
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor
-from bonelift.networks.supervised_descent import POSE, rotations
+from bonelift.networks.supervised_descent import rotations
 
 PATIENTS = 24
 MODES, PICTURES = 3, 6

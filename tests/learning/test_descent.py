@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from bonelift.anatomy.shape_basis import BoneBasis
+from bonelift.learning import descent
 from bonelift.learning.augmentation import AffineRange
 from bonelift.learning.checkpoint import load_checkpoint
 from bonelift.learning.descent import DescentTraining, _sums_of_views, best_poses, train_descent
 from bonelift.learning.loop import read_curve
 from bonelift.learning.samples import FilmSamples, load_samples
-from bonelift.learning.shape_regression import FilmDrrs, validate_shape, validation_sources
+from bonelift.learning.shape_regression import FilmDrrs, load_bones, validate_shape, validation_sources
+from bonelift.networks.occluding_contour import POSE
 from bonelift.networks.shape_regressor import ShapeRegressor, metric_matrices
-from bonelift.networks.supervised_descent import POSE, projected, rotations
+from bonelift.networks.supervised_descent import projected, rotations
 from builders.spot_films import PATIENTS, STILL, mean_reader, spot_bases, spot_folders, wrists, write_spots
 
 
@@ -36,8 +38,10 @@ def test_a_known_map_is_found():
     torch.manual_seed(0)
     seen, weight, bias = 3 * torch.randn(200, 6) + 2, torch.randn(6, 2), torch.randn(2)
     target, view = seen @ weight + bias, torch.zeros(200, dtype=torch.long)
-    batches = [("bones", seen[:50], target[:50], view[:50]), ("bones", seen[50:], target[50:], view[50:])]
-    maps = _sums_of_views(iter(batches))[0].maps(1.0, (1e-9, 1e12))
+    half = torch.arange(200) % 2
+    batches = [("bones", *(part[rows] for part in (seen, target, view, half))) for rows in (slice(50), slice(50, None))]
+    sums = _sums_of_views(iter(batches))
+    maps = (sums[0, 0] + sums[0, 1]).maps(1.0, (1e-9, 1e12))
     found, constant = maps[1e-9]
     torch.testing.assert_close(found, weight, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(constant, bias, rtol=1e-2, atol=1e-2)
@@ -52,12 +56,43 @@ def test_a_film_counts_as_often_as_its_weight_says():
     bones, films = torch.randn(30, 3), torch.randn(20, 3) + 1
     target = {"bones": torch.randn(30, 2), "films": torch.randn(20, 2)}
     view = torch.zeros(30, dtype=torch.long)
-    mixed = [("bones", bones, target["bones"], view), ("films", films, target["films"], view[:20])]
-    weighed = _sums_of_views(iter(mixed))[0].maps(3.0, (2.0,))[2.0]
+    mixed = [("bones", bones, target["bones"], view, view), ("films", films, target["films"], view[:20], view[:20])]
+    weighed = _sums_of_views(iter(mixed))[0, 0].maps(3.0, (2.0,))[2.0]
     threefold = [mixed[0], *[("bones", *mixed[1][1:])] * 3]
-    repeated = _sums_of_views(iter(threefold))[0].maps(1.0, (2.0,))[2.0]
+    repeated = _sums_of_views(iter(threefold))[0, 0].maps(1.0, (2.0,))[2.0]
     for ours, theirs in zip(weighed, repeated, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_step_for_half_of_the_patients_has_never_seen_them(bases):
+    network = mean_reader(bases, 1)
+    torch.manual_seed(3)
+    numbers, inputs = network.outputs + POSE, network.descent[0].weight.shape[1]
+    seen, target = torch.randn(40, inputs), torch.randn(40, numbers)
+    view, half = torch.zeros(40, dtype=torch.long), torch.arange(40) % 2
+    chosen = {0: dict.fromkeys(("radius", "ulna", "pose"), descent._Choice(200.0, 1.0))}
+    sums = _sums_of_views(iter([("bones", seen, target, view, half)]))
+    steps = descent._half_steps(network, 0, sums, chosen)
+    for own, step in enumerate(steps):
+        others = half != own
+        alone = _sums_of_views(iter([("bones", seen[others], target[others], view[others], half[others])]))
+        weight, bias = alone[0, 1 - own].maps(1.0, (100.0,))[100.0]
+        torch.testing.assert_close(step(seen, view), seen @ weight + bias, rtol=1e-3, atol=1e-3)
+    # Far fewer rows than inputs: what a map has seen it reads much better.
+    left = [
+        (target[half == own] - steps[other](seen, view)[half == own]).square().mean() for own, other in ((0, 0), (0, 1))
+    ]
+    assert left[0] > 3 * left[1]
+
+
+def test_pictures_of_one_patient_are_of_one_half(bases, folders):
+    codes = load_bones(folders[0], bases, None).coded.codes
+    halves = descent._halves(codes)
+    patients = {tuple(code): set() for code in codes.tolist()}
+    for code, half in zip(codes.tolist(), halves.tolist(), strict=True):
+        patients[tuple(code)].add(half)
+    assert all(len(found) == 1 for found in patients.values())
+    assert 0.2 < halves.float().mean() < 0.8
 
 
 def test_the_best_pose_lays_the_true_bones_on_the_film(bases):

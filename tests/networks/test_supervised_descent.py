@@ -17,10 +17,10 @@ from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.learning.augmentation import AffineRange, move_projections, random_affines
 from bonelift.learning.shape_regression import film_distances
 from bonelift.networks.film_warp import warp
+from bonelift.networks.occluding_contour import POSE
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeRegressor
 from bonelift.networks.supervised_descent import (
     OFFSETS_PX,
-    POSE,
     DescentStep,
     ProjectedPoints,
     feature_count,

@@ -16,9 +16,11 @@ from bonelift.anatomy.shape_uncertainty import MEAN_OF_NORMAL, expected_distance
 from bonelift.images.volume import BONES
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples
 from bonelift.learning.shape_regression import Bases, encode_surfaces
+from bonelift.networks.occluding_contour import OutlinedBones
+from bonelift.networks.outlines import Outlines, SeenWrist, Source, corrected
 from bonelift.networks.shape_regressor import ShapeRegressor
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
-from bonelift.networks.views import VIEW_CODES
+from bonelift.networks.views import VIEW_CODES, view_of
 from bonelift.surface.mesh import TriangleMesh
 
 _BATCH = 64
@@ -34,12 +36,18 @@ def without_pictures(films: FilmSamples) -> FilmSamples:
     return replace(films, radiograph=np.zeros_like(films.radiograph))
 
 
-@torch.no_grad()
 def read_codes(network: FilmReader, films: FilmSamples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(codes, standard deviations told of their errors), both (N, outputs), from the DRRs of ``films``.
 
     S reads the films as well where it reads films. Networks that tell no error give standard deviations of 1.
     """
+    readings, sds = read_all(network, films)
+    return readings[:, : sds.shape[1]], sds
+
+
+@torch.no_grad()
+def read_all(network: FilmReader, films: FilmSamples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The same with the poses that an S with descent steps reads behind the codes, (N, outputs + POSE)."""
     network.eval()
     device = next(network.parameters()).device
     codes, sds = [], []
@@ -50,7 +58,8 @@ def read_codes(network: FilmReader, films: FilmSamples) -> tuple[NDArray[np.floa
             pictures = torch.cat([pictures, torch.from_numpy(films.radiograph[part].astype(np.float32))[:, None]], 1)
         view = torch.from_numpy(films.view[part]).to(device)
         if isinstance(network, ShapeRegressor):
-            code, log_sd = network.codes_and_log_sd(pictures.to(device), view)
+            readings, log_sd = network.readings(pictures.to(device), view)
+            code = readings[-1]
             sds.append(log_sd.exp().cpu().numpy())
         else:
             code = network(pictures.to(device), view)
@@ -66,11 +75,19 @@ def code_spread(codes: NDArray[np.floating]) -> dict[str, Any]:
     return {"mean": mean.tolist(), "sd": sd.tolist(), "distance_99": float(np.percentile(distance, 99))}
 
 
-def shape_errors(network: ShapeRegressor, films: FilmSamples, surfaces: SurfaceSamples, bases: Bases) -> dict[str, Any]:
-    """Metadata of S's errors on validation films, by view: "shape_error_sd", root mean square of each number's error;
-    "shape_sd_factor", by how much it is larger than S tells, where S tells it, and then "expected_error", too
-    (:func:`expected_error_facts`). Views without a film are left out."""
-    codes, told = read_codes(network, films)
+def shape_errors(
+    network: ShapeRegressor,
+    films: FilmSamples,
+    surfaces: SurfaceSamples,
+    bases: Bases,
+    outlines: Outlines,
+    source: Source,
+) -> dict[str, Any]:
+    """Metadata of S's errors on validation films (or DRRs of a CT: ``source``), corrected by outlines, by view:
+    "shape_error_sd", root mean square of each number's error; "shape_sd_factor", by how much it is larger than S tells,
+    where S tells it, and then "expected_error", too (:func:`expected_error_facts`). Views without a film are left out.
+    """
+    codes, told = _read_corrected(network, films, bases, outlines, source)
     errors = codes - encode_surfaces(surfaces, bases)[films.patient]
     facts: dict[str, Any] = {"shape_error_sd": {}}
     if network.to_log_sd is not None:
@@ -87,6 +104,21 @@ def shape_errors(network: ShapeRegressor, films: FilmSamples, surfaces: SurfaceS
         factors = np.array([facts["shape_sd_factor"].get(view, np.ones(errors.shape[1])) for view in VIEW_CODES])
         facts["expected_error"] = expected_error_facts(errors, told * factors[films.view], surfaces, bases)
     return facts
+
+
+def _read_corrected(
+    network: ShapeRegressor, films: FilmSamples, bases: Bases, outlines: Outlines, source: Source
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    readings, told = read_all(network, films)
+    codes, bones = readings[:, : told.shape[1]].copy(), OutlinedBones(bases)
+    for row, reading in enumerate(readings):
+        view = view_of(int(films.view[row]))
+        if (view, source) in outlines:
+            film = films.radiograph[row] if source == "film" else None
+            codes[row], _ = corrected(
+                [SeenWrist(view, reading.astype(np.float64), films.drr[row], film)], bones, outlines
+            )
+    return codes, told
 
 
 def expected_error_facts(

@@ -1,13 +1,17 @@
 """The descent steps of S, each in closed form: ridge regression from what the picture shows around the bones as read to
 what is left to correct.
 
-All rows of the training samples go into the sums of one regression, changed as in the training of S. The ridge of each
-bone and of the pose, and what a film counts beside bare bones, are those that read the validation patients best; where
-no map reads them better, the step is 0. Steps that see the film learn from films alone.
+All rows of the training samples go into the sums of one regression, changed as in the training of S. A map reads the
+rows that it was fitted to better than others, and a next step that learned from these readings would learn too little.
+So each step is fitted twice more, to half of the patients each, and the next one learns from what each half's pictures
+give by the other half's map. The ridge of each bone and of the pose, and what a film counts beside bare bones, are
+those that read the validation patients best; where no map reads them better, the step is 0. Steps that see the film
+learn from films alone.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -30,8 +34,9 @@ from bonelift.learning.shape_regression import (
     validate_shape,
     validation_sources,
 )
+from bonelift.networks.occluding_contour import POSE
 from bonelift.networks.shape_regressor import ShapeRegressor, metric_matrices, surface_errors
-from bonelift.networks.supervised_descent import POSE, DescentStep, projected
+from bonelift.networks.supervised_descent import DescentStep, projected
 from bonelift.networks.views import VIEW_CODES
 
 _BATCH = 256
@@ -82,6 +87,14 @@ class _Moments:
             found[ridge] = weight, solved[-1].float() - (self.origin + mean).float() @ weight
         return found
 
+    def __add__(self, other: _Moments) -> _Moments:
+        """Of the rows of both, which have one origin."""
+        kinds = {**self.of_kind, **other.of_kind}
+        for kind in self.of_kind.keys() & other.of_kind.keys():
+            (gram, product), (more_gram, more_product) = self.of_kind[kind], other.of_kind[kind]
+            kinds[kind] = gram + more_gram, product + more_product
+        return _Moments(self.origin, kinds)
+
 
 @dataclass(frozen=True)
 class _Choice:
@@ -108,19 +121,31 @@ def train_descent(
     sources = validation_sources(validation, bases, network.reads_film)
     network.to("cpu").eval()
     first_readings: FirstReadings = {}
+    by_halves: HalfSteps = {}
+    kept = [step.is_fitted for step in network.descent if isinstance(step, DescentStep)]
 
     def step(held: HeldBones, generator: np.random.Generator, progress: float) -> dict[str, float]:
         number = round(progress * len(network.descent))
-        if network.descent[number].is_fitted:
+        if kept[number]:
             return {}
+        # Taken up again, what the halves of the patients gave is not there any more.
+        for earlier in range(number):
+            if not kept[earlier] and earlier not in by_halves:
+                fit(held, earlier)
+        return fit(held, number)
+
+    def fit(held: HeldBones, number: int) -> dict[str, float]:
         own_config, watching = config, sources
         parts: dict[str, tuple[Coded, ...]] = {"bones": (held.coded,), "films": film_sources or ()}
         if network.sees_film(number):
             parts = {"films": film_sources[1:] if film_sources else ()}
             own_config = replace(config, film_hidden=0.0)
             watching = {name: source for name, source in sources.items() if source.film is not None}
-        sums = _sums_of_views(_rows(network, number, parts, own_config, how.most_rows, first_readings))
-        return _fit_step(network, number, sums, watching, metrics, how)
+        sums = _sums_of_views(_rows(network, number, parts, own_config, how.most_rows, first_readings, by_halves))
+        scalars, chosen = _fit_step(network, number, sums, watching, metrics, how)
+        if number + 1 < len(network.descent):
+            by_halves[number] = _half_steps(network, number, sums, chosen)
+        return scalars
 
     loop = LoopConfig(
         len(network.descent), 1.0, log_every=1, validate_every=1, checkpoint_minutes=0.0, seed=config.loop.seed
@@ -141,34 +166,71 @@ def train_descent(
 
 FirstReadings = dict[tuple[str, int, int, float], Tensor]
 """What the convolutions read of the rows of a part from some row on, with so much of the films hidden."""
-Batch = tuple[str, Tensor, Tensor, Tensor]
-"""Kind of the rows (bones, films), features, what is left to correct, views."""
+HalfSteps = dict[int, tuple[DescentStep, DescentStep]]
+"""Of each step, the one for patients of half 0 and of half 1: each fitted to the other half."""
+Batch = tuple[str, Tensor, Tensor, Tensor, Tensor]
+"""Kind of the rows (bones, films), features, what is left to correct, views, halves of their patients."""
+Sums = dict[tuple[int, int], _Moments]
+"""By view and half of the patients."""
+Chosen = dict[int, dict[str, _Choice]]
+"""Of each view, for each part of a reading."""
 
 
 @torch.no_grad()
 def _fit_step(
     network: ShapeRegressor,
     number: int,
-    sums: dict[int, _Moments],
+    sums: Sums,
     sources: dict[str, Coded],
     metrics: Tensor,
     how: DescentTraining,
-) -> dict[str, float]:
-    """Fit one step; the scalars of the learning curve."""
+) -> tuple[dict[str, float], Chosen]:
+    """Fit one step; the scalars of the learning curve, and what was chosen."""
     network.eval()
     step = network.descent[number]
     assert isinstance(step, DescentStep)
     watched = [_watched(network, source, number) for source in sources.values()]
-    scalars = {}
+    scalars: dict[str, float] = {}
+    found: Chosen = {}
     for view, code in VIEW_CODES.items():
-        if code not in sums:
+        halves = [sums[key] for key in sums if key[0] == code]
+        if not halves:
             continue
-        step.weight[code], step.bias[code], chosen = _best_map(
-            sums[code], [part.of_view(code) for part in watched], network, metrics, how
+        step.weight[code], step.bias[code], found[code] = _best_map(
+            sum(halves[1:], halves[0]), [part.of_view(code) for part in watched], network, metrics, how
         )
-        for part, choice in chosen.items():
+        for part, choice in found[code].items():
             scalars |= {f"{view}_{part}_ridge": choice.ridge, f"{view}_{part}_film_weight": choice.film_weight}
-    return scalars
+    return scalars, found
+
+
+@torch.no_grad()
+def _half_steps(network: ShapeRegressor, number: int, sums: Sums, chosen: Chosen) -> tuple[DescentStep, DescentStep]:
+    """For the patients of each half, the step of what was chosen, fitted to the other half: half the rows, half the
+    ridge. A view whose patients are all of one half has the step fitted to all."""
+    whole = network.descent[number]
+    assert isinstance(whole, DescentStep)
+    steps = []
+    for half in (0, 1):
+        step = copy.deepcopy(whole)
+        for code, choices in chosen.items():
+            others = sums.get((code, 1 - half))
+            if others is None:
+                continue
+            step.weight[code], step.bias[code] = 0.0, 0.0
+            for choice in set(choices.values()):
+                weight, bias = others.maps(choice.film_weight, (choice.ridge / 2,))[choice.ridge / 2]
+                for name, part in _parts(network).items():
+                    if choices.get(name) == choice:
+                        step.weight[code][:, part], step.bias[code][part] = weight[:, part], bias[part]
+        steps.append(step)
+    return steps[0], steps[1]
+
+
+def _parts(network: ShapeRegressor) -> dict[str, slice]:
+    """Each bone's code and the pose, in a reading."""
+    outputs, radius = network.outputs, network.projected_points.lengths[0]
+    return {"radius": slice(0, radius), "ulna": slice(radius, outputs), "pose": slice(outputs, outputs + POSE)}
 
 
 @torch.no_grad()
@@ -179,6 +241,7 @@ def _rows(
     config: ShapeTraining,
     most: int,
     first_readings: FirstReadings,
+    by_halves: HalfSteps,
 ) -> Iterator[Batch]:
     """All rows of ``parts``, by their kind, after so many steps, changed in the same way each time.
 
@@ -195,9 +258,34 @@ def _rows(
                 key = (kind, part, start, config.film_hidden)
                 if key not in first_readings:
                     first_readings[key] = _reading(network, picture, view, 0)
-                reading = network.corrected(picture, first_readings[key], view, steps)
+                half = _halves(codes)
+                reading = first_readings[key]
+                for number in range(steps):
+                    reading = _after_step(network, number, picture, reading, view, half, by_halves.get(number))
                 target = torch.cat([codes, best_poses(network, reading, view, codes, pose)], dim=1) - reading
-                yield kind, network.features(picture, reading, view, steps), target, view
+                yield kind, network.features(picture, reading, view, steps), target, view, half
+
+
+def _halves(codes: Tensor) -> Tensor:
+    """(N,) 0 or 1, the same for all pictures of a patient: told from the code, which is as good as a number."""
+    return (codes[:, 0] * 1e3).round().long() % 2
+
+
+def _after_step(
+    network: ShapeRegressor,
+    number: int,
+    picture: Tensor,
+    reading: Tensor,
+    view: Tensor,
+    half: Tensor,
+    by_half: tuple[DescentStep, DescentStep] | None,
+) -> Tensor:
+    """Readings after step ``number``, by the step of each patient's half where there is one."""
+    if by_half is None:
+        return network.corrected_once(picture, reading, view, number)
+    seen = network.features(picture, reading, view, number)
+    changes = [step(seen, view) for step in by_half]
+    return reading + torch.where((half == 0)[:, None], *changes)
 
 
 def _reading(network: ShapeRegressor, picture: Tensor, view: Tensor, steps: int) -> Tensor:
@@ -205,19 +293,20 @@ def _reading(network: ShapeRegressor, picture: Tensor, view: Tensor, steps: int)
     return network.corrected(picture, reading, view, steps)
 
 
-def _sums_of_views(rows: Iterator[Batch]) -> dict[int, _Moments]:
-    """By view. Features are counted from those of the first batch: what is added up stays small."""
+def _sums_of_views(rows: Iterator[Batch]) -> Sums:
+    """Features are counted from those of the first batch of a view: what is added up stays small."""
     origins: dict[int, Tensor] = {}
-    sums: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
-    for kind, features, target, view in rows:
-        for code in view.unique().tolist():
-            own, wanted = features[view == code], target[view == code]
+    sums: dict[tuple[int, int], dict[str, tuple[Tensor, Tensor]]] = {}
+    for kind, features, target, view, half in rows:
+        for code, number in torch.stack([view.long(), half], dim=1).unique(dim=0).tolist():
+            chosen = (view == code) & (half == number)
+            own, wanted = features[chosen], target[chosen]
             origin = origins.setdefault(code, own.mean(dim=0))
             seen = torch.cat([own - origin, torch.ones(len(own), 1)], dim=1)
             gram, product = (seen.T @ seen).double(), (seen.T @ wanted).double()
-            known = sums.setdefault(code, {}).get(kind)
-            sums[code][kind] = (gram, product) if known is None else (known[0] + gram, known[1] + product)
-    return {code: _Moments(origins[code].double(), sums[code]) for code in sums}
+            known = sums.setdefault((code, number), {}).get(kind)
+            sums[code, number][kind] = (gram, product) if known is None else (known[0] + gram, known[1] + product)
+    return {key: _Moments(origins[key[0]].double(), of_kind) for key, of_kind in sums.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,8 +343,7 @@ def _best_map(
     """(weight, bias, choice of each part). The parts of a reading, each bone's code and the pose, have each the ridge
     and the weight of films that read it best on the validation pictures of all sources; where none is better than no
     step, that part is 0 and has no choice. Without a validation picture of the view the strongest ridge is taken."""
-    outputs, radius = network.outputs, network.projected_points.lengths[0]
-    parts = {"radius": slice(0, radius), "ulna": slice(radius, outputs), "pose": slice(outputs, outputs + POSE)}
+    outputs, parts = network.outputs, _parts(network)
     watched = [part for part in watched if len(part.view)]
     if not watched:
         strongest = _Choice(max(how.ridges), how.film_weights[0])

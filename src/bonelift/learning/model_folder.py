@@ -20,11 +20,14 @@ from bonelift.learning.line import BASIS, STAGES, LearningRun, SampleSource, Sta
 from bonelift.learning.locator import build_locator
 from bonelift.learning.loop import read_curve
 from bonelift.learning.model_card import CARD_NAME, model_card
+from bonelift.learning.outlines import fit_outlines
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples, chunk_folders, load_samples
+from bonelift.learning.shape_regression import Coded, FilmDrrs, load_bones, load_films, validation_sources
 from bonelift.learning.tl import build_tl, load_tl
 from bonelift.learning.translated import translated
 from bonelift.networks.bundle import ModelBundle, new_bundle, save_bundle
 from bonelift.networks.onnx_export import add_graphs, can_export
+from bonelift.networks.outlines import Outlines, Source
 from bonelift.storage.whole import whole_folder, write_whole
 
 MODEL = "model"
@@ -71,6 +74,8 @@ def write_model(run: LearningRun, source: SampleSource) -> Path:
 def model_of_run(run: LearningRun, source: SampleSource, name: str) -> ModelBundle:
     """The networks of the stages that are done, others those of ``run.start``, with what is known of their codes."""
     bundle = trained_bundle(run)
+    if _has_new_shape(run):
+        bundle = replace(bundle, outlines=outlines_of_run(run, source, bundle))
     facts = trained_facts(run, source, bundle)
     # What is known of another S says nothing of this one.
     kept = {
@@ -97,7 +102,8 @@ def trained_bundle(run: LearningRun) -> ModelBundle:
         locator = build_locator(preset.locator, seed)
         load_networks(run.stage("locator"), {"locator": locator})
         bundle = replace(bundle, locator_config=preset.locator, locator=locator)
-    return replace(bundle, shape=run_shape(run)) if _has_new_shape(run) else bundle
+    # What corrects another S by outlines says nothing of this one.
+    return replace(bundle, shape=run_shape(run), outlines={}) if _has_new_shape(run) else bundle
 
 
 def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -> dict[str, Any]:
@@ -114,14 +120,42 @@ def trained_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -
             facts["shape_basis"] = asdict(basis_facts(run.folder / BASIS))
         elif run.start is not None and "shape_basis" in run.start.metadata:
             facts["shape_basis"] = run.start.metadata["shape_basis"]
-        network, bases = bundle.shape.network, (bundle.shape.radius, bundle.shape.ulna)
         training, _ = _seen_by_shape(run, source, "training")
-        facts["shape_code"] = code_spread(read_codes(network, training)[0])
-        validation, folder = _seen_by_shape(run, source, "validation")
-        facts |= shape_errors(network, validation, load_samples(folder, SurfaceSamples), bases)
-        patients = len(set(validation.patient.tolist()))
-        facts["shape_validation"] = {"films": len(validation.drr), "patients": patients}
+        facts["shape_code"] = code_spread(read_codes(bundle.shape.network, training)[0])
+        facts |= error_facts(run, source, bundle)
     return facts
+
+
+def error_facts(run: LearningRun, source: SampleSource, bundle: ModelBundle) -> dict[str, Any]:
+    """Metadata of how far S, corrected by the outlines of ``bundle``, is off on the validation patients."""
+    assert bundle.shape is not None
+    bases = (bundle.shape.radius, bundle.shape.ulna)
+    validation, folder = _seen_by_shape(run, source, "validation")
+    kind: Source = "film" if validation.radiograph.any() else "drr"
+    surfaces = load_samples(folder, SurfaceSamples)
+    facts = shape_errors(bundle.shape.network, validation, surfaces, bases, bundle.outlines, kind)
+    patients = len(set(validation.patient.tolist()))
+    return facts | {"shape_validation": {"films": len(validation.drr), "patients": patients}}
+
+
+def outlines_of_run(run: LearningRun, source: SampleSource, bundle: ModelBundle) -> Outlines:
+    """What corrects the S of ``bundle`` by outlines, learned from what S learned from."""
+    assert bundle.shape is not None
+    bases = (bundle.shape.radius, bundle.shape.ulna)
+    bones = source.folders("bones")
+    training: dict[Source, Coded] = {"drr": load_bones(bones.training, bases, None).coded}
+    watching = FilmDrrs(bones.validation, None)
+    if source.has_films:
+        films, generator = source.folders("films"), run_translator(run)
+        training["film"] = load_films(FilmDrrs(films.training, translated(films.training, generator)), bases)[1]
+        if chunk_folders(films.validation, FilmSamples):
+            watching = FilmDrrs(films.validation, translated(films.validation, generator))
+    watched = validation_sources(watching, bases, reads_film=True)
+    validation: dict[Source, Coded] = {kind: watched[kind] for kind in training if kind in watched}
+    preset = run.preset
+    return fit_outlines(
+        bundle.shape.network, bases, training, validation, preset.shape_training, preset.outline_training, run.seed
+    )
 
 
 def _has_new_shape(run: LearningRun) -> bool:

@@ -13,6 +13,7 @@ from bonelift.images.volume import LAPTOP_GRID
 from bonelift.learning.augmentation import AffineRange
 from bonelift.learning.locator import LocatorTraining
 from bonelift.learning.loop import LoopConfig
+from bonelift.learning.outlines import OutlineTraining
 from bonelift.learning.pix2pix import Pix2pixTraining
 from bonelift.learning.shape_regression import ShapeTraining
 from bonelift.learning.tl import AutoencoderTraining, PredictorTraining
@@ -30,8 +31,9 @@ class Preset:
     """Every choice of one training, from grid to learning rates.
 
     shape: of S; its outputs, and whether it reads films, follow from what it is trained on. shape_modes: of each bone's
-    basis, where there are patients enough. ct_drrs: random CT-DRRs of each CT for P and S; drr_poses: theirs.
-    films_per_radiograph: films cut from each posed radiograph with different landmark errors.
+    basis, where there are patients enough. outline_training: of what corrects S by outlines. ct_drrs: random CT-DRRs of
+    each CT for P and S; drr_poses: theirs. films_per_radiograph: films cut from each posed radiograph with different
+    landmark errors.
     """
 
     name: PresetName
@@ -52,6 +54,7 @@ class Preset:
     tuning_training: TuningTraining = field(
         default_factory=lambda: TuningTraining(LoopConfig(5_000, 2e-4, "cosine", 50))
     )
+    outline_training: OutlineTraining = field(default_factory=OutlineTraining)
     ct_drrs: int = 40
     films_per_radiograph: int = 4
     drr_poses: DrrPoses = "positioning"
@@ -113,6 +116,7 @@ def _smoke() -> Preset:
         # The one stage without which nothing is seen of the others: enough to find the wrists that it was shown.
         locator_training=LocatorTraining(LoopConfig(250, 3e-3, validate_every=50), batch=8),
         tuning_training=TuningTraining(loop, batch=4),
+        outline_training=OutlineTraining(pictures=40, points=8, fewest=12, updates=20, batch=32, hidden=8),
         ct_drrs=3,
         films_per_radiograph=2,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from bonelift.networks.model_files import (
     read_grid,
     read_weights,
 )
+from bonelift.networks.outlines import Outlines, outline_arrays, outlines_from_arrays
 from bonelift.networks.pix2pix import Generator, Pix2pixConfig
 from bonelift.networks.programs import program_module
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
@@ -46,7 +47,8 @@ class ModelBundle:
     """Networks in evaluation mode, float32, with what is needed to use them.
 
     name: model id. grid: lattice of the TL-embedding network's fields in the radius frame. drr_scale: line integral
-    that networks see as 1. shape: the shape regressor, which a model need not have.
+    that networks see as 1. shape: the shape regressor, which a model need not have; outlines: what corrects it by the
+    outlines of its bones, by view and kind of picture.
     metadata: JSON-able facts of the training. weights_sha256: of the weights file; "" for one never saved.
     """
 
@@ -62,6 +64,7 @@ class ModelBundle:
     locator: Locator
     metadata: Mapping[str, Any]
     shape: ShapeReader | None = None
+    outlines: Outlines = field(default_factory=dict)
     drr_scale: float = DRR_SCALE
     weights_sha256: str = ""
 
@@ -134,6 +137,8 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
     }
     if bundle.shape:
         tensors |= _basis_tensors(bundle.shape)
+        outlines = outline_arrays(bundle.outlines)
+        tensors |= {name: _packed(name, torch.from_numpy(np.array(array))) for name, array in outlines.items()}
     content = save(tensors)
     digest = hashlib.sha256(content).hexdigest()
     config = {
@@ -200,9 +205,14 @@ def load_bundle(folder: Path | str | None = None, device: str = "cpu") -> ModelB
             )
             if "shape" in config:
                 shape_config = _dataclass_from(ShapeConfig, config["shape"])
-                arrays = {key: tensor.numpy() for key, tensor in tensors.items() if key.startswith("shape_basis/")}
+                starts = ("shape_basis/", "outlines/")
+                arrays = {key: tensor.numpy() for key, tensor in tensors.items() if key.startswith(starts)}
                 bases = read_bases(config, arrays)
-                bundle = replace(bundle, shape=new_shape_reader(shape_config, *(bases[bone] for bone in BONES)))
+                bundle = replace(
+                    bundle,
+                    shape=new_shape_reader(shape_config, *(bases[bone] for bone in BONES)),
+                    outlines=outlines_from_arrays(arrays, shape_config.outputs),
+                )
         bundle = _with(bundle, drr_scale=float(config["drr_scale"]), weights_sha256=str(config["weights_sha256"]))
     _load_weights(bundle, tensors, place / WEIGHTS_NAME)
     for network in bundle.networks.values():

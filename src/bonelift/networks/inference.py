@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from scipy import special
 from bonelift.errors import InputError
 from bonelift.geometry import rigid_from_vector
 from bonelift.images import Radiograph, View
+from bonelift.images.volume import BONES
 from bonelift.networks.locator_input import locator_inputs
 from bonelift.networks.model import WristModel
+from bonelift.networks.occluding_contour import POSE_SD, OutlinedBones
+from bonelift.networks.outlines import SeenWrist, corrected
 from bonelift.networks.views import VIEW_CODES
 
 WRIST_FOUND = 0.5
@@ -122,25 +126,41 @@ def read_shape(
 
     films: what the DRRs were translated from (``Film.pixels``); None for DRRs of a CT. A model that does not read films
     ignores them.
-    Each film is read several times (programs.JITTERS), a little moved and turned, and the readings averaged. Several
-    films are weighed, number by number, by the inverse square of the error expected of each (:func:`_expected_sd`).
+    Each film is read several times (programs.JITTERS), a little moved and turned, and the readings averaged. Then they
+    are corrected together by the outlines of the bones (:func:`bonelift.networks.outlines.corrected`), where the model
+    has a reader of outlines for each of them; without, several films are weighed, number by number, by the inverse
+    square of the error expected of each (:func:`_expected_sd`).
     """
     if not model.bases:
         raise InputError(f"model {model.name}: has no shape regressor; pass --method tl, or another model")
     if not drrs or len(drrs) != len(views):
         raise InputError(f"got {len(drrs)} DRRs and {len(views)} views; expected one view for each DRR")
-    codes, sds, motions = [], [], []
-    for drr, view, film in zip(drrs, views, films or [None] * len(drrs), strict=True):
+    codes, sds, poses = [], [], []
+    shown = films or [None] * len(drrs)
+    for drr, view, film in zip(drrs, views, shown, strict=True):
         pictures = [_picture("DRR", drr, model)]
         if model.reads_film:
             pictures.append(np.zeros_like(pictures[0]) if film is None else _picture("film", film, model))
         code, *told = model.run("read_shape", np.concatenate(pictures, axis=1), _view(view))
         codes.append(code[0].astype(np.float64))
         sds.append(_expected_sd(told[0][0] if told else np.ones(len(code[0])), view, model))
-        motions += [rigid_from_vector(pose[0].astype(np.float64)) for pose in told[1:]]
+        poses += [pose[0].astype(np.float64) for pose in told[1:]]
     weights = 1 / np.square(sds)
-    code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
-    return ShapeReading(code, weights.sum(axis=0) ** -0.5, tuple(motions))
+    seen = [
+        SeenWrist(view, np.concatenate([code, pose / POSE_SD]), drr, film)
+        for drr, view, film, code, pose in zip(drrs, views, shown, codes, poses, strict=False)
+    ]
+    if seen and all((wrist.view, wrist.source) in model.outlines for wrist in seen):
+        code, found = corrected(seen, _outlined_bones(model), model.outlines)
+        poses = [pose * POSE_SD for pose in found]
+    else:
+        code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
+    return ShapeReading(code, weights.sum(axis=0) ** -0.5, tuple(rigid_from_vector(pose) for pose in poses))
+
+
+@lru_cache(maxsize=4)
+def _outlined_bones(model: WristModel) -> OutlinedBones:
+    return OutlinedBones([model.bases[bone] for bone in BONES])
 
 
 def _expected_sd(told: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float64]:

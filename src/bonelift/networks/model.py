@@ -15,6 +15,7 @@ from bonelift.extras import missing
 from bonelift.images import LabelGrid
 from bonelift.networks.device import check_device
 from bonelift.networks.model_files import DEFAULT_MODEL, Program, read_config
+from bonelift.networks.outlines import Outlines
 
 
 class WristModel(Protocol):
@@ -22,7 +23,9 @@ class WristModel(Protocol):
 
     name: model id. grid: lattice of the TL-embedding network's fields, radius frame. film_shape: rows, columns of its
     films. bases: of radius and ulna, that the shape codes are written in; empty where the model has no shape regressor.
-    reads_film: whether read_shape takes the film after the DRR. metadata: JSON-able facts of the training.
+    reads_film: whether read_shape takes the film after the DRR. outlines: what corrects a reading by the outlines of
+    its bones (:mod:`bonelift.networks.outlines`), for each kind of picture that there is a reader for.
+    metadata: JSON-able facts of the training.
     weights_sha256: of the weights file; "" for one never saved.
     """
 
@@ -36,6 +39,8 @@ class WristModel(Protocol):
     def bases(self) -> Mapping[str, BoneBasis]: ...
     @property
     def reads_film(self) -> bool: ...
+    @property
+    def outlines(self) -> Outlines: ...
     @property
     def metadata(self) -> Mapping[str, Any]: ...
     @property

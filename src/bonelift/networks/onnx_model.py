@@ -25,6 +25,7 @@ from bonelift.networks.model_files import (
     read_grid,
     read_weights,
 )
+from bonelift.networks.outlines import Outlines, outlines_from_arrays
 
 LARGEST_GRAPH_BYTES = 2**20
 """Weights are not in a graph."""
@@ -39,6 +40,7 @@ class OnnxModel:
     film_shape: tuple[int, int]
     bases: Mapping[str, BoneBasis]
     reads_film: bool
+    outlines: Outlines
     metadata: Mapping[str, Any]
     weights_sha256: str
     weights: Mapping[str, NDArray[Any]]
@@ -100,6 +102,7 @@ def load_onnx_model(place: Path, config: Mapping[str, Any]) -> OnnxModel:
             (int(rows), int(columns)),
             read_bases(config, weights),
             bool(config.get("shape", {}).get("reads_film", False)),
+            outlines_from_arrays(weights, int(config.get("shape", {}).get("outputs", 0))),
             dict(config["metadata"]),
             str(config["weights_sha256"]),
             weights,

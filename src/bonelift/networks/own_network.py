@@ -22,6 +22,7 @@ from bonelift.images.volume import BONES
 from bonelift.networks.inference import translate
 from bonelift.networks.model import WristModel
 from bonelift.networks.model_files import Program
+from bonelift.networks.outlines import Outlines
 from bonelift.networks.views import view_of
 from bonelift.surface.clip import clip_below
 from bonelift.surface.mesh import TriangleMesh
@@ -107,6 +108,11 @@ class OwnTranslator:
         return self._base.reads_film
 
     @property
+    def outlines(self) -> Outlines:
+        """None: those of the base were learned from the DRRs of its own translator."""
+        return {}
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         return self._base.metadata
 
@@ -142,6 +148,10 @@ class OwnPredictor(OwnTranslator):
     @property
     def reads_film(self) -> bool:
         return False
+
+    @property
+    def outlines(self) -> Outlines:
+        return {}
 
     @property
     def metadata(self) -> Mapping[str, Any]:

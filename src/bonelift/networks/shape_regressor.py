@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from bonelift.anatomy.shape_basis import PLACEMENT, BoneBasis
 from bonelift.errors import InputError
 from bonelift.film.standard import FILM_SHAPE
-from bonelift.networks.supervised_descent import POSE, DescentStep, ProjectedPoints, feature_count, features
+from bonelift.networks.occluding_contour import POSE
+from bonelift.networks.supervised_descent import DescentStep, ProjectedPoints, feature_count, features
 from bonelift.networks.tl_embedding import FilmReader, with_view
 
 
@@ -101,7 +102,7 @@ class ShapeRegressor(FilmReader):
         first, log_sd = self.first_reading(pictures, view)
         readings = [first]
         for number in range(len(self.descent)):
-            readings.append(self._corrected(pictures, readings[-1], view, number))
+            readings.append(self.corrected_once(pictures, readings[-1], view, number))
         return readings, log_sd
 
     def first_reading(self, pictures: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,10 +119,10 @@ class ShapeRegressor(FilmReader):
     def corrected(self, pictures: Tensor, reading: Tensor, view: Tensor, steps: int) -> Tensor:
         """A first reading (N, outputs + POSE) after so many descent steps."""
         for number in range(steps):
-            reading = self._corrected(pictures, reading, view, number)
+            reading = self.corrected_once(pictures, reading, view, number)
         return reading
 
-    def _corrected(self, pictures: Tensor, reading: Tensor, view: Tensor, number: int) -> Tensor:
+    def corrected_once(self, pictures: Tensor, reading: Tensor, view: Tensor, number: int) -> Tensor:
         """A reading after descent step ``number``, from 0."""
         change = self.descent[number](self.features(pictures, reading, view, number), view)
         if self.sees_film(number):

@@ -23,12 +23,9 @@ from torch.nn import functional
 
 from bonelift.anatomy.shape_basis import PLACEMENT, SEEN_ABOVE_MM, BoneBasis
 from bonelift.film.standard import standard_projection
+from bonelift.networks.occluding_contour import POSE_SD
 from bonelift.networks.views import VIEW_CODES
 
-POSE = 6
-"""Numbers of a pose: rotation vector and translation in the radius frame, before the standard projection."""
-POSE_SD = (0.15, 0.15, 0.15, 5.0, 5.0, 5.0)
-"""rad and mm of one unit of each."""
 OFFSETS_PX = (
     (0.0, 0.0),
     *((sign * far * x, sign * far * y) for far in (2.0, 5.0) for x, y in ((1, 0), (0, 1)) for sign in (1, -1)),
