@@ -11,8 +11,9 @@ the generator never sees, so that its DRRs of them err as they will in use), ``v
 ``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``tuning`` (the translator
 by what S reads, then the steps that see the film; needs samples, films and a few bones); ``bundle`` (writes
 src/bonelift/models/default; networks that were not trained here are taken over from the packaged model);
-``outlines`` (the packaged model with what corrects S by outlines learned anew, and no other weight changed; needs bones,
-films that the translator was not tuned on, and validation). Training may start while samples and bones are still being made.
+``outlines`` (the packaged model with what corrects S by outlines learned anew, and no other weight changed; needs
+bones, films that the translator was not tuned on, and validation). Training may start while samples and bones are still
+being made.
 
 ``--shape-model FILE`` (from scripts/build_shape_model.py --without ...) draws all patients from a population that never
 saw the subjects left out, and ``bundle`` writes into the model whom that population was built without. Weights that saw
