@@ -39,7 +39,7 @@ def left_out(radii: Registered, ulnae: Registered, template: ShapeModel) -> dict
     subjects = list(dict.fromkeys(bone.subject for bone in [*radii.bones, *ulnae.bones]))
     for subject in subjects:
         model = build(radii, ulnae, template, [subject])
-        drawn = _drawn(model, FIRST_SEED, DRAWN)
+        drawn = drawn_bones(model, FIRST_SEED, DRAWN)
         for bone, registration in registered.items():
             for index, real in enumerate(registration.bones):
                 if real.subject == subject:
@@ -47,7 +47,7 @@ def left_out(radii: Registered, ulnae: Registered, template: ShapeModel) -> dict
                     rows[bone].append(_row(registration, index, bone, basis))
                     print(bone, rows[bone][-1], flush=True)
     model = build(radii, ulnae, template)
-    drawn, unseen = _drawn(model, FIRST_SEED, DRAWN), _drawn(model, FIRST_UNSEEN_SEED, UNSEEN)
+    drawn, unseen = drawn_bones(model, FIRST_SEED, DRAWN), drawn_bones(model, FIRST_UNSEEN_SEED, UNSEEN)
     for bone in registered:
         basis = basis_of(drawn[bone])
         virtual = [_virtual_row(basis, mesh) for mesh in unseen[bone]]
@@ -56,7 +56,7 @@ def left_out(radii: Registered, ulnae: Registered, template: ShapeModel) -> dict
     return rows
 
 
-def _drawn(model: ShapeModel, first_seed: int, count: int) -> dict[str, list[TriangleMesh]]:
+def drawn_bones(model: ShapeModel, first_seed: int, count: int) -> dict[str, list[TriangleMesh]]:
     """Radii and ulnae of ``count`` virtual persons, women and men in turn, each bone by itself."""
     bones: dict[str, list[TriangleMesh]] = {"radius": [], "ulna": []}
     for number in range(count):

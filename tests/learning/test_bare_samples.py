@@ -63,11 +63,16 @@ def test_the_patient_is_the_same_one(patient):
     assert 0.3 < bare.drrs.max() < 3  # a few cm of bone at 0.02 to 0.06 /mm
 
 
-def test_chunks_are_kept_and_added_to(tmp_path):
-    generate_bare_samples(tmp_path, range(SEED, SEED + 2), 2, chunk=1)
-    first = load_samples(tmp_path, DrrSamples)
-    generate_bare_samples(tmp_path, range(SEED, SEED + 3), 2, chunk=1)
+@pytest.mark.parametrize(("first", "chunk"), [(2, 1), (1, 2)])
+def test_chunks_are_kept_and_added_to(first, chunk, tmp_path):
+    """Also after a chunk that ended a cohort and is shorter than the others."""
+    generate_bare_samples(tmp_path, range(SEED, SEED + first), 2, chunk=chunk)
+    before = load_samples(tmp_path, DrrSamples)
+    generate_bare_samples(tmp_path, range(SEED, SEED + 3), 2, chunk=chunk)
     drrs, surfaces = load_samples(tmp_path, DrrSamples), load_samples(tmp_path, SurfaceSamples)
     assert drrs.patient.tolist() == [0, 0, 1, 1, 2, 2]
-    assert len(surfaces.radius) == 3
-    np.testing.assert_array_equal(drrs.drr[:4], first.drr)
+    np.testing.assert_array_equal(drrs.drr[: 2 * first], before.drr)
+    whole = tmp_path / "whole"
+    generate_bare_samples(whole, range(SEED, SEED + 3), 2)
+    np.testing.assert_array_equal(surfaces.radius, load_samples(whole, SurfaceSamples).radius)
+    np.testing.assert_array_equal(drrs.drr, load_samples(whole, DrrSamples).drr)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.film.standard import FILM_SHAPE
 from bonelift.images import LAPTOP_GRID, Radiograph
-from bonelift.learning.samples import FilmSamples, LocatorSamples, ShapeSamples, load_samples
+from bonelift.learning.samples import FilmSamples, LocatorSamples, ShapeSamples, SurfaceSamples, load_samples
 from bonelift.learning.virtual_samples import (
     VirtualSampleConfig,
     cut_film,
@@ -147,6 +147,24 @@ def test_generation_writes_chunks_in_order_and_goes_on(tmp_path):
     assert films.patient.tolist() == [0, 1, 2]
     assert len(shapes.occupancy) == len(load_samples(tmp_path, LocatorSamples).image) == 3
     np.testing.assert_array_equal(films.drr[:2], before.drr)
+
+
+def test_films_are_added_after_a_chunk_that_ended_a_cohort(tmp_path):
+    config = VirtualSampleConfig(films=1, locator_images=0)
+    for end in (700_011, 700_013):
+        generate_samples(tmp_path / "grown", range(700_010, end), LAPTOP_GRID, config, chunk=2)
+    generate_samples(tmp_path / "whole", range(700_010, 700_013), LAPTOP_GRID, config)
+    grown, whole = (load_samples(tmp_path / name, SurfaceSamples).radius for name in ("grown", "whole"))
+    np.testing.assert_array_equal(grown, whole)
+    assert load_samples(tmp_path / "grown", FilmSamples).patient.tolist() == [0, 1, 2]
+
+
+def test_shapes_are_added_after_a_chunk_that_ended_a_cohort(tmp_path):
+    for count in (1, 4):
+        generate_shapes(tmp_path / "grown", range(count), LAPTOP_GRID, chunk=2)
+    generate_shapes(tmp_path / "whole", range(4), LAPTOP_GRID)
+    grown, whole = (load_samples(tmp_path / name, ShapeSamples).occupancy for name in ("grown", "whole"))
+    np.testing.assert_array_equal(grown, whole)
 
 
 def test_shapes_alone(tmp_path):

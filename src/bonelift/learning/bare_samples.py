@@ -18,7 +18,7 @@ from bonelift.anatomy.shape_model import ShapeModel, WristShape, load_shape_mode
 from bonelift.drr.subject import bone_attenuation
 from bonelift.images import Radiograph, View, Volume
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
-from bonelift.learning.samples import DrrSamples, SurfaceSamples, chunk_folders, save_chunk
+from bonelift.learning.samples import DrrSamples, SurfaceSamples, chunk_folders, rows_in, save_chunk
 from bonelift.learning.virtual_samples import (
     FilmSample,
     VirtualSampleConfig,
@@ -93,8 +93,10 @@ def generate_bare_samples(
     config = config or VirtualSampleConfig()
     done = min(len(chunk_folders(folder, SurfaceSamples)), len(chunk_folders(folder, DrrSamples)))
     make = partial(bare_patient, model=model or load_shape_model(), drrs=drrs, config=config)
-    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual bones"):
-        save_bare_patients(folder, index, index * chunk, patients)
+    first_row = rows_in(folder, SurfaceSamples, done)
+    for index, patients in made_in_chunks(make, seeds[first_row:], chunk, done, workers, "virtual bones", first_row):
+        save_bare_patients(folder, index, first_row, patients)
+        first_row += len(patients)
 
 
 def save_bare_patients(folder: Path, index: int, first_row: int, patients: Sequence[BarePatient]) -> None:

@@ -160,6 +160,13 @@ def chunk_folders(folder: Path, kind: type[Samples]) -> list[Path]:
     return sorted(folder.glob(f"{kind.prefix}-[0-9]*"))
 
 
+def rows_in(folder: Path, kind: type[Samples], chunks: int) -> int:
+    """Rows in the first ``chunks`` chunks of one kind; a chunk that ended a cohort may be shorter than the others."""
+    first = next(iter(kind.layout))
+    paths = chunk_folders(folder, kind)[:chunks]
+    return sum(len(np.load(path / f"{first}.npy", mmap_mode="r", allow_pickle=False)) for path in paths)
+
+
 def load_samples(folder: Path, kind: type[Samples], skip_chunks: int = 0) -> Samples:
     """All chunks of ``kind`` in ``folder`` after the first ``skip_chunks``, in memory, in order."""
     chunks = chunk_folders(folder, kind)[skip_chunks:]

@@ -33,6 +33,7 @@ from bonelift.learning.samples import (
     ShapeSamples,
     SurfaceSamples,
     chunk_folders,
+    rows_in,
     save_chunk,
 )
 from bonelift.networks.locator_input import LOCATOR_SHAPE, LOCATOR_SPACING_MM, locator_input
@@ -298,18 +299,27 @@ def generate_samples(
     ]
     done = min(len(chunk_folders(folder, kind)) for kind in kinds)
     make = partial(sample_patient, model=model or load_shape_model(), grid=grid, config=config)
-    for index, patients in made_in_chunks(make, seeds, chunk, done, workers, "virtual patients"):
-        save_patients(folder, index, index * chunk, patients)
+    first_row = rows_in(folder, SurfaceSamples, done)
+    for index, patients in made_in_chunks(make, seeds[first_row:], chunk, done, workers, "virtual patients", first_row):
+        save_patients(folder, index, first_row, patients)
+        first_row += len(patients)
 
 
 def made_in_chunks(
-    make: Callable[[int], Made], seeds: Sequence[int], chunk: int, done: int, workers: int, title: str
+    make: Callable[[int], Made],
+    seeds: Sequence[int],
+    chunk: int,
+    done: int,
+    workers: int,
+    title: str,
+    made_before: int = 0,
 ) -> Iterator[tuple[int, list[Made]]]:
-    """(index of the chunk, what ``make`` gives for each of its seeds), in order, after the first ``done`` chunks."""
-    todo = list(seeds)[done * chunk :]
+    """(index of the chunk, what ``make`` gives for each of its seeds), in order; indices go on after ``done`` chunks,
+    which hold ``made_before`` patients."""
+    todo = list(seeds)
     with (
         multiprocessing.get_context("spawn").Pool(workers) as pool,
-        progress.bar(len(seeds), title, len(seeds) - len(todo)) as bar,
+        progress.bar(made_before + len(todo), title, made_before) as bar,
     ):
         results = pool.imap(make, todo)
         for index in range(done, done + -(-len(todo) // chunk)):
@@ -324,9 +334,10 @@ def generate_shapes(
     """Occupancy of wrists alone, which is all that the autoencoder needs, in chunks as in :func:`generate_samples`."""
     model = model or load_shape_model()
     done = len(chunk_folders(folder, ShapeSamples))
-    with progress.bar(len(seeds), "virtual shapes", min(done * chunk, len(seeds))) as bar:
-        for index in range(done, -(-len(seeds) // chunk)):
-            part = seeds[index * chunk : (index + 1) * chunk]
+    made = rows_in(folder, ShapeSamples, done)
+    with progress.bar(max(made, len(seeds)), "virtual shapes", made) as bar:
+        for index, start in enumerate(range(made, len(seeds), chunk), done):
+            part = seeds[start : start + chunk]
             wrists = [sample_wrist(model, np.random.default_rng(seed)) for seed in part]
             save_chunk(folder, index, ShapeSamples(np.stack([patient_occupancy(wrist, grid) for wrist in wrists])))
             bar.done(count=len(part))
