@@ -36,12 +36,12 @@ updates, the same seeds, bases of their own patients. {control} has the whole po
 training is short here and that of the packaged model was not: "left out" is to be compared with the control. A longer
 training has more time to learn what its population knows of these bones, and the difference may change; that was not
 measured. Films are read through the packaged translator, which learned from films of virtual patients of the whole
-population, and so did the locator: on films, only the reading of shapes has not seen the subject. Leaving out a whole
-source also halves the number of real bones that the population is built from (see the table). So the difference has two
+population, and so did the locator: on films, only the reading of shapes has not seen the subject. Leaving subjects out
+also lowers the number of real bones that the population is built from (see the table). So the difference has two
 parts that are not told apart here: not having seen the subject, and knowing fewer people. The mean of the others,
-against which skill counts, is of all other subjects, also those of the same source, whom the network does not know.
-Some ten numbers that say how strong modes and fields of the population are (`population.py`) were set on all of these
-bones and stay as they are. {pose}"""
+against which skill counts, is of all other subjects, also of those whom the network does not know. Some ten numbers
+that say how strong modes and fields of the population are (`population.py`) were set on all of these bones and stay as
+they are. {pose}"""
 POSE = """No subject is left for {names} whose radius and ulna lie in one scan; there the mean pose of the ulna is that
 of the packaged model, which says nothing of a bone's shape."""
 
