@@ -37,23 +37,20 @@ def result(patient) -> Reconstruction:
     return reconstruct(calibrated_pair(patient, SEED, "right"), load_model(None))
 
 
-def test_the_fit_comes_nearer_to_the_bones_than_the_networks_alone(patient, result):
+def test_the_fit_keeps_what_the_networks_read_of_both_films(patient, result):
+    """They read both films together now, so that the fit has hardly anything to add (docs/results/two-films.md: radius
+    -0.01 +- 0.02 mm, ulna -0.02 +- 0.01); what it is for is the place of the bones in the world of the cameras."""
     assert result.bones is not None
     assert result.bones.fitted
     views, films = ["pa", "lateral"], [film.film.pixels for film in result.films]
     guess = predict(result.drrs, views, load_model(None), films=films).surfaces
-    left = {"fitted": 0.0, "guessed": 0.0}
     for name in BONES:
         truth = getattr(patient.shape, name)
         fitted, guessed = (score_surface(found[name], truth, "rigid")[0][1] for found in (result.bones.surfaces, guess))
-        # What the fit may cost one bone where it wins the other.
-        assert fitted < guessed + 0.02, name
-        # In docs/results/two-films.md 0.30 +- 0.08 (radius) and 0.27 +- 0.06 mm (ulna), from 0.35 and 0.32 mm; four
-        # SD above is a fit that was lost.
-        assert fitted < {"radius": 0.62, "ulna": 0.51}[name], name
-        left["fitted"] += fitted
-        left["guessed"] += guessed
-    assert left["fitted"] < left["guessed"]
+        assert fitted < guessed + 0.04, name
+        # In docs/results/two-films.md 0.26 +- 0.03 (radius) and 0.25 +- 0.05 mm (ulna); four SD above is a fit that
+        # was lost.
+        assert fitted < {"radius": 0.38, "ulna": 0.45}[name], name
 
 
 def test_the_wrist_lies_where_it_was_in_the_world_of_the_cameras(result):
