@@ -137,8 +137,7 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
     }
     if bundle.shape:
         tensors |= _basis_tensors(bundle.shape)
-        outlines = outline_arrays(bundle.outlines)
-        tensors |= {name: _packed(name, torch.from_numpy(np.array(array))) for name, array in outlines.items()}
+        tensors |= _outline_tensors(bundle.outlines)
     content = save(tensors)
     digest = hashlib.sha256(content).hexdigest()
     config = {
@@ -167,6 +166,12 @@ def _basis_tensors(shape: ShapeReader) -> dict[str, Tensor]:
             tensor = torch.from_numpy(np.array(array))
             tensors[f"shape_basis/{bone}/{name}"] = tensor.half() if name == "modes" else tensor
     return tensors
+
+
+def _outline_tensors(outlines: Outlines) -> dict[str, Tensor]:
+    """Weights as float16; covariances as float32, for they are inverted."""
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in outline_arrays(outlines).items()}
+    return {name: t if name.endswith("covariance") else _packed(name, t) for name, t in tensors.items()}
 
 
 def _packed(name: str, tensor: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
 from bonelift.geometry import rigid_from_vector
 from bonelift.images import Radiograph, View
@@ -151,7 +152,7 @@ def read_shape(
         for drr, view, film, code, pose in zip(drrs, views, shown, codes, poses, strict=False)
     ]
     if seen and all((wrist.view, wrist.source) in model.outlines for wrist in seen):
-        code, found = corrected(seen, _outlined_bones(model), model.outlines)
+        code, found = corrected(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
         poses = [pose * POSE_SD for pose in found]
     else:
         code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
@@ -159,8 +160,8 @@ def read_shape(
 
 
 @lru_cache(maxsize=4)
-def _outlined_bones(model: WristModel) -> OutlinedBones:
-    return OutlinedBones([model.bases[bone] for bone in BONES])
+def _outlined_bones(radius: BoneBasis, ulna: BoneBasis) -> OutlinedBones:
+    return OutlinedBones([radius, ulna])
 
 
 def _expected_sd(told: NDArray[np.floating], view: View, model: WristModel) -> NDArray[np.float64]:
