@@ -58,7 +58,17 @@ def _shape_part(bundle: ModelBundle) -> list[str]:
         f"from {count.get('films', 'an unknown number of')} images of {count.get('patients', 'an unknown number of')} "
         "validation patients (`shape_error_sd` in config.json); a view that is missing there counts as one standard "
         "deviation where two films are weighed.",
+        _outlines(bundle),
     ]
+
+
+def _outlines(bundle: ModelBundle) -> str:
+    """Which pictures are corrected by outlines."""
+    names = {"drr": "DRRs of CTs", "film": "films"}
+    kinds = [f"{view.upper() if view == 'pa' else view} {names[source]}" for view, source in bundle.outlines]
+    if not kinds:
+        return "No reading is corrected by the outlines of its bones."
+    return f"Readings are corrected by the outlines of their bones: {', '.join(kinds)}."
 
 
 def _curve(stage: Mapping[str, Any]) -> str:
