@@ -61,10 +61,10 @@ class OutlineTraining:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """What S reads of pictures whose pose is known, and what would be right, both (N, numbers)."""
+    """N pictures whose pose is known, as they were shown to S; what it reads of them, and what would be right, both
+    (N, numbers)."""
 
-    source: Coded
-    rows: NDArray[np.int64]
+    pictures: Coded
     reading: Float
     true: Float
 
@@ -93,13 +93,13 @@ def fit_outlines(
             bar.done()
             rng = np.random.default_rng([seed, VIEW_CODES[view], list(FEATURES).index(source)])
             seen = _read(network, training[source], view, how.pictures, shape, seed)
-            if len(seen.rows) < how.fewest:
+            if len(seen.true) < how.fewest:
                 continue
             covariance = _covariance(seen.reading - seen.true, _patients(seen))
-            told = _fit_network(bones, seen, view, covariance, shape, how, rng)
+            told = _fit_network(bones, seen, view, covariance, how, rng)
             reader = OutlineReader(told, covariance)
             watched = _read(network, validation[source], view, how.pictures) if source in validation else None
-            if watched is not None and len(watched.rows):
+            if watched is not None and len(watched.true):
                 reader = with_covariance(reader, _factor(watched.reading - watched.true, covariance))
                 before = _distance(watched.reading, watched, metrics)
                 after = _distance(_corrected(bones, watched, view, source, reader), watched, metrics)
@@ -161,7 +161,7 @@ def _read(
             film.append(picture[:, 1].half().numpy())
             projections.append(pose.numpy())
     if not len(rows):
-        return _Read(source, rows, *(part[0] for part in (readings, truths)))
+        return _Read(source, readings[0], truths[0])
     true = np.concatenate(truths[1:])
     pictures = Coded(
         np.concatenate(drr),
@@ -170,7 +170,7 @@ def _read(
         np.concatenate(projections),
         None if source.film is None else np.concatenate(film),
     )
-    return _Read(pictures, np.arange(len(rows)), np.concatenate(readings[1:]), true)
+    return _Read(pictures, np.concatenate(readings[1:]), true)
 
 
 def _fit_network(
@@ -178,20 +178,19 @@ def _fit_network(
     seen: _Read,
     view: View,
     covariance: Float,
-    shape: ShapeTraining,
     how: OutlineTraining,
     rng: np.random.Generator,
 ) -> OutlineNetwork:
     """Learned at readings that are off the truth as S's are: their outlines, and where the true ones lie."""
     root = np.linalg.cholesky(covariance)
     inputs, offsets = [], []
-    for row in seen.rows:
+    for row in range(len(seen.true)):
         size = np.exp(np.clip(how.spread * rng.normal(), -1.0, 1.0))
         start = seen.true[row] + size * root @ rng.normal(size=bones.numbers)
         found = outlined(bones, start, view, how.points, rng)
-        inputs.append(features(found, *_picture(seen.source, row)))
+        inputs.append(features(found, *_picture(seen.pictures, row)))
         codes = seen.true[row, : bones.code_length]
-        offsets.append(found.offsets(codes, seen.source.px_from_radius[row].astype(np.float64)))
+        offsets.append(found.offsets(codes, seen.pictures.px_from_radius[row].astype(np.float64)))
     wanted = torch.from_numpy(np.concatenate(offsets).astype(np.float32))
     values = torch.from_numpy(np.concatenate(inputs))
     mean, sd = values.mean(dim=0), values.std(dim=0) + 1e-3
@@ -235,8 +234,8 @@ def _train(values: Tensor, wanted: Tensor, how: OutlineTraining) -> list[nn.Line
 def _corrected(bones: OutlinedBones, watched: _Read, view: View, source: Source, reader: OutlineReader) -> Float:
     """(N, numbers) readings corrected, each picture by itself."""
     found = []
-    for row in watched.rows:
-        wrist = SeenWrist(view, watched.reading[row], *_picture(watched.source, row))
+    for row, reading in enumerate(watched.reading):
+        wrist = SeenWrist(view, reading, *_picture(watched.pictures, row))
         code, poses = corrected([wrist], bones, {(view, source): reader})
         found.append(np.concatenate([code, *poses]))
     return np.array(found)
