@@ -17,12 +17,14 @@ from bonelift.networks.outlines import (
     FEATURES,
     OutlineNetwork,
     OutlineReader,
+    OutlineSettings,
     SeenWrist,
     Source,
     corrected,
     features,
     outline_arrays,
     outlines_from_arrays,
+    read_together,
 )
 from builders.posed_readings import px_from_radius, reading_of
 from builders.spot_films import spot_bases
@@ -91,6 +93,29 @@ def test_outlines_correct_a_reading_and_two_views_more(bones, told):
             assert np.abs(pose - true[bones.code_length :]).mean() < 0.3
     assert np.mean(alone) < 0.75 * np.mean(before)
     assert np.mean(both) < 0.7 * np.mean(alone)
+
+
+def test_a_step_that_is_too_large_is_not_believed(bones, told):
+    """Such as the one to the outlines of another view."""
+    seen, readers, _ = case(bones, 3)
+    generous = OutlineSettings(most_step=np.inf)
+    believed = read_together(seen, bones, readers, generous)
+    assert believed is not None
+    np.testing.assert_array_equal(believed[0], corrected(seen, bones, readers, generous)[0])
+    code, (pose,) = corrected(seen[:1], bones, readers)
+    square = np.square(np.concatenate([code, pose]) - seen[0].reading).mean() / 0.3**2
+    for most, answers in ((1.01 * square, True), (0.99 * square, False)):
+        found = read_together(seen[:1], bones, readers, OutlineSettings(most_step=most))
+        assert (found is not None) == answers
+    # One picture of two is enough to doubt.
+    squares = []
+    for wrist in seen:
+        code, (pose,) = corrected([wrist], bones, readers)
+        squares.append(np.square(np.concatenate([code, pose]) - wrist.reading).mean() / 0.3**2)
+    between = OutlineSettings(most_step=(min(squares) + max(squares)) / 2)
+    assert read_together(seen, bones, readers, between) is None
+    assert read_together([], bones, readers) is None
+    assert read_together(seen, bones, {("pa", "drr"): readers["pa", "drr"]}, generous) is None
 
 
 def test_outlines_that_are_not_sure_of_anything_leave_the_reading(bones, told):

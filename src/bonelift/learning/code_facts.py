@@ -17,7 +17,7 @@ from bonelift.images.volume import BONES
 from bonelift.learning.samples import DrrSamples, FilmSamples, SurfaceSamples
 from bonelift.learning.shape_regression import Bases, encode_surfaces
 from bonelift.networks.occluding_contour import OutlinedBones
-from bonelift.networks.outlines import Outlines, SeenWrist, Source, corrected
+from bonelift.networks.outlines import Outlines, SeenWrist, Source, read_together
 from bonelift.networks.shape_regressor import ShapeRegressor
 from bonelift.networks.tl_embedding import DRR_SCALE, FilmReader
 from bonelift.networks.views import VIEW_CODES, view_of
@@ -113,11 +113,10 @@ def _read_corrected(
     codes, bones = readings[:, : told.shape[1]].copy(), OutlinedBones(bases)
     for row, reading in enumerate(readings):
         view = view_of(int(films.view[row]))
-        if (view, source) in outlines:
-            film = films.radiograph[row] if source == "film" else None
-            codes[row], _ = corrected(
-                [SeenWrist(view, reading.astype(np.float64), films.drr[row], film)], bones, outlines
-            )
+        film = films.radiograph[row] if source == "film" else None
+        together = read_together([SeenWrist(view, reading.astype(np.float64), films.drr[row], film)], bones, outlines)
+        if together is not None:
+            codes[row] = together[0]
     return codes, told
 
 

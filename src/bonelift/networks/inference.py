@@ -18,7 +18,7 @@ from bonelift.images.volume import BONES
 from bonelift.networks.locator_input import locator_inputs
 from bonelift.networks.model import WristModel
 from bonelift.networks.occluding_contour import POSE_SD, OutlinedBones
-from bonelift.networks.outlines import SeenWrist, corrected
+from bonelift.networks.outlines import SeenWrist, read_together
 from bonelift.networks.views import VIEW_CODES
 
 WRIST_FOUND = 0.5
@@ -128,9 +128,9 @@ def read_shape(
     films: what the DRRs were translated from (``Film.pixels``); None for DRRs of a CT. A model that does not read films
     ignores them.
     Each film is read several times (programs.JITTERS), a little moved and turned, and the readings averaged. Then they
-    are corrected together by the outlines of the bones (:func:`bonelift.networks.outlines.corrected`), where the model
-    has a reader of outlines for each of them; without, several films are weighed, number by number, by the inverse
-    square of the error expected of each (:func:`_expected_sd`).
+    are corrected together by the outlines of the bones (:func:`bonelift.networks.outlines.read_together`), where the
+    model has a reader of outlines for each of them and the step is believed; otherwise several films are weighed,
+    number by number, by the inverse square of the error expected of each (:func:`_expected_sd`).
     """
     if not model.bases:
         raise InputError(f"model {model.name}: has no shape regressor; pass --method tl, or another model")
@@ -151,8 +151,9 @@ def read_shape(
         SeenWrist(view, np.concatenate([code, pose / POSE_SD]), drr, film)
         for drr, view, film, code, pose in zip(drrs, views, shown, codes, poses, strict=False)
     ]
-    if seen and all((wrist.view, wrist.source) in model.outlines for wrist in seen):
-        code, found = corrected(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
+    together = read_together(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
+    if together is not None:
+        code, found = together
         poses = [pose * POSE_SD for pose in found]
     else:
         code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)

@@ -82,12 +82,15 @@ Outlines = Mapping[tuple[View, Source], OutlineReader]
 @dataclass(frozen=True)
 class OutlineSettings:
     """rounds: of Gauss and Newton. points: of each bone's contour. alike: how many neighbouring points have the same
-    error, so that they count once. farthest_px: offsets are cut to this."""
+    error, so that they count once. farthest_px: offsets are cut to this. most_step: greatest mean square of a picture's
+    own step, in SD of the errors of its reading, that is believed: 0.08 on validation patients, 0.18 (median) where a
+    film of one view is given as the other, to whose outlines bones would else be bent."""
 
     rounds: int = 3
     points: int = 150
     alike: float = 10.0
     farthest_px: float = 5.0
+    most_step: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +109,23 @@ class SeenWrist:
     @property
     def source(self) -> Source:
         return "drr" if self.film is None else "film"
+
+
+def read_together(
+    seen: Sequence[SeenWrist], bones: OutlinedBones, outlines: Outlines, settings: OutlineSettings | None = None
+) -> tuple[Float, list[Float]] | None:
+    """What :func:`corrected` gives; None where a picture has no reader of its kind, or where its own outlines ask for a
+    step that is too large to believe."""
+    how = settings or OutlineSettings()
+    if not seen or any((wrist.view, wrist.source) not in outlines for wrist in seen):
+        return None
+    alone = [corrected([wrist], bones, outlines, how) for wrist in seen]
+    for wrist, (code, poses) in zip(seen, alone, strict=True):
+        step = np.concatenate([code, *poses]) - wrist.reading
+        square = step @ np.linalg.solve(outlines[wrist.view, wrist.source].covariance, step) / len(step)
+        if square > how.most_step:
+            return None
+    return alone[0] if len(seen) == 1 else corrected(seen, bones, outlines, how)
 
 
 def corrected(
