@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from bonelift.images import View
-from bonelift.learning.code_facts import read_all
+from bonelift.learning.code_facts import read_all, without_pictures
 from bonelift.learning.samples import FilmSamples, SurfaceSamples, load_samples
 from bonelift.learning.shape_regression import encode_surfaces
 from bonelift.learning.translated import translated
@@ -55,12 +55,8 @@ def watched(folder: Path, bundle: ModelBundle, source: Source) -> Watched:
     assert bundle.shape is not None
     bases = (bundle.shape.radius, bundle.shape.ulna)
     films = load_samples(folder, FilmSamples)
-    shown = films if source == "drr" else FilmSamples(
-        films.radiograph, translated(folder, bundle.generator), films.patient, films.view, films.px_from_radius
-    )  # fmt: skip
-    read = shown if source == "film" else FilmSamples(
-        np.zeros_like(films.radiograph), films.drr, films.patient, films.view, films.px_from_radius
-    )  # fmt: skip
+    shown = films if source == "drr" else replace(films, drr=translated(folder, bundle.generator))
+    read = shown if source == "film" else without_pictures(films)
     readings, _ = read_all(bundle.shape.network, read)
     codes = encode_surfaces(load_samples(folder, SurfaceSamples), bases)
     return Watched(source, shown, readings.astype(np.float64), codes[films.patient].astype(np.float64))

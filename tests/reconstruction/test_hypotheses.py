@@ -134,16 +134,22 @@ def test_the_hypothesis_that_the_film_agrees_with_is_kept(monkeypatch):
     assert [h.score for h in tried] == sorted((h.score for h in tried), reverse=True)
 
 
-def test_where_a_pose_is_read_all_are_glanced_at_and_the_best_are_searched(monkeypatch):
-    """Eight hypotheses, of which two are searched for in full; the one that is kept is not searched for again."""
-    searched = []
+@pytest.fixture
+def searched(monkeypatch) -> list[Sighting]:
+    """Poses are read; what was searched for in full is noted here."""
+    found: list[Sighting] = []
 
     def read(seen: list[Sighting], _model, how: JobSettings, _clock) -> FakeReading:
         is_glance = how.place.read == JobSettings().reconsider.glance
-        searched.extend([] if is_glance else seen)
+        found.extend([] if is_glance else seen)
         return FakeReading(tuple(seen), pose_was_read=True)
 
     monkeypatch.setattr(reconsider, "read_wrist", read)
+    return found
+
+
+def test_where_a_pose_is_read_all_are_glanced_at_and_the_best_are_searched(searched):
+    """Eight hypotheses, of which two are searched for in full; the one that is kept is not searched for again."""
     hypotheses = [sightings(2.5, 2.0)]
     start = FakeReading((hypotheses[0][0],), pose_was_read=True)
     found, (tried,) = reconsider.reconsider(start, hypotheses, None, JobSettings())  # type: ignore[arg-type]
@@ -152,16 +158,8 @@ def test_where_a_pose_is_read_all_are_glanced_at_and_the_best_are_searched(monke
     assert np.linalg.norm(found.sightings[0].located.origin_px - TRUE_PX) * 0.25 < 1.5
 
 
-def test_what_was_searched_for_already_is_not_searched_for_again(monkeypatch):
+def test_what_was_searched_for_already_is_not_searched_for_again(searched):
     """The first sighting has the most evidence by far, so that it is a finalist; its reading is there."""
-    searched = []
-
-    def read(seen: list[Sighting], _model, how: JobSettings, _clock) -> FakeReading:
-        is_glance = how.place.read == JobSettings().reconsider.glance
-        searched.extend([] if is_glance else seen)
-        return FakeReading(tuple(seen), pose_was_read=True)
-
-    monkeypatch.setattr(reconsider, "read_wrist", read)
     hypotheses = [sightings(50.0, 2.0)]
     start = FakeReading((hypotheses[0][0],), pose_was_read=True)
     found, (tried,) = reconsider.reconsider(start, hypotheses, None, JobSettings())  # type: ignore[arg-type]

@@ -32,7 +32,6 @@ from bonelift.networks.outlines import (
     Source,
     corrected,
     features,
-    with_covariance,
 )
 from bonelift.networks.shape_regressor import ShapeRegressor, metric_matrices, surface_errors
 from bonelift.networks.views import VIEW_CODES
@@ -100,7 +99,8 @@ def fit_outlines(
             reader = OutlineReader(told, covariance)
             watched = _read(network, validation[source], view, how.pictures) if source in validation else None
             if watched is not None and len(watched.true):
-                reader = with_covariance(reader, _factor(watched.reading - watched.true, covariance))
+                covariance = _factor(watched.reading - watched.true, covariance) * covariance
+                reader = OutlineReader(told, covariance)
                 before = _distance(watched.reading, watched, metrics)
                 after = _distance(_corrected(bones, watched, view, source, reader), watched, metrics)
                 if after >= before:

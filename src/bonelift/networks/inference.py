@@ -151,7 +151,9 @@ def read_shape(
         SeenWrist(view, np.concatenate([code, pose / POSE_SD]), drr, film)
         for drr, view, film, code, pose in zip(drrs, views, shown, codes, poses, strict=False)
     ]
-    together = read_together(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
+    together = None
+    if model.outlines:
+        together = read_together(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
     if together is not None:
         code, found = together
         poses = [pose * POSE_SD for pose in found]

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from bonelift.anatomy.shape_basis import PLACEMENT, SEEN_ABOVE_MM, BoneBasis
 from bonelift.film.standard import standard_projection
+from bonelift.geometry import apply_transform, compose, rigid_from_vector
 from bonelift.images import View
 from bonelift.surface.mesh import TriangleMesh
 
@@ -40,10 +41,10 @@ class _Bone:
         """(K, 3 V)."""
         return self.basis.modes.reshape(len(self.basis.modes), -1).astype(np.float32)
 
-    def local(self, code: Float) -> Float:
-        """(V, 3) the bone of a code without its placement, mm from the basis' centre."""
+    def shape(self, code: Float) -> Float:
+        """(V, 3) as ``basis.shape``, from modes of single precision."""
         offset = code[:-PLACEMENT].astype(np.float32) @ self.flat_modes
-        return self.basis.reference + offset.reshape(-1, 3) - self.basis.centre_mm
+        return self.basis.reference + offset.reshape(-1, 3)
 
 
 class OutlinedBones:
@@ -129,10 +130,8 @@ class Contours:
         found = []
         for part in self.parts:
             bone, code = self.bones.bones[part.number], codes[self.bones.parts[part.number]]
-            placement = code[-PLACEMENT:] * bone.basis.placement_sd
-            turned = part.between(bone.local(code)) @ Rotation.from_rotvec(placement[:3]).as_matrix().T
-            homogeneous = (turned + placement[3:] + bone.basis.centre_mm) @ px_from_radius[:, :3].T
-            homogeneous += px_from_radius[:, 3]
+            points = apply_transform(bone.basis.radius_from_reference(code), part.between(bone.shape(code)))
+            homogeneous = points @ px_from_radius[:, :3].T + px_from_radius[:, 3]
             off = homogeneous[:, :2] / homogeneous[:, 2:] - part.points_px
             found.append((off * part.outward_px).sum(axis=1))
         return np.concatenate(found)
@@ -145,13 +144,11 @@ def outlined(
 
     most: points of each bone, drawn by ``rng`` where there are more; evenly taken without one.
     """
-    pose = reading[bones.code_length :] * POSE_SD
-    turn = Rotation.from_rotvec(pose[:3]).as_matrix()
+    pose = rigid_from_vector(reading[bones.code_length :] * POSE_SD)
     parts = []
     for number, (bone, part) in enumerate(zip(bones.bones, bones.parts, strict=True)):
-        placement = reading[part][-PLACEMENT:] * bone.basis.placement_sd
-        placed = bone.local(reading[part]) @ Rotation.from_rotvec(placement[:3]).as_matrix().T
-        posed = (placed + placement[3:] + bone.basis.centre_mm) @ turn.T + pose[3:]
+        code = reading[part]
+        posed = apply_transform(compose(pose, bone.basis.radius_from_reference(code)), bone.shape(code))
         parts.append(_contour(number, TriangleMesh(posed, bone.basis.faces), bone.edges, view, most, rng))
     return Contours(bones, reading, tuple(parts))
 

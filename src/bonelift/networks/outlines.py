@@ -14,7 +14,8 @@ Lavallee 1999, "Nonrigid 3-D/2-D registration of images using statistical models
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -75,6 +76,11 @@ class OutlineReader:
     network: OutlineNetwork
     covariance: Float
 
+    @cached_property
+    def precision(self) -> Float:
+        """The inverse of the covariance."""
+        return np.asarray(np.linalg.inv(self.covariance), dtype=np.float64)
+
 
 Outlines = Mapping[tuple[View, Source], OutlineReader]
 
@@ -122,8 +128,7 @@ def read_together(
     alone = [corrected([wrist], bones, outlines, how) for wrist in seen]
     for wrist, (code, poses) in zip(seen, alone, strict=True):
         step = np.concatenate([code, *poses]) - wrist.reading
-        square = step @ np.linalg.solve(outlines[wrist.view, wrist.source].covariance, step) / len(step)
-        if square > how.most_step:
+        if step @ outlines[wrist.view, wrist.source].precision @ step > how.most_step * len(step):
             return None
     return alone[0] if len(seen) == 1 else corrected(seen, bones, outlines, how)
 
@@ -141,7 +146,7 @@ def corrected(
     prior, pull = np.zeros((numbers, numbers)), np.zeros(numbers)
     places = [np.r_[:length, length + POSE * i : length + POSE * (i + 1)] for i in range(count)]
     for wrist, place in zip(seen, places, strict=True):
-        precision = np.linalg.inv(outlines[wrist.view, wrist.source].covariance)
+        precision = outlines[wrist.view, wrist.source].precision
         prior[np.ix_(place, place)] += precision
         pull[place] += precision @ wrist.reading
     state = np.asarray(np.linalg.solve(prior, pull), dtype=np.float64)
@@ -259,8 +264,3 @@ def _checked(own: Mapping[str, NDArray[Any]], inputs: int, numbers: int, name: s
     if not finite or (network.sd <= 0).any() or np.linalg.eigvalsh((covariance + covariance.T) / 2)[0] <= 0:
         raise InputError(f"{name}: weights or covariance are not usable numbers; get the model again")
     return OutlineReader(network, (covariance + covariance.T) / 2)
-
-
-def with_covariance(reader: OutlineReader, factor: float) -> OutlineReader:
-    """The same with the covariance times ``factor``."""
-    return replace(reader, covariance=factor * reader.covariance)

@@ -150,10 +150,6 @@ class OwnPredictor(OwnTranslator):
         return False
 
     @property
-    def outlines(self) -> Outlines:
-        return {}
-
-    @property
     def metadata(self) -> Mapping[str, Any]:
         return {key: value for key, value in self._base.metadata.items() if key not in _DROPPED}
 
