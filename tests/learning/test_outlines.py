@@ -83,6 +83,20 @@ def test_edges_are_seen_and_readings_corrected(bases, network, training, validat
     assert np.sqrt(covariance.diagonal()[:3]).mean() == pytest.approx(0.8, rel=0.35)
 
 
+def test_the_place_of_the_ulna_is_doubted_and_nothing_else(bases, network, training, validation):
+    """By the SD in mm that is added, along each axis."""
+    few = replace(QUICK, updates=30)
+    sure, doubting = (
+        fit_outlines(network, bases, {"drr": training}, {}, STILL, replace(few, ulna_doubt_mm=mm), seed=5)
+        for mm in (0.0, 2.0)
+    )
+    added = doubting["pa", "drr"].covariance - sure["pa", "drr"].covariance
+    bones = OutlinedBones(bases)
+    variance = added.diagonal()[bones.code_length - 3 : bones.code_length]
+    np.testing.assert_allclose(np.sqrt(variance) * bases[1].placement_sd[3:], 2.0, rtol=1e-6)
+    assert np.count_nonzero(np.abs(added) > 1e-12) == 3
+
+
 def test_the_same_call_gives_the_same_reader(bases, network, training, validation):
     few = replace(QUICK, updates=30)
     made = [fit_outlines(network, bases, {"drr": training}, {}, STILL, few, seed=5) for _ in range(2)]

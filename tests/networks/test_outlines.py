@@ -95,27 +95,23 @@ def test_outlines_correct_a_reading_and_two_views_more(bones, told):
     assert np.mean(both) < 0.7 * np.mean(alone)
 
 
-def test_a_step_that_is_too_large_is_not_believed(bones, told):
-    """Such as the one to the outlines of another view."""
+def test_how_far_each_picture_was_corrected_is_told(bones, told):
+    """In SD of the errors of its own reading, which the other view's outlines do not change."""
     seen, readers, _ = case(bones, 3)
-    generous = OutlineSettings(most_step=np.inf)
-    believed = read_together(seen, bones, readers, generous)
-    assert believed is not None
-    np.testing.assert_array_equal(believed[0], corrected(seen, bones, readers, generous)[0])
-    code, (pose,) = corrected(seen[:1], bones, readers)
-    square = np.square(np.concatenate([code, pose]) - seen[0].reading).mean() / 0.3**2
-    for most, answers in ((1.01 * square, True), (0.99 * square, False)):
-        found = read_together(seen[:1], bones, readers, OutlineSettings(most_step=most))
-        assert (found is not None) == answers
-    # One picture of two is enough to doubt.
-    squares = []
-    for wrist in seen:
+    together = read_together(seen, bones, readers)
+    assert together is not None
+    np.testing.assert_array_equal(together.code, corrected(seen, bones, readers)[0])
+    assert len(together.poses) == len(together.steps) == 2
+    for wrist, step in zip(seen, together.steps, strict=True):
+        alone = read_together([wrist], bones, readers)
         code, (pose,) = corrected([wrist], bones, readers)
-        squares.append(np.square(np.concatenate([code, pose]) - wrist.reading).mean() / 0.3**2)
-    between = OutlineSettings(most_step=(min(squares) + max(squares)) / 2)
-    assert read_together(seen, bones, readers, between) is None
+        assert alone is not None
+        np.testing.assert_array_equal(alone.code, code)
+        square = np.square(np.concatenate([code, pose]) - wrist.reading).mean() / 0.3**2
+        assert alone.steps == pytest.approx((square,))
+        assert step == pytest.approx(square)
     assert read_together([], bones, readers) is None
-    assert read_together(seen, bones, {("pa", "drr"): readers["pa", "drr"]}, generous) is None
+    assert read_together(seen, bones, {("pa", "drr"): readers["pa", "drr"]}) is None
 
 
 def test_outlines_that_are_not_sure_of_anything_leave_the_reading(bones, told):

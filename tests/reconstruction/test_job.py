@@ -86,8 +86,9 @@ class Scene:
         self.side: Side = side
         self.camera_from_own = pose if side == "right" else mirrored_pose(pose)
         self.mirror = mirror_transform() if side == "left" else np.eye(4)
-        self.origin_px, self.shaft_px = self.camera.project(
-            apply_transform(self.camera_from_own, np.array([[0.0, 0, 0], [0, 0, -40]]))
+        landmarks = np.array([[0.0, 0, 0], [0, 0, -40], [21, -3, -3]])
+        self.origin_px, self.shaft_px, self.ulnar_head_px = self.camera.project(
+            apply_transform(self.camera_from_own, landmarks)
         )
         self.radiograph = Radiograph(self.image(), self.camera, side, view, SOURCE_TO_OBJECT_MM, {"sdd": ASSUMED_SDD})
 
@@ -109,7 +110,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, scene: Scene, confidence: float = 
     located = LocatedWrist(
         scene.origin_px + np.array([4.0, -3.0]),
         scene.shaft_px - np.array([2.0, 0.0]),
-        scene.origin_px,
+        scene.ulnar_head_px,
         confidence,
         np.full(3, 0.9),
         0,

@@ -16,7 +16,7 @@ from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.reconstruction.locate import Sighting
 from bonelift.reconstruction.settings import JobSettings
-from bonelift.reconstruction.suggest import inverted, suggest, ulnar_head_across_mm
+from bonelift.reconstruction.suggest import inverted, suggest
 
 OPTION, AS_READ = Origin("option", "option"), Origin("inferred", "inferred from the pixels", 1.0)
 BESIDE_MM, BEHIND_MM = 18.0, 3.0
@@ -141,7 +141,7 @@ def test_the_ulnar_head_is_measured_across_the_shaft():
         origin = np.array([70.0, 60.0])
         head = origin + (18.0 * across + 4.0 * along) / 0.25
         located = LocatedWrist(origin, origin + 40 / 0.25 * along, head, 0.9, np.ones(3), 0.0)
-        assert abs(ulnar_head_across_mm(Sighting(film(), located, 0.9, True, 3.0))) == pytest.approx(18.0, rel=1e-6)
+        assert abs(Sighting(film(), located, 0.9, True, 3.0).ulnar_head_across_mm) == pytest.approx(18.0, rel=1e-6)
 
 
 def test_inverting_twice_gives_the_film_back():

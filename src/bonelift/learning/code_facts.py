@@ -116,7 +116,7 @@ def _read_corrected(
         film = films.radiograph[row] if source == "film" else None
         together = read_together([SeenWrist(view, reading.astype(np.float64), films.drr[row], film)], bones, outlines)
         if together is not None:
-            codes[row] = together[0]
+            codes[row] = together.code
     return codes, told
 
 

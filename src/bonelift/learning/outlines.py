@@ -25,6 +25,7 @@ from bonelift.learning.descent import best_poses
 from bonelift.learning.shape_regression import Bases, Coded, ShapeTraining, changed, rows_of
 from bonelift.networks.occluding_contour import OutlinedBones, outlined
 from bonelift.networks.outlines import (
+    ALONG_PX,
     FEATURES,
     OutlineNetwork,
     OutlineReader,
@@ -44,9 +45,12 @@ _GREATEST_LOG_SD = 3.0
 
 @dataclass(frozen=True)
 class OutlineTraining:
-    """pictures: of each kind that the network learns from, at most. points: of each bone's outline in each. fewest:
+    """pictures: of each kind that the network learns from, at most, and starts from them. points: of each bone's outline in each. fewest:
     pictures of known pose below which a kind is left out. updates: of ``batch`` points; 0 learns no outlines. spread:
-    of the size of the errors that the network is shown, about those that S makes (SD of the logarithm)."""
+    of the size of the errors that the network is shown, about those that S makes (SD of the logarithm).
+    ulna_apart_mm: SD, along each axis, by which the ulna of every second start is moved besides: a clinic's lateral
+    shows it where few that S learned from do. ulna_doubt_mm: SD that is added, for that, to what is expected of the
+    place of the ulna as S reads it; the outlines see it better."""
 
     pictures: int = 3000
     points: int = 60
@@ -54,8 +58,10 @@ class OutlineTraining:
     updates: int = 4000
     batch: int = 1024
     rate: float = 3e-3
-    hidden: int = 64
+    hidden: int = 96
     spread: float = 0.5
+    ulna_apart_mm: float = 2.5
+    ulna_doubt_mm: float = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +92,7 @@ def fit_outlines(
     if how.updates == 0 or not len(network.descent):
         return found
     bones, metrics = OutlinedBones(bases), metric_matrices(*bases)
+    doubt = np.diag((how.ulna_doubt_mm * _ulna_moved(bones)) ** 2)
     kinds: list[tuple[View, Source]] = [(view, source) for source in training for view in get_args(View)]
     with progress.bar(len(kinds), "outlines") as bar:
         for view, source in kinds:
@@ -96,17 +103,25 @@ def fit_outlines(
                 continue
             covariance = _covariance(seen.reading - seen.true, _patients(seen))
             told = _fit_network(bones, seen, view, covariance, how, rng)
-            reader = OutlineReader(told, covariance)
+            reader = OutlineReader(told, covariance + doubt)
             watched = _read(network, validation[source], view, how.pictures) if source in validation else None
             if watched is not None and len(watched.true):
                 covariance = _factor(watched.reading - watched.true, covariance) * covariance
-                reader = OutlineReader(told, covariance)
+                reader = OutlineReader(told, covariance + doubt)
                 before = _distance(watched.reading, watched, metrics)
                 after = _distance(_corrected(bones, watched, view, source, reader), watched, metrics)
                 if after >= before:
                     continue
             found[view, source] = reader
     return found
+
+
+def _ulna_moved(bones: OutlinedBones) -> Float:
+    """(numbers,): by how much the place of the ulna along its axes changes with 1 mm; 0 for all other numbers."""
+    ulna = len(bones.parts) - 1
+    moved, end = np.zeros(bones.numbers), bones.parts[ulna].stop
+    moved[end - 3 : end] = 1 / bones.bones[ulna].basis.placement_sd[3:]
+    return moved
 
 
 def _patients(seen: _Read) -> int:
@@ -182,16 +197,22 @@ def _fit_network(
     rng: np.random.Generator,
 ) -> OutlineNetwork:
     """Learned at readings that are off the truth as S's are: their outlines, and where the true ones lie."""
-    root = np.linalg.cholesky(covariance)
+    root, apart = np.linalg.cholesky(covariance), how.ulna_apart_mm * _ulna_moved(bones)
     inputs, offsets = [], []
-    for row in range(len(seen.true)):
+    # Few pictures are begun from several times.
+    for number in range(max(how.pictures, len(seen.true))):
+        row = number % len(seen.true)
         size = np.exp(np.clip(how.spread * rng.normal(), -1.0, 1.0))
         start = seen.true[row] + size * root @ rng.normal(size=bones.numbers)
+        if number % 2:
+            start += apart * rng.normal(size=bones.numbers)
         found = outlined(bones, start, view, how.points, rng)
         inputs.append(features(found, *_picture(seen.pictures, row)))
         codes = seen.true[row, : bones.code_length]
         offsets.append(found.offsets(codes, seen.pictures.px_from_radius[row].astype(np.float64)))
-    wanted = torch.from_numpy(np.concatenate(offsets).astype(np.float32))
+    # What lies outside of what is looked at is told to be at its end.
+    seen_px = float(ALONG_PX.max())
+    wanted = torch.from_numpy(np.concatenate(offsets).clip(-seen_px, seen_px).astype(np.float32))
     values = torch.from_numpy(np.concatenate(inputs))
     mean, sd = values.mean(dim=0), values.std(dim=0) + 1e-3
     with torch.random.fork_rng():

@@ -110,11 +110,14 @@ def decode_fields(latent: NDArray[np.floating], model: WristModel) -> NDArray[np
 class ShapeReading:
     """code: (outputs,) shape codes of radius and ulna, in SD of the population. sd: (outputs,) standard deviation
     expected of the error of each number. motions: (4, 4) for each DRR, the wrist's motion in the radius frame from its
-    nominal pose (``Film.nominal_camera_from_radius``) to where S read it; none where the model reads no pose."""
+    nominal pose (``Film.nominal_camera_from_radius``) to where S read it; none where the model reads no pose.
+    outline_steps: for each DRR, by how much its own outlines correct what S read (:class:`ReadTogether`); none where
+    nothing was corrected."""
 
     code: NDArray[np.float64]
     sd: NDArray[np.float64]
     motions: tuple[NDArray[np.float64], ...] = ()
+    outline_steps: tuple[float, ...] = ()
 
 
 def read_shape(
@@ -129,8 +132,8 @@ def read_shape(
     ignores them.
     Each film is read several times (programs.JITTERS), a little moved and turned, and the readings averaged. Then they
     are corrected together by the outlines of the bones (:func:`bonelift.networks.outlines.read_together`), where the
-    model has a reader of outlines for each of them and the step is believed; otherwise several films are weighed,
-    number by number, by the inverse square of the error expected of each (:func:`_expected_sd`).
+    model has a reader of outlines for each of them; otherwise several films are weighed, number by number, by the
+    inverse square of the error expected of each (:func:`_expected_sd`).
     """
     if not model.bases:
         raise InputError(f"model {model.name}: has no shape regressor; pass --method tl, or another model")
@@ -154,12 +157,12 @@ def read_shape(
     together = None
     if model.outlines:
         together = read_together(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
-    if together is not None:
-        code, found = together
-        poses = [pose * POSE_SD for pose in found]
-    else:
+    sd = weights.sum(axis=0) ** -0.5
+    if together is None:
         code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
-    return ShapeReading(code, weights.sum(axis=0) ** -0.5, tuple(rigid_from_vector(pose) for pose in poses))
+        return ShapeReading(code, sd, tuple(rigid_from_vector(pose) for pose in poses))
+    motions = tuple(rigid_from_vector(pose * POSE_SD) for pose in together.poses)
+    return ShapeReading(together.code, sd, motions, together.steps)
 
 
 @lru_cache(maxsize=4)

@@ -30,8 +30,9 @@ from bonelift.networks.occluding_contour import POSE, Contours, OutlinedBones, o
 
 Float = NDArray[np.float64]
 
-ALONG_PX = np.arange(-10, 11) / 2
-"""Where the picture is sampled along the outward normal, and on lines beside it (ACROSS_PX)."""
+ALONG_PX = np.concatenate([np.arange(-14, -5, 1.5), np.arange(-10, 11) / 2, np.arange(6.5, 15, 1.5)])
+"""Where the picture is sampled along the outward normal, and on lines beside it (ACROSS_PX): finely nearby, and far
+enough to see the edge of an ulna that was read 4 mm beside its place."""
 ACROSS_PX = np.array([-1.5, 0.0, 1.5])
 SAMPLES = len(ALONG_PX) * len(ACROSS_PX)
 PLACE = 12
@@ -88,15 +89,12 @@ Outlines = Mapping[tuple[View, Source], OutlineReader]
 @dataclass(frozen=True)
 class OutlineSettings:
     """rounds: of Gauss and Newton. points: of each bone's contour. alike: how many neighbouring points have the same
-    error, so that they count once. farthest_px: offsets are cut to this. most_step: greatest mean square of a picture's
-    own step, in SD of the errors of its reading, that is believed: 0.08 on validation patients, 0.18 (median) where a
-    film of one view is given as the other, to whose outlines bones would else be bent."""
+    error, so that they count once. farthest_px: offsets are cut to this."""
 
     rounds: int = 3
     points: int = 150
     alike: float = 10.0
-    farthest_px: float = 5.0
-    most_step: float = 0.1
+    farthest_px: float = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,20 +115,31 @@ class SeenWrist:
         return "drr" if self.film is None else "film"
 
 
+@dataclass(frozen=True, eq=False)
+class ReadTogether:
+    """code: (code_length,) of one wrist; poses: its pose (POSE,) in each picture, in units of POSE_SD. steps: of each
+    picture, the mean square of the step that its own outlines ask for, in SD of the errors of its reading: 1 would be
+    as much as all that is expected to be wrong."""
+
+    code: Float
+    poses: list[Float]
+    steps: tuple[float, ...]
+
+
 def read_together(
     seen: Sequence[SeenWrist], bones: OutlinedBones, outlines: Outlines, settings: OutlineSettings | None = None
-) -> tuple[Float, list[Float]] | None:
-    """What :func:`corrected` gives; None where a picture has no reader of its kind, or where its own outlines ask for a
-    step that is too large to believe."""
-    how = settings or OutlineSettings()
+) -> ReadTogether | None:
+    """What :func:`corrected` gives, and how far each picture by itself was corrected; None where a picture has no
+    reader of its kind."""
     if not seen or any((wrist.view, wrist.source) not in outlines for wrist in seen):
         return None
-    alone = [corrected([wrist], bones, outlines, how) for wrist in seen]
+    alone = [corrected([wrist], bones, outlines, settings) for wrist in seen]
+    steps = []
     for wrist, (code, poses) in zip(seen, alone, strict=True):
         step = np.concatenate([code, *poses]) - wrist.reading
-        if step @ outlines[wrist.view, wrist.source].precision @ step > how.most_step * len(step):
-            return None
-    return alone[0] if len(seen) == 1 else corrected(seen, bones, outlines, how)
+        steps.append(float(step @ outlines[wrist.view, wrist.source].precision @ step) / len(step))
+    code, poses = alone[0] if len(seen) == 1 else corrected(seen, bones, outlines, settings)
+    return ReadTogether(code, poses, tuple(steps))
 
 
 def corrected(

@@ -51,8 +51,8 @@ class Bones:
     empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent.
     fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruction.fit`).
     code_sd: standard deviation expected of the error of each number of S's code; None for the TL-embedding network.
-    fit: record of the fit to one film; None where there was none. motions: (4, 4) for each film, see
-    :class:`bonelift.networks.inference.ShapeReading`."""
+    fit: record of the fit to one film; None where there was none. motions: (4, 4), and outline_steps, for each film:
+    see :class:`bonelift.networks.inference.ShapeReading`."""
 
     fields: NDArray[np.float32]
     grid: LabelGrid
@@ -63,6 +63,7 @@ class Bones:
     code_sd: NDArray[np.floating] | None = None
     fit: FitRecord | None = None
     motions: tuple[NDArray[np.float64], ...] = ()
+    outline_steps: tuple[float, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -118,7 +119,8 @@ def _from_shape(
 ) -> Bones:
     """S(DRR, film)."""
     reading = read_shape(drrs, views, model, films)
-    return replace(bones_of_code(reading.code, model), code_sd=reading.sd, motions=reading.motions)
+    bones = bones_of_code(reading.code, model)
+    return replace(bones, code_sd=reading.sd, motions=reading.motions, outline_steps=reading.outline_steps)
 
 
 def _from_own_predictor(

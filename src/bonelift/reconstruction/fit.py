@@ -104,7 +104,8 @@ def fit(
     except InputError:
         return bones, stances
     fitted = bones_of_code(np.concatenate([found.wrist.codes[name] for name in BONES]), model, fitted=True)
-    fitted = replace(fitted, code_sd=bones.code_sd)  # What was expected before the fit: it is not worse after it.
+    # What was expected before the fit: it is not worse after it.
+    fitted = replace(fitted, code_sd=bones.code_sd, outline_steps=bones.outline_steps)
     pose = register(fitted.wrist_solid, near, found.wrist.world_from_radius, settings.wrist, seed=seed)
     return fitted, (Stance(stance.films, near, pose, settings.bone),)
 
@@ -132,7 +133,8 @@ def fit_one(bones: Bones, stance: Stance, model: WristModel, settings: FitSettin
         return replace(bones, fit=FitRecord(False, reason, gain, charge, moved))
     fitted = bones_of_code(np.concatenate([found.wrist.codes[name] for name in BONES]), model, fitted=True)
     reason = f"the image's misfit fell by {100 * gain:.0f} %"
-    return replace(fitted, code_sd=bones.code_sd, fit=FitRecord(True, reason, gain, charge, moved))
+    record = FitRecord(True, reason, gain, charge, moved)
+    return replace(fitted, code_sd=bones.code_sd, outline_steps=bones.outline_steps, fit=record)
 
 
 def _moved_mm(basis: BoneBasis, code: NDArray[np.floating], other: NDArray[np.floating]) -> float:

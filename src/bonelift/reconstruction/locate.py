@@ -51,6 +51,14 @@ class Sighting:
     found: bool
     evidence: float
 
+    @property
+    def ulnar_head_across_mm(self) -> float:
+        """How far the centre of the ulnar head is seen from the shaft axis of the radius, mm at the wrist."""
+        along = self.located.shaft_px - self.located.origin_px
+        across = np.array([along[1], -along[0]]) / np.linalg.norm(along)
+        offset = (self.located.ulnar_head_px - self.located.origin_px) @ across
+        return float(offset) * self.radiograph.spacing_at_wrist_mm
+
 
 def locate_wrist(radiograph: Radiograph, model: WristModel, settings: LocateSettings) -> tuple[Sighting, ...]:
     """Hypotheses of where the wrist is and how the picture hangs, best first; one where the locator has no doubt.

@@ -96,16 +96,8 @@ def clearly_better(tried: Sequence[Supposed], as_given: float, settings: Suggest
 
 def ulna_fits(sighting: Sighting, settings: SuggestSettings) -> bool:
     """Whether the ulnar head lies where the view has it: beside the radius in a PA film, behind it in a lateral."""
-    across_mm = abs(ulnar_head_across_mm(sighting))
+    across_mm = abs(sighting.ulnar_head_across_mm)
     return across_mm >= settings.beside_mm if sighting.radiograph.view == "pa" else across_mm <= settings.behind_mm
-
-
-def ulnar_head_across_mm(sighting: Sighting) -> float:
-    """How far the locator sees the centre of the ulnar head from the shaft axis of the radius, mm at the wrist."""
-    located = sighting.located
-    along = located.shaft_px - located.origin_px
-    across = np.array([along[1], -along[0]]) / np.linalg.norm(along)
-    return float((located.ulnar_head_px - located.origin_px) @ across) * sighting.radiograph.spacing_at_wrist_mm
 
 
 def suppositions(radiograph: Radiograph) -> list[tuple[tuple[Fact, ...], Radiograph]]:

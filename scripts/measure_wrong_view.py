@@ -1,0 +1,105 @@
+"""Whether `reconstruct` flags a film that is given as the other view, and leaves the same film alone as what it is.
+
+    python scripts/measure_wrong_view.py virtual --first 950000 --count 10 --out rows.csv
+    BONELIFT_DATA=... python scripts/measure_wrong_view.py adult_films --out rows.csv
+    python scripts/measure_wrong_view.py table --out rows.csv
+
+Rows are added to the table as they come; films that are in it are not done again. The thresholds of the two signs
+(judge.OUTLINE_STEP, judge.ULNA_ACROSS_MM) were set on the virtual patients 957000 to 957019.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from measure_intake import OTHER_VIEW, real_films, virtual_films
+
+from bonelift.images import Radiograph
+from bonelift.networks.model import WristModel, load_model
+from bonelift.reconstruction.job import reconstruct
+from bonelift.reconstruction.judge import view_name
+
+VERDICTS = ("no objection", "doubtful", "not usable")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One film as one view. given: "as it is" or "other view". outline_step, ulna_across_mm: what the two signs see,
+    NaN where no bones were read."""
+
+    films: str
+    film: str
+    view: str
+    given: str
+    verdict: str
+    score: float
+    outline_step: float
+    ulna_across_mm: float
+
+
+def rows_of(films: str, name: str, film: Radiograph, model: WristModel) -> Iterator[Row]:
+    for given in ("as it is", "other view"):
+        view = film.view if given == "as it is" else OTHER_VIEW[film.view]
+        quality = reconstruct([replace(film, view=view)], model).quality
+        severities = {flag.severity for flag in quality.flags}
+        verdict = VERDICTS[2 if "severe" in severities else 1 if "warning" in severities else 0]
+        seen = {check.name: check.value for check in quality.checks}
+        step = seen.get(f"outlines, {view_name(view)}", float("nan"))
+        across = seen.get(f"ulnar head from the axis (mm), {view_name(view)}", float("nan"))
+        yield Row(films, name, film.view, given, verdict, quality.score, step, across)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    model, films = load_model(None), arguments.films
+    done = {(row["films"], row["film"]) for row in read_rows(arguments.out)}
+    source = virtual_films(arguments.first, arguments.count) if films == "virtual" else real_films(films)
+    with arguments.out.open("a", newline="") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        if file.tell() == 0:
+            table.writeheader()
+        for name, film, _ in source:
+            if (films, name) in done:
+                continue
+            for row in rows_of(films, name, film, model):
+                table.writerow({k: f"{v:.3f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+            file.flush()
+
+
+def show(rows: list[dict[str, str]]) -> str:
+    lines = [f"| films | view | given | films | {' | '.join(VERDICTS)} |", "|---|---|---|---|---|---|---|"]
+    groups = dict.fromkeys((row["films"], row["view"], row["given"]) for row in rows)
+    for group in groups:
+        verdicts = Counter(row["verdict"] for row in rows if (row["films"], row["view"], row["given"]) == group)
+        lines.append(
+            f"| {' | '.join(group)} | {verdicts.total()} | {' | '.join(str(verdicts[name]) for name in VERDICTS)} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("films", choices=["virtual", "adult_films", "radiographs", "table"])
+    parser.add_argument("--first", type=int, default=950000, help="seed of the first virtual patient")
+    parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    if arguments.films == "table":
+        print(show(read_rows(arguments.out)))
+    else:
+        measure(arguments)
+
+
+if __name__ == "__main__":
+    main()
