@@ -47,6 +47,8 @@ class PoseSettings:
     response: what the images show of a projection: its line integrals (bones), or less where they saturate (metal).
     population, generations: of each start's search; 0 generations refines the starts as they are.
     starts_in_doubt: where no other of ``starts`` confirms the best one, the search goes on to so many.
+    start_confirms: the given start was itself read from the images, by other means: a search that ends there is
+        confirmed by it.
     """
 
     start_sigma: tuple[float, ...] = (0.10, 0.10, 0.08, 4.0, 4.0, 15.0)
@@ -54,6 +56,7 @@ class PoseSettings:
     cost_of_sigma: float = 0.002
     starts: int = 4
     starts_in_doubt: int = 0
+    start_confirms: bool = False
     population: int = 14
     generations: int = 18
     coarse_factor: int = 4
@@ -72,7 +75,8 @@ class PoseResult:
 
     world_from_bone: (4, 4), in the world of the cameras, mm.
     similarity, similarity_per_view: on the last, largest image, in [-1, 1]; of the kind that was refined.
-    agreeing_starts, starts: how many searches ended within 2 degrees and 1 mm in the plane of the best.
+    agreeing_starts, starts: how many searches ended within 2 degrees and 1 mm in the plane of the best; the given start
+        counts as one where it confirms (``PoseSettings.start_confirms``).
     spread: (6,) SD over the starts that reached a similarity within 0.02 of the best (rad, mm; chart directions).
     slack: (6,) how far the pose can drift, everything else following, before the similarity falls by 0.01.
     turn_slack: the same of a turn about the bone's own long axis (rad), which the image of a round bone hardly tells.
@@ -263,6 +267,9 @@ def _record(
     ends = np.array(candidates.moved)
     costs = np.array([r.cost for r in candidates.refined])
     agreeing = sum(_agree(end, best.parameters) for end in ends)
+    tried = len(ends)
+    if settings.start_confirms:
+        agreeing, tried = agreeing + _agree(np.zeros(6), best.parameters), tried + 1
     spread = ends[costs < costs.min() + 0.02].std(axis=0)
     # The prior's own curvature stands in where the image says nothing, so that the inverse exists.
     square_slack = 0.01 * np.linalg.inv(best.curvature + prior.jacobian.T @ prior.jacobian)
@@ -274,9 +281,9 @@ def _record(
     seen = _seen(full, pose[0])
     similarity = float(per_view.mean())
     moved = best.at_rest or best.evaluations > 2
-    reason = doubt(Ending(similarity, agreeing, len(ends), slack, sigmas, seen, moved), settings.minimum_similarity)
+    reason = doubt(Ending(similarity, agreeing, tried, slack, sigmas, seen, moved), settings.minimum_similarity)
     return PoseResult(
-        pose[0], similarity, tuple(map(float, per_view)), agreeing, len(ends), tuple(map(float, spread)),
+        pose[0], similarity, tuple(map(float, per_view)), agreeing, tried, tuple(map(float, spread)),
         tuple(map(float, slack)), turn_slack, tuple(map(float, sigmas)), seen, candidates.evaluations,
         not reason, reason,
     )  # fmt: skip
