@@ -17,7 +17,6 @@ from bonelift.networks.outlines import (
     FEATURES,
     OutlineNetwork,
     OutlineReader,
-    OutlineSettings,
     SeenWrist,
     Source,
     corrected,

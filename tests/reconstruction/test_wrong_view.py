@@ -50,7 +50,9 @@ def test_a_pa_film_given_as_a_lateral_is_not_to_be_used():
 
 def evidence(view: View, ulna_across_mm: float, outline_step: float) -> FilmEvidence:
     blank = np.ones(FILM_SHAPE)
-    return FilmEvidence(view, 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, math.nan, ulna_across_mm, outline_step)
+    return FilmEvidence(
+        view, 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, math.nan, ulna_across_mm, outline_step
+    )
 
 
 def factors(view: View, ulna_across_mm: float, outline_step: float) -> list[float]:
@@ -60,8 +62,15 @@ def factors(view: View, ulna_across_mm: float, outline_step: float) -> list[floa
 
 @pytest.mark.parametrize(
     ("view", "across_mm", "factor"),
-    [("pa", 20.0, 1.0), ("pa", 11.0, 0.5), ("pa", 4.0, 0.0), ("lateral", 8.0, 1.0), ("lateral", 21.0, 0.5), ("lateral", 26.0, 0.0)],
-)  # fmt: skip
+    [
+        ("pa", 20.0, 1.0),
+        ("pa", 11.0, 0.5),
+        ("pa", 4.0, 0.0),
+        ("lateral", 8.0, 1.0),
+        ("lateral", 21.0, 0.5),
+        ("lateral", 26.0, 0.0),
+    ],
+)
 def test_the_ulna_lies_beside_the_radius_in_one_view_and_behind_it_in_the_other(view, across_mm, factor):
     assert factors(view, across_mm, 0.0) == pytest.approx([factor, 1.0])
 

@@ -80,12 +80,15 @@ def test_a_start_that_was_read_confirms_a_search_that_ends_there_and_no_other(st
     true = moved(start, bone, [0.05, -0.04, 0.06, 2.0, -1.5, 3.0])
     image = noisy_image(bone, film_camera(), true)
     quick = PoseSettings(starts=1, generations=6, starts_in_doubt=3, start_confirms=True)
-    near = register_once(bone, image, moved(true, bone, [0.01, 0.0, -0.01, 0.2, -0.2, 2.0]), quick)
+    read = moved(true, bone, [0.01, 0.0, -0.01, 0.2, -0.2, 2.0])
+    near = register_once(bone, image, read, quick)
     assert (near.starts, near.agreeing_starts, near.converged) == (2, 2, True)
     far = register_once(bone, image, moved(true, bone, [0.0, 0.0, 0.08, 0.0, 0.0, 0.0]), quick)
     assert errors(far.world_from_bone, true, film_camera(), bone)[0] < 1
     assert far.starts == 4
-    alone = register_once(bone, image, moved(true, bone, [0.01, 0.0, -0.01, 0.2, -0.2, 2.0]), replace(quick, start_confirms=False))
+    alone = register_once(
+        bone, image, moved(true, bone, [0.01, 0.0, -0.01, 0.2, -0.2, 2.0]), replace(quick, start_confirms=False)
+    )
     assert alone.starts == 3
 
 
