@@ -240,8 +240,9 @@ def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, An
 def joint_ends(surfaces: Mapping[str, TriangleMesh], view: str) -> NDArray[np.float64]:
     """(1 or 2, 3) mm, what is drawn as the ends of the joint line: of a PA film the ulnar end, the middle of the
     sigmoid notch's corners (the radial one lies under the inpainted box); of a lateral the dorsal and the volar rim.
-    Right bones, radius frame."""
-    found = find_landmarks(surfaces["radius"], surfaces["ulna"], load_shape_model().landmarks)
+    Right bones, radius frame. The ulna, which may lie anywhere, has no part in them."""
+    model = load_shape_model()
+    found = find_landmarks(surfaces["radius"], model.ulna.mean, model.landmarks)
     if view == "pa":
         return np.mean([found["sigmoid_notch_volar"], found["sigmoid_notch_dorsal"]], axis=0)[None]
     return np.stack([found["dorsal_rim"], found["volar_rim"]])
