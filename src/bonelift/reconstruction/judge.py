@@ -43,7 +43,7 @@ lies some 0.7 mm from one of them."""
 BEYOND_THE_JOINT_MM = (5.0, 15.0)
 """How far the image reaches beyond the joint: what leaves no score, and what lowers none. The styloid alone reaches 10
 mm; where a film is cut off at the joint, bones are found some mm too far up the arm and the rest looks right."""
-NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.4, 0.5
+NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.45, 0.5
 """Scores. Set on virtual adults, of whom few come below, and on films of children, who must
 (docs/results/real-films.md)."""
 OUTLINE_STEP = (0.05, 0.2)
