@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,15 @@ def test_a_kill_before_the_settings_had_their_name_leaves_a_run_that_is_begun_ag
     (tmp_path / "other" / "film.png").write_text("of the user")
     with pytest.raises(InputError, match="is not empty and no run of evaluate"):
         claim_run(RunPaths(tmp_path / "other"), study, preset, 0, 2)
+
+
+def test_a_run_goes_on_with_other_outlines_and_with_no_other_network(tmp_path: Path):
+    """`evaluate` learns no outlines, so a version that learns them otherwise may go on with a run."""
+    study, paths, preset = cohort(8, 6, 6), RunPaths(tmp_path), load_study_preset("smoke")
+    claim_run(paths, study, preset, 0, 2)
+    networks = preset.networks
+    otherwise = replace(networks, outline_training=replace(networks.outline_training, hidden=7))
+    assert claim_run(paths, study, replace(preset, networks=otherwise), 0, 2)["folds"] == 2
+    other = replace(networks, shape_training=replace(networks.shape_training, batch=7))
+    with pytest.raises(InputError, match="was begun with another preset"):
+        claim_run(paths, study, replace(preset, networks=other), 0, 2)

@@ -87,7 +87,7 @@ def claim_run(paths: RunPaths, study: Study, preset: StudyPreset, seed: int, fol
     if paths.settings.is_file():
         content = read_run(paths)
         for name, value in settings.items():
-            if _without_device(content[name]) != _without_device(value):
+            if _settled(content[name]) != _settled(value):
                 raise InputError(f"{paths.run}: was begun with another {name}; pass another --run")
         if odd := sorted(name for name in {*cases, *content["cases"]} if cases.get(name) != content["cases"].get(name)):
             raise InputError(
@@ -116,10 +116,15 @@ def read_run(paths: RunPaths) -> dict[str, Any]:
     return content
 
 
-def _without_device(value: Any) -> Any:
-    """A run may go on on another device."""
+_OPEN = ("device", "outline_training")
+"""Settings that may change under a run: it may go on on another device, and outlines are learned when a model is
+written, anew each time; ``evaluate`` learns none."""
+
+
+def _settled(value: Any) -> Any:
+    """The settings without what may change under a run."""
     if isinstance(value, dict):
-        return {key: _without_device(part) for key, part in value.items() if key != "device"}
+        return {key: _settled(part) for key, part in value.items() if key not in _OPEN}
     return value
 
 
