@@ -46,9 +46,9 @@ _GREATEST_LOG_SD = 3.0
 @dataclass(frozen=True)
 class OutlineTraining:
     """pictures: of each kind that the network learns from, at most, and starts from them. points: of each bone's
-    outline in each. fewest: pictures of known pose below which a kind is left out. updates: of ``batch`` points; 0 learns no
-    outlines. spread: of the size of the errors that the network is shown, about those that S makes (SD of the
-    logarithm).
+    outline in each. fewest: pictures of known pose below which a kind is left out. updates: of ``batch`` points; 0
+    learns no outlines. spread: of the size of the errors that the network is shown, about those that S makes (SD of
+    the logarithm).
     ulna_apart_mm: SD, along each axis, by which the ulna of every second start is moved besides: a clinic's lateral
     shows it where few that S learned from do. ulna_doubt_mm: SD that is added, for that, to what is expected of the
     place of the ulna as S reads it; the outlines see it better."""
