@@ -51,7 +51,7 @@ PACKED = {
     "plain": lambda word: b"x" + word + b"x",
     "lower case": lambda word: word.lower(),
     "UTF-16": lambda word: word.decode().encode("utf-16"),
-    "gzip": gzip.compress,
+    "gzip": lambda word: gzip.compress(word, mtime=0),
     "zip of gzip": zipped,
     "npz": npz,
     "PNG, packed text": lambda word: png(word, packed=True),
