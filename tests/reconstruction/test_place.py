@@ -40,14 +40,24 @@ def shown(true_bones: Bones) -> tuple[PreparedFilm, NDArray[np.float64]]:
     return cast(PreparedFilm, SimpleNamespace(film=standard_film(drr))), drr
 
 
-@pytest.mark.parametrize("read", [(), (MOTION,), (MOTION @ rigid_from_vector([0.05, -0.06, 0.02, 1.0, 5.0, 1.0]),)])
-def test_the_wrist_stands_where_it_was_shown(true_bones: Bones, shown: Any, read: tuple[NDArray[np.float64], ...]):
-    """The film says where, also where S read a pose that is a few degrees and millimetres off."""
+OFF = rigid_from_vector([0.05, -0.06, 0.02, 1.0, 5.0, 1.0])
+"""Of a reading that is off by a few degrees and millimetres."""
+
+
+@pytest.mark.parametrize(
+    ("read", "within_deg", "within_mm"), [((), 1.0, 0.3), ((MOTION,), 1.0, 0.3), ((MOTION @ OFF,), 2.3, 0.8)]
+)
+def test_the_wrist_stands_where_it_was_shown(
+    true_bones: Bones, shown: Any, read: tuple[NDArray[np.float64], ...], within_deg: float, within_mm: float
+):
+    """The film says where. Of what S read wrongly, 4.6 degrees and 1.4 mm in the plane, about half is mended: on
+    simulated films what was read is as sure as the search (docs/results/accuracy.md), so that neither has all of the
+    say."""
     film, drr = shown
     (stance,) = stand(replace(true_bones, motions=read), [film], [drr], False, PlaceSettings())
     off = invert_rigid(film.film.nominal_camera_from_radius() @ MOTION) @ stance.pose.world_from_bone
     assert stance.pose.converged, stance.pose.reason
-    assert np.rad2deg(rotation_angle(off[:3, :3])) < 1.0
-    assert np.linalg.norm(off[[0, 2], 3]) < 0.3
+    assert np.rad2deg(rotation_angle(off[:3, :3])) < within_deg
+    assert np.linalg.norm(off[[0, 2], 3]) < within_mm
     if read and read[0] is MOTION:
         assert np.abs(stance.pose.prior_sigmas).max() < 0.3, "the prior lies about the pose that was read"
