@@ -16,9 +16,10 @@ import argparse
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -150,25 +151,32 @@ def read_rows(path: Path) -> list[Row]:
         ]
 
 
+def films_asked_for(arguments: argparse.Namespace) -> Iterator[tuple[str, Radiograph, bool]]:
+    films = arguments.films
+    return virtual_films(arguments.first, arguments.count) if films == "virtual" else real_films(films)
+
+
+def append_rows(path: Path, row_type: type, rows: Iterable[Any]) -> None:
+    """Each row of the dataclass at the end of a table, which is begun with the names of the columns."""
+    with path.open("a", newline="") as file:
+        table = csv.DictWriter(file, [f.name for f in fields(row_type)], lineterminator="\n")
+        if file.tell() == 0:
+            table.writeheader()
+        for row in rows:
+            table.writerow({k: f"{v:.3f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+
+
 def measure(arguments: argparse.Namespace) -> None:
     model, how = load_model(None), JobSettings()
     done = {(row.films, row.film) for row in read_rows(arguments.out)}
-    films = arguments.films
-    source = virtual_films(arguments.first, arguments.count) if films == "virtual" else real_films(films)
-    with arguments.out.open("a", newline="") as file:
-        table = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
-        if file.tell() == 0:
-            table.writeheader()
-        made = 0
-        for name, film, mirrored in source:
-            if (films, name) in done:
-                continue
-            for row in rows_of(films, name, film, mirrored, model, how):
-                table.writerow({k: f"{v:.3f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
-            file.flush()
-            made += 1
-            if arguments.most and made >= arguments.most:
-                return
+    made = 0
+    for name, film, mirrored in films_asked_for(arguments):
+        if (arguments.films, name) in done:
+            continue
+        append_rows(arguments.out, Row, rows_of(arguments.films, name, film, mirrored, model, how))
+        made += 1
+        if arguments.most and made >= arguments.most:
+            return
 
 
 def show(rows: list[Row]) -> str:
@@ -189,13 +197,18 @@ def show(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def films_parser(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("films", choices=["virtual", "adult_films", "radiographs", "table"])
     parser.add_argument("--first", type=int, default=950000, help="seed of the first virtual patient")
     parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--most", type=int, help="stop after so many films; the same command goes on")
     parser.add_argument("--out", type=Path, required=True)
+    return parser
+
+
+def main() -> None:
+    parser = films_parser(__doc__)
+    parser.add_argument("--most", type=int, help="stop after so many films; the same command goes on")
     arguments = parser.parse_args()
     if arguments.films == "table":
         print(show(read_rows(arguments.out)))

@@ -68,9 +68,9 @@ def watched(folder: Path, bundle: ModelBundle, source: Source) -> Watched:
 
 def moved_ulnae(found: Watched, bones: OutlinedBones, apart_mm: float) -> Watched:
     """Readings whose ulna lies beside where it was read, by normal draws of SD ``apart_mm`` along each axis."""
-    readings, end = found.readings.copy(), bones.parts[-1].stop
+    readings = found.readings.copy()
     moves = apart_mm * np.random.default_rng(1).normal(size=(len(readings), 3))
-    readings[:, end - 3 : end] += moves / bones.bones[-1].basis.placement_sd[3:]
+    readings[:, bones.ulna_place] += moves / bones.ulna_place_sd_mm
     return replace(found, readings=readings)
 
 

@@ -14,10 +14,10 @@ import argparse
 import csv
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from measure_intake import OTHER_VIEW, real_films, virtual_films
+from measure_intake import OTHER_VIEW, append_rows, films_asked_for, films_parser
 
 from bonelift.images import Radiograph
 from bonelift.networks.model import WristModel, load_model
@@ -46,8 +46,8 @@ def rows_of(films: str, name: str, film: Radiograph, model: WristModel) -> Itera
     for given in ("as it is", "other view"):
         view = film.view if given == "as it is" else OTHER_VIEW[film.view]
         quality = reconstruct([replace(film, view=view)], model).quality
-        severities = {flag.severity for flag in quality.flags}
-        verdict = VERDICTS[2 if "severe" in severities else 1 if "warning" in severities else 0]
+        warned = any(flag.severity == "warning" for flag in quality.flags)
+        verdict = VERDICTS[2 if quality.severe else 1 if warned else 0]
         seen = {check.name: check.value for check in quality.checks}
         step = seen.get(f"outlines, {view_name(view)}", float("nan"))
         across = seen.get(f"ulnar head from the axis (mm), {view_name(view)}", float("nan"))
@@ -62,19 +62,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    model, films = load_model(None), arguments.films
+    model = load_model(None)
     done = {(row["films"], row["film"]) for row in read_rows(arguments.out)}
-    source = virtual_films(arguments.first, arguments.count) if films == "virtual" else real_films(films)
-    with arguments.out.open("a", newline="") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        if file.tell() == 0:
-            table.writeheader()
-        for name, film, _ in source:
-            if (films, name) in done:
-                continue
-            for row in rows_of(films, name, film, model):
-                table.writerow({k: f"{v:.3f}" if isinstance(v, float) else v for k, v in asdict(row).items()})
-            file.flush()
+    for name, film, _ in films_asked_for(arguments):
+        if (arguments.films, name) not in done:
+            append_rows(arguments.out, Row, rows_of(arguments.films, name, film, model))
 
 
 def show(rows: list[dict[str, str]]) -> str:
@@ -89,12 +81,7 @@ def show(rows: list[dict[str, str]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("films", choices=["virtual", "adult_films", "radiographs", "table"])
-    parser.add_argument("--first", type=int, default=950000, help="seed of the first virtual patient")
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = films_parser(__doc__).parse_args()
     if arguments.films == "table":
         print(show(read_rows(arguments.out)))
     else:

@@ -19,7 +19,6 @@ from bonelift.reconstruction.stopwatch import Stopwatch
 
 MODEL = load_model(None)
 OUTLINED = OutlinedBones([MODEL.bases[bone] for bone in BONES])
-ULNA_PLACE = slice(OUTLINED.parts[1].stop - 3, OUTLINED.parts[1].stop)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +34,8 @@ def demo() -> SeenWrist:
 
 
 def ulna_points_px(seen: SeenWrist, reading: np.ndarray) -> np.ndarray:
-    """(V, 2) where the vertices of the ulna fall."""
-    contour = outlined(OUTLINED, reading, seen.view).parts[1]
-    return contour.points_px
+    """(N, 2) the outline of the ulna."""
+    return outlined(OUTLINED, reading, seen.view).parts[1].points_px
 
 
 @pytest.mark.parametrize("off_mm", [(3.0, 0.0, 0.0), (-3.0, 0.0, 0.0), (0.0, 0.0, 4.0), (0.0, 0.0, -4.0)])
@@ -46,7 +44,7 @@ def test_the_outline_of_the_ulna_is_found_again(demo, off_mm):
     told, (pose,) = corrected([demo], OUTLINED, MODEL.outlines)
     right = ulna_points_px(demo, np.concatenate([told, pose]))
     displaced = demo.reading.copy()
-    displaced[ULNA_PLACE] += np.array(off_mm) / OUTLINED.bones[1].basis.placement_sd[3:]
+    displaced[OUTLINED.ulna_place] += np.array(off_mm) / OUTLINED.ulna_place_sd_mm
     code, (pose,) = corrected([SeenWrist("pa", displaced, demo.drr, demo.film)], OUTLINED, MODEL.outlines)
     before = distance(ulna_points_px(demo, displaced), right)
     after = distance(ulna_points_px(demo, np.concatenate([code, pose])), right)

@@ -119,9 +119,8 @@ def fit_outlines(
 
 def _ulna_moved(bones: OutlinedBones) -> Float:
     """(numbers,): by how much the place of the ulna along its axes changes with 1 mm; 0 for all other numbers."""
-    ulna = len(bones.parts) - 1
-    moved, end = np.zeros(bones.numbers), bones.parts[ulna].stop
-    moved[end - 3 : end] = 1 / bones.bones[ulna].basis.placement_sd[3:]
+    moved = np.zeros(bones.numbers)
+    moved[bones.ulna_place] = 1 / bones.ulna_place_sd_mm
     return moved
 
 

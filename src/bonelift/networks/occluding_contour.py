@@ -50,7 +50,7 @@ class _Bone:
 class OutlinedBones:
     """Both bones of a reading, ready to be outlined.
 
-    bases: of radius and ulna, in this order, as a reading's code is made.
+    bases: of radius and ulna, in this order, as a reading's code is made. The code ends with the place of the ulna.
     """
 
     def __init__(self, bases: Sequence[BoneBasis]) -> None:
@@ -59,6 +59,12 @@ class OutlinedBones:
         self.parts = [slice(end - basis.length, end) for end, basis in zip(ends, bases, strict=True)]
         self.code_length = int(ends[-1])
         self.numbers = self.code_length + POSE
+        self.ulna_place = slice(self.code_length - 3, self.code_length)
+
+    @property
+    def ulna_place_sd_mm(self) -> Float:
+        """(3,) mm of one unit of the numbers ``ulna_place``: where the ulna lies, along each axis."""
+        return self.bones[-1].basis.placement_sd[3:]
 
 
 @dataclass(frozen=True, eq=False)
