@@ -32,7 +32,7 @@ from bonelift.networks.model import WristModel, load_model
 from bonelift.origin import Origin
 from bonelift.phantom.patient import make_patient
 from bonelift.reconstruction.settings import JobSettings
-from bonelift.reconstruction.suggest import Supposed, clearly_better, fitted, inverted, suppositions
+from bonelift.reconstruction.suggest import Supposed, clearly_better, doubted, fitted, inverted, suppositions
 
 STATED = Origin("option", "option --hanging")
 CLAIMS = ("as it is", "other view", "inverted", "other side")
@@ -104,8 +104,10 @@ def rows_of(
         if claim == "other side" and film.view == "lateral":
             continue
         given, tried = variants.judged(claim)
-        doubted = given.agreement < how.suggest.agreed_above
-        better = clearly_better(tried, given.agreement, how.suggest) if doubted else None
+        seen = None if given.fit is None else given.fit.sighting
+        better = None
+        if doubted(given.agreement, seen, how.suggest):
+            better = clearly_better(tried, given.agreement, seen, how.suggest)
         said = "" if better is None else "+".join(better.facts)
         yield Row(films, name, film.view, claim, said, given.agreement, max(one.agreement for one in tried))
 

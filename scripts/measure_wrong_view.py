@@ -16,15 +16,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from measure_intake import OTHER_VIEW, append_rows, films_asked_for, films_parser
 
 from bonelift.images import Radiograph
 from bonelift.networks.model import WristModel, load_model
 from bonelift.reconstruction.job import reconstruct
-from bonelift.reconstruction.judge import view_name
+from bonelift.reconstruction.judge import Verdict, view_name
 
-VERDICTS = ("no objection", "doubtful", "not usable")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Row:
     film: str
     view: str
     given: str
-    verdict: str
+    verdict: Verdict
     score: float
     outline_step: float
     ulna_across_mm: float
@@ -46,12 +47,10 @@ def rows_of(films: str, name: str, film: Radiograph, model: WristModel) -> Itera
     for given in ("as it is", "other view"):
         view = film.view if given == "as it is" else OTHER_VIEW[film.view]
         quality = reconstruct([replace(film, view=view)], model).quality
-        warned = any(flag.severity == "warning" for flag in quality.flags)
-        verdict = VERDICTS[2 if quality.severe else 1 if warned else 0]
         seen = {check.name: check.value for check in quality.checks}
         step = seen.get(f"outlines, {view_name(view)}", float("nan"))
         across = seen.get(f"ulnar head from the axis (mm), {view_name(view)}", float("nan"))
-        yield Row(films, name, film.view, given, verdict, quality.score, step, across)
+        yield Row(films, name, film.view, given, quality.verdict, quality.score, step, across)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -234,7 +234,7 @@ def test_an_image_without_a_wrist_gives_no_bone_and_says_so(monkeypatch, tmp_pat
     result = reconstruct([scene.radiograph], bundle, QUICK)
     assert result.bones is None
     assert result.quality.score == 0
-    assert result.quality.severe
+    assert result.quality.verdict == "not usable"
     save(result, tmp_path)
     assert not list(tmp_path.glob("*.stl"))
     assert "no wrist was found" in (tmp_path / "report.html").read_text()
@@ -286,7 +286,7 @@ def test_bones_that_do_not_fit_the_image_are_flagged(monkeypatch, bundle):
     monkeypatch.setattr(bones_module, "decode_fields", lambda _latent, _bundle: shrunken)
     result = reconstruct([scene.radiograph], bundle, QUICK)
     assert result.quality.score < 0.1
-    assert result.quality.severe
+    assert result.quality.verdict == "not usable"
     assert any("wide at the wrist" in flag.text for flag in result.quality.flags)
 
 

@@ -22,4 +22,4 @@ def test_the_age_is_a_flag_of_its_own(under: float, severity: str, words: str):
     facts = {**film.provenance, "patient_age": Origin("recorded", f"under {under:.0f} years, by test", under)}
     quality = reconstruct([replace(film, provenance=facts)], load_model()).quality
     assert [flag.severity for flag in quality.flags if words in flag.text] == [severity]
-    assert quality.severe == (severity == "severe")
+    assert (quality.verdict == "not usable") == (severity == "severe")

@@ -62,7 +62,8 @@ def show(monkeypatch: pytest.MonkeyPatch, truth: Truth) -> None:
 
 def suggested(*films: Radiograph, agreements=None):
     given = [0.2] * len(films) if agreements is None else agreements
-    return suggest(films, given, [()] * len(films), None, JobSettings())  # type: ignore[arg-type]
+    seen = [suggesting.locate_wrist(film, None, None)[0] for film in films]  # type: ignore[arg-type]
+    return suggest(films, given, seen, [()] * len(films), None, JobSettings())  # type: ignore[arg-type]
 
 
 def test_a_lateral_given_as_pa_is_named(monkeypatch):
@@ -132,6 +133,20 @@ def test_the_ulna_has_its_say_in_the_view(monkeypatch):
     beside = replace(shown.located, ulnar_head_px=np.array([80 + BESIDE_MM / 0.25, 90.0]))
     monkeypatch.setattr(suggesting, "locate_wrist", lambda r, *_: (replace(shown, radiograph=r, located=beside),))
     assert suggested(film("pa")) == ()
+
+
+@pytest.mark.parametrize("as_given", [0.5, 0.9])
+def test_a_pa_film_to_which_the_bones_of_a_lateral_were_bent_is_told_by_its_ulna(monkeypatch, as_given):
+    """As a lateral it agrees with its bones, too: only the ulnar head lies where no lateral has it."""
+    show(monkeypatch, Truth(view="pa", agreement=0.55, wrong_agreement=0.2))
+    (one,) = suggested(film("lateral"), agreements=[as_given])
+    assert one.changes == {"view": "pa"}
+    assert suggested(film("pa"), agreements=[0.7]) == ()
+
+
+def test_a_lateral_that_agrees_with_its_bones_is_left_alone(monkeypatch):
+    show(monkeypatch, Truth(view="lateral", agreement=0.55, wrong_agreement=0.5))
+    assert suggested(film("lateral"), agreements=[0.55]) == ()
 
 
 def test_the_ulnar_head_is_measured_across_the_shaft():

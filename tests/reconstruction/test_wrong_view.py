@@ -43,7 +43,7 @@ def test_a_film_of_the_view_that_is_given_shows_no_sign():
 
 def test_a_pa_film_given_as_a_lateral_is_not_to_be_used():
     across, outlines = signs(judged("lateral"))
-    assert judged("lateral").severe
+    assert judged("lateral").verdict == "not usable"
     assert across.factor < 1
     assert outlines.factor < 1
 

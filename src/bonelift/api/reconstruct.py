@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from bonelift.reconstruction.bone_files import patient_surfaces
 from bonelift.reconstruction.bones import Method
 from bonelift.reconstruction.file_kinds import DEFAULT_KINDS, FILE_KINDS, FileKind
 from bonelift.reconstruction.inputs import MOST_IMAGES, ImageInput, read_radiographs
-from bonelift.reconstruction.judge import Quality
+from bonelift.reconstruction.judge import Quality, Verdict
 from bonelift.reconstruction.measured import MeasuredValue
 from bonelift.reconstruction.output_files import OutputFiles
 from bonelift.reconstruction.result import Reconstruction as JobResult
@@ -43,7 +43,6 @@ from bonelift.surface.mesh import TriangleMesh
 
 Image = FilePath | NDArray[Any] | Radiograph
 Camera = XrayCamera | CameraFile | FilePath
-Verdict = Literal["usable", "doubtful", "not usable"]
 
 
 class Reconstruction:
@@ -74,7 +73,7 @@ class Reconstruction:
     quality : Quality
         ``score`` (0 to 1; it orders results and is no probability), ``flags`` (what was seen, in words) and ``checks``.
     verdict : str
-        ``"usable"``, ``"doubtful"`` (a warning was raised) or ``"not usable"`` (a severe flag was raised).
+        ``"no objection"``, ``"doubtful"`` (a warning was raised) or ``"not usable"`` (a severe flag was raised).
     result : object
         Everything the job found, for programs that need more; its parts may change between versions.
 
@@ -127,8 +126,7 @@ class Reconstruction:
 
     @property
     def verdict(self) -> Verdict:
-        severities = {flag.severity for flag in self.quality.flags}
-        return "not usable" if "severe" in severities else "doubtful" if "warning" in severities else "usable"
+        return self.quality.verdict
 
     def save(self, folder: FilePath, files: Sequence[FileKind] = DEFAULT_KINDS, *, pdf: bool = False) -> Path:
         """Write meshes, labels, pictures, report and JSON, as ``bonelift reconstruct --out`` does.

@@ -67,7 +67,9 @@ def reconstruct(
         expected = expected_errors(bones, model) if bones else None
         quality = judge(reading, bones, placed, expected, model)
     with clock.step("suggest"):
-        suggestions = suggest(radiographs, reading.agreements(), tried, model, how) if quality.doubtful else ()
+        suggestions = ()
+        if quality.doubtful:
+            suggestions = suggest(radiographs, reading.agreements(), reading.sightings, tried, model, how)
     shown = reading.films or tuple(cut(sighting) for sighting in reading.missed)
     return Reconstruction(
         shown,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,11 @@ GROWTH_PLATE = (0.2, 0.6)
 than 0."""
 
 
+Verdict = Literal["no objection", "doubtful", "not usable"]
+"""What the flags come to. no objection: nothing but remarks. doubtful: a warning, which a low score as a whole gives
+too. not usable: a severe flag."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One sign. factor: in [0, 1], its part of the score. flag: what to say, or None when all is well."""
@@ -76,8 +81,9 @@ class Quality:
     flags: tuple[Flag, ...]
 
     @property
-    def severe(self) -> bool:
-        return any(flag.severity == "severe" for flag in self.flags)
+    def verdict(self) -> Verdict:
+        severities = {flag.severity for flag in self.flags}
+        return "not usable" if "severe" in severities else "doubtful" if "warning" in severities else "no objection"
 
     @property
     def doubtful(self) -> bool:
@@ -99,8 +105,9 @@ class FilmEvidence:
     similarity, pose_reason: of the registration.
     film: FILM_SHAPE, the film itself, which no network has touched.
     plate: :func:`growth_plate_contrast` of the radius; NaN in a lateral, where it is not looked for.
-    ulna_across_mm: how far the ulnar head was seen from the shaft axis of the radius. outline_step: by how much the
-    film's outlines corrected its reading (``Bones.outline_steps``); NaN where no outlines were read.
+    ulna_across_mm: how far the ulnar head was seen from the shaft axis of the radius, either way.
+    outline_step: by how much the film's outlines corrected its reading (``Bones.outline_steps``); NaN where none were
+    read.
     """
 
     view: View
@@ -193,7 +200,7 @@ def film_evidence(
         next((pose.reason for pose in poses if not pose.converged), ""),
         np.asarray(film.film.pixels, dtype=np.float64),
         growth_plate_contrast(film.film, placed.canonical_from_bone["radius"], radius) if is_pa else math.nan,
-        abs(film.sighting.ulnar_head_across_mm),
+        film.sighting.ulnar_head_across_mm,
         outline_step,
     )
 
@@ -305,12 +312,7 @@ def film_checks(film: FilmEvidence) -> list[Check]:
     agreement = film_agreement(film.film, film.projected, film.weights)
     text = f"{where}: the film itself does not show the edges of the placed bones"
     checks.append(_rising(f"film agreement, {where}", agreement, 0.25, 0.7, text))
-    good, bad = ULNA_ACROSS_MM[film.view]
-    text = (
-        f"{where}: the ulnar head lies {film.ulna_across_mm:.0f} mm from the axis of the radius, as in the other view"
-    )
-    across = f"ulnar head from the axis (mm), {where}"
-    checks.append(_graded(across, film.ulna_across_mm, bad, good, text))
+    checks.append(ulna_across_check(film.view, film.ulna_across_mm))
     if not math.isnan(film.outline_step):
         text = f"{where}: the outlines seen are not those of the bones that were read ({film.outline_step:.2f})"
         checks.append(_falling(f"outlines, {where}", film.outline_step, *OUTLINE_STEP, text))
@@ -324,6 +326,13 @@ def film_checks(film: FilmEvidence) -> list[Check]:
         flag = Flag("warning", f"{where}: the pose was not confirmed ({film.pose_reason})")
         checks.append(Check(f"pose confirmed, {where}", 0.0, 0.5, flag))
     return checks
+
+
+def ulna_across_check(view: View, across_mm: float) -> Check:
+    """Whether the ulnar head was seen where the view has it. across_mm: from the shaft axis of the radius, either way."""
+    where, (good, bad) = view_name(view), ULNA_ACROSS_MM[view]
+    text = f"{where}: the ulnar head lies {abs(across_mm):.0f} mm from the axis of the radius, as in the other view"
+    return _graded(f"ulnar head from the axis (mm), {where}", abs(across_mm), bad, good, text)
 
 
 def _bone_checks(bones: Mapping[str, TriangleMesh]) -> list[Check]:

@@ -23,7 +23,7 @@ from bonelift.reconstruction.result import Reconstruction
 from bonelift.reconstruction.suggest import Suggestion
 from bonelift.registration import PoseResult
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA_FILE = Path(__file__).with_name("reconstruction.schema.json")
 """JSON Schema (draft 2020-12) of what is written here; the documentation has a copy."""
 RADIUS_FRAME_NOTE = (
@@ -198,6 +198,7 @@ def _measurement_errors(errors: KnownErrors) -> dict[str, Any]:
 def _quality(quality: Quality) -> dict[str, Any]:
     return {
         "score": quality.score,
+        "verdict": quality.verdict,
         "flags": [asdict(flag) for flag in quality.flags],
         "checks": [
             {"name": c.name, "value": c.value if math.isfinite(c.value) else None, "factor": c.factor}

@@ -2,8 +2,10 @@
 
 A film whose facts are right agrees with the bones read from it; with a wrong view, polarity or side it does not, and
 with the right one it does. So each other fact is tried where the answer is doubtful, and told where the film agrees
-clearly better: docs/results/intake.md holds how often that is right. Nothing is changed by it: a clinical fact is the
-caller's to give.
+clearly better. Bones can be bent to the outlines of a PA film that was given as a lateral, and then both views agree:
+where the ulnar head lies beside the radius, farther than in laterals, the PA view is told if the film agrees with it at
+all. docs/results/intake.md holds how often all this is right. Nothing is changed by it: a clinical fact is the caller's
+to give.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from bonelift.images.exposure import burnt_in_surround, fill_bright_surround
 from bonelift.images.radiograph import Radiograph, View
 from bonelift.networks.model import WristModel
 from bonelift.origin import Origin
+from bonelift.reconstruction.judge import ulna_across_check
 from bonelift.reconstruction.locate import Sighting, locate_wrist
 from bonelift.reconstruction.reconsider import Hypothesis, carried
 from bonelift.reconstruction.settings import JobSettings, SuggestSettings
@@ -60,38 +63,56 @@ class Supposed:
 def suggest(
     radiographs: Sequence[Radiograph],
     agreements: Sequence[float],
+    sightings: Sequence[Sighting],
     tried: Sequence[Sequence[Hypothesis]],
     model: WristModel,
     how: JobSettings,
 ) -> tuple[Suggestion, ...]:
-    """What the films of a doubtful answer look like instead; nothing where each agrees with the bones placed on it.
+    """What the films of a doubtful answer look like instead; nothing where each agrees with the bones placed on it, and
+    no lateral shows the ulna beside the radius.
 
     radiographs: as they were given. agreements: of each film with the bones placed on it, 0 where no wrist was found.
+    sightings: of the wrist in each.
     tried: hypotheses that were carried through on each film, with the facts as given.
     At most four other sets of facts are tried on a film, half a second each.
     """
     found = []
-    for index, (radiograph, agreement, hypotheses) in enumerate(zip(radiographs, agreements, tried, strict=True)):
-        if agreement >= how.suggest.agreed_above:
+    rows = zip(radiographs, agreements, sightings, tried, strict=True)
+    for index, (radiograph, agreement, sighting, hypotheses) in enumerate(rows):
+        if not doubted(agreement, sighting, how.suggest):
             continue
         # Found by the same quick search as what it is compared with; 0 where no wrist was found.
         as_given = max((hypothesis.agreement for hypothesis in hypotheses), default=agreement)
-        better = _better(radiograph, as_given, model, how)
+        others = [fitted(facts, supposed, model, how) for facts, supposed in suppositions(radiograph)]
+        better = clearly_better(others, as_given, sighting, how.suggest)
         if better is not None:
             found.append(_suggestion(index, radiograph, better, as_given, len(radiographs)))
     return _swapped(radiographs, found) or tuple(found)
 
 
-def _better(radiograph: Radiograph, as_given: float, model: WristModel, how: JobSettings) -> Supposed | None:
-    tried = [fitted(facts, supposed, model, how) for facts, supposed in suppositions(radiograph)]
-    return clearly_better(tried, as_given, how.suggest)
+def doubted(agreement: float, sighting: Sighting | None, settings: SuggestSettings) -> bool:
+    """Whether other facts are tried on a film: it does not agree with the bones placed on it, or it is a lateral that
+    shows the ulna beside the radius."""
+    return agreement < settings.agreed_above or is_lateral_with_ulna_beside(sighting)
 
 
-def clearly_better(tried: Sequence[Supposed], as_given: float, settings: SuggestSettings) -> Supposed | None:
-    """The facts that the film agrees with best, where that is clear. as_given: its agreement with the given ones."""
+def clearly_better(
+    tried: Sequence[Supposed], as_given: float, sighting: Sighting | None, settings: SuggestSettings
+) -> Supposed | None:
+    """The facts that the film agrees with best, where that is clear. as_given: its agreement with the given ones;
+    sighting: of the wrist with them, None where none was found."""
     best = max(tried, key=lambda one: one.agreement)
-    clear = best.agreement >= settings.agreed_from and best.agreement - as_given >= settings.ahead_by
-    return best if clear and best.fit is not None and ulna_fits(best.fit.sighting, settings) else None
+    if best.fit is None or best.agreement < settings.agreed_from or not ulna_fits(best.fit.sighting, settings):
+        return None
+    ahead = best.agreement - as_given >= settings.ahead_by
+    return best if ahead or (best.facts == ("view",) and is_lateral_with_ulna_beside(sighting)) else None
+
+
+def is_lateral_with_ulna_beside(sighting: Sighting | None) -> bool:
+    """Whether a film that was given as a lateral shows the ulnar head farther from the radius than laterals do."""
+    if sighting is None or not sighting.found or sighting.radiograph.view != "lateral":
+        return False
+    return ulna_across_check("lateral", sighting.ulnar_head_across_mm).factor < 1
 
 
 def ulna_fits(sighting: Sighting, settings: SuggestSettings) -> bool:

@@ -63,6 +63,7 @@ def page_view(result: Reconstruction, model: WristModel, folder: Path) -> dict[s
         else {name: {"as_predicted": e.as_predicted_mm, "rigid": e.rigid_mm} for name, e in result.expected.items()},
         "quality": {
             "score": result.quality.score,
+            "verdict": result.quality.verdict,
             "flags": [{"severity": flag.severity, "text": for_the_page(flag.text)} for flag in result.quality.flags],
         },
         "suggestions": [

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from bonelift import RESEARCH_NOTICE, __version__
-from bonelift.reconstruction.batch.rows import VERDICTS, BatchRow
+from bonelift.reconstruction.batch.rows import OUTCOMES, BatchRow
 from bonelift.report.page import page_template
 from bonelift.report.palette import photo_uri
 from bonelift.report.words import INTENDED_FOR
@@ -21,8 +21,8 @@ _SHOWN = ("radial inclination", "palmar tilt", "ulnar variance")
 def index_page(rows: Sequence[BatchRow], out: Path, count: int) -> str:
     """The page as text; pictures are inside it, reports are linked. count: of cases in the whole batch."""
     return page_template("bonelift.report", "batch.html.j2").render(
-        rows=[(row, VERDICTS.index(row.verdict), _small_overlay(out, row), _measured(row)) for row in rows],
-        verdicts=[(verdict, sum(row.verdict == verdict for row in rows)) for verdict in VERDICTS],
+        rows=[(row, OUTCOMES.index(row.verdict), _small_overlay(out, row), _measured(row)) for row in rows],
+        verdicts=[(verdict, sum(row.verdict == verdict for row in rows)) for verdict in OUTCOMES],
         count=count,
         severities=("severe", "warning"),
         notice=RESEARCH_NOTICE,

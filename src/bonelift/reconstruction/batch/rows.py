@@ -6,16 +6,15 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bonelift.reconstruction.batch.cases import BatchCase
-from bonelift.reconstruction.judge import DOUBTFUL_BELOW, NOT_USABLE_BELOW
+from bonelift.reconstruction.judge import Verdict
 from bonelift.storage.input_files import shown_name
 
-Verdict = Literal["no objection", "doubtful", "not usable", "no wrist found", "failed"]
-"""no objection: nothing but remarks. doubtful: a warning, or a score that asks for a look at the outlines. not usable:
-a severe flag. failed: no answer, and the error says why."""
-VERDICTS: tuple[Verdict, ...] = ("no objection", "doubtful", "not usable", "no wrist found", "failed")
+Outcome = Verdict | Literal["no wrist found", "failed"]
+"""What became of a case: the verdict on its bones, or why there are none. failed: no answer, and the error says why."""
+OUTCOMES: tuple[Outcome, ...] = (*get_args(Verdict), "no wrist found", "failed")
 FACTS = ("side", "view", "hanging", "pixel_spacing", "sdd", "source_to_object", "polarity")
 
 
@@ -26,7 +25,7 @@ class BatchRow:
     made: whether it was made now, and not taken from an earlier run."""
 
     case: BatchCase
-    verdict: Verdict
+    verdict: Outcome
     score: float | None = None
     flags: tuple[tuple[str, str], ...] = ()
     suggestions: tuple[str, ...] = ()
@@ -66,7 +65,7 @@ def row_of(case: BatchCase, result: Mapping[str, Any], made: bool) -> BatchRow:
     measured = {f"{one['name']} ({one['unit']})": one for one in result["measurements"]}
     return BatchRow(
         case,
-        _verdict(float(quality["score"]), flags) if bones else "no wrist found",
+        _known(quality["verdict"]) if bones else "no wrist found",
         float(quality["score"]),
         flags,
         tuple(str(one["options"]) for one in result.get("suggestions", ())),
@@ -78,11 +77,10 @@ def row_of(case: BatchCase, result: Mapping[str, Any], made: bool) -> BatchRow:
     )
 
 
-def _verdict(score: float, flags: Sequence[tuple[str, str]]) -> Verdict:
-    severities = {severity for severity, _ in flags}
-    if "severe" in severities or score < NOT_USABLE_BELOW:
-        return "not usable"
-    return "doubtful" if "warning" in severities or score < DOUBTFUL_BELOW else "no objection"
+def _known(verdict: object) -> Verdict:
+    """Raises LookupError for what is no verdict."""
+    found: dict[object, Verdict] = {known: known for known in get_args(Verdict)}
+    return found[verdict]
 
 
 def _facts(result: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

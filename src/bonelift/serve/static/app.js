@@ -13,6 +13,11 @@ const STEPS = {
 const KINDS = { recorded: "recorded", option: "you said", assumed: "assumed", inferred: "read from the picture",
   "from rays": "from the cameras", missing: "missing",
   later: "read from the picture" };
+const VERDICTS = {
+  "no objection": "No serious doubt was found; look at the outlines all the same.",
+  doubtful: "Doubtful: read the remarks and look at the outlines before anything else.",
+  "not usable": "Do not use this result.",
+};
 const VIEWS = { pa: "PA", lateral: "lateral" };
 
 let desk = null, wrist = null, view = null, bones = null, shown = [], chosen = null, marked = null, timer = null;
@@ -306,10 +311,9 @@ function watch() {
 async function showResult() {
   view = await ask("GET", `${base()}/view`);
   $("result").hidden = false;
-  const score = view.quality.score, worst = view.quality.flags.some((flag) => flag.severity === "severe");
-  const verdict = worst ? "Do not use this result." : score < 0.4 || view.quality.flags.some((flag) => flag.severity === "warning") ? "Doubtful: read the remarks and look at the outlines before anything else." : "No serious doubt was found; look at the outlines all the same.";
+  const { score, verdict } = view.quality;
   const expected = Object.entries(view.expected_mm).map(([bone, mm]) => `${bone} ${mm.rigid.toFixed(1)} mm`).join(", ");
-  $("verdict").replaceChildren(element("strong", { text: verdict }), ` Quality ${score.toFixed(2)} of 1 (${view.side} wrist).`,
+  $("verdict").replaceChildren(element("strong", { text: VERDICTS[verdict] }), ` Quality ${score.toFixed(2)} of 1 (${view.side} wrist).`,
     expected ? ` Expected distance from the true surface, shape alone: ${expected}.` : "");
   const order = { severe: 0, warning: 1, info: 2 };
   const offered = new Set(view.suggestions.filter((one) => one.image !== null).map((one) => one.text));
