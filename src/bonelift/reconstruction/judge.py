@@ -329,7 +329,10 @@ def film_checks(film: FilmEvidence) -> list[Check]:
 
 
 def ulna_across_check(view: View, across_mm: float) -> Check:
-    """Whether the ulnar head was seen where the view has it. across_mm: from the shaft axis of the radius, either way."""
+    """Whether the ulnar head was seen where the view has it.
+
+    across_mm: from the shaft axis of the radius, either way.
+    """
     where, (good, bad) = view_name(view), ULNA_ACROSS_MM[view]
     text = f"{where}: the ulnar head lies {abs(across_mm):.0f} mm from the axis of the radius, as in the other view"
     return _graded(f"ulnar head from the axis (mm), {where}", abs(across_mm), bad, good, text)
