@@ -17,7 +17,7 @@ from bonelift.networks.bundle import ModelBundle, load_bundle, new_bundle, save_
 from bonelift.networks.inference import read_shape
 from bonelift.networks.model import load_model
 from bonelift.networks.occluding_contour import POSE, POSE_SD
-from bonelift.networks.outlines import FEATURES, OutlineNetwork, OutlineReader, ReadTogether, Source
+from bonelift.networks.outlines import FEATURES, OutlineNetwork, OutlineReader, OutlineSigns, ReadTogether, Source
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader
 from builders.spot_films import mean_reader, spot_bases
 from builders.toy_cohort import LOCATOR
@@ -100,16 +100,19 @@ def test_two_pictures_have_a_pose_each_and_one_shape(bundle):
     assert reading.code.shape == reading.sd.shape
 
 
+SIGNS = OutlineSigns(0.07, (0.4, 0.9))
+
+
 def test_poses_are_handed_on_in_rad_and_mm(bundle, monkeypatch):
     told = np.arange(1.0, POSE + 1) / 10
     monkeypatch.setattr(
         inference,
         "read_together",
-        lambda seen, bones, outlines: ReadTogether(seen[0].reading[:-POSE], [told], (0.07,)),
+        lambda seen, bones, outlines: ReadTogether(seen[0].reading[:-POSE], [told], (SIGNS,)),
     )
     reading = read_shape([drr()], ["pa"], with_outlines(bundle, 0.0, [("pa", "drr")]))
     np.testing.assert_allclose(reading.motions[0][:3, 3], (told * POSE_SD)[3:])
-    assert reading.outline_steps == (0.07,)
+    assert reading.outline_signs == (SIGNS,)
 
 
 def test_a_model_keeps_its_outlines(bundle, tmp_path):

@@ -100,15 +100,16 @@ def test_how_far_each_picture_was_corrected_is_told(bones, told):
     together = read_together(seen, bones, readers)
     assert together is not None
     np.testing.assert_array_equal(together.code, corrected(seen, bones, readers)[0])
-    assert len(together.poses) == len(together.steps) == 2
-    for wrist, step in zip(seen, together.steps, strict=True):
+    assert len(together.poses) == len(together.signs) == 2
+    for wrist, sign in zip(seen, together.signs, strict=True):
         alone = read_together([wrist], bones, readers)
         code, (pose,) = corrected([wrist], bones, readers)
         assert alone is not None
         np.testing.assert_array_equal(alone.code, code)
         square = np.square(np.concatenate([code, pose]) - wrist.reading).mean() / 0.3**2
-        assert alone.steps == pytest.approx((square,))
-        assert step == pytest.approx(square)
+        assert [one.step for one in alone.signs] == pytest.approx([square])
+        assert sign.step == pytest.approx(square)
+        assert all(0 < sd_px < 4 for sd_px in sign.sd_px)
     assert read_together([], bones, readers) is None
     assert read_together(seen, bones, {("pa", "drr"): readers["pa", "drr"]}) is None
 

@@ -9,9 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bonelift.film.standard import FILM_SHAPE
+from bonelift.film.standard import FILM_SHAPE, FILM_SPACING_MM
 from bonelift.images.radiograph import View
 from bonelift.networks.model import WristModel, load_model
+from bonelift.networks.outlines import OutlineSigns
 from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.reconstruction.job import reconstruct
@@ -48,15 +49,15 @@ def test_a_pa_film_given_as_a_lateral_is_not_to_be_used():
     assert outlines.factor < 1
 
 
-def evidence(view: View, ulna_across_mm: float, outline_step: float) -> FilmEvidence:
+def evidence(view: View, ulna_across_mm: float, outlines: OutlineSigns | None) -> FilmEvidence:
     blank = np.ones(FILM_SHAPE)
     return FilmEvidence(
-        view, 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, math.nan, ulna_across_mm, outline_step
+        view, 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, math.nan, ulna_across_mm, outlines
     )
 
 
 def factors(view: View, ulna_across_mm: float, outline_step: float) -> list[float]:
-    checks = film_checks(evidence(view, ulna_across_mm, outline_step))
+    checks = film_checks(evidence(view, ulna_across_mm, OutlineSigns(outline_step, (0.5, 0.5))))
     return [check.factor for check in checks if check.name.startswith(SIGNS)]
 
 
@@ -79,5 +80,19 @@ def test_outlines_that_ask_for_another_reading_lower_the_score():
     assert [factors("pa", 20.0, step)[1] for step in (0.04, 0.125, 0.3)] == pytest.approx([1.0, 0.5, 0.0])
 
 
+@pytest.mark.parametrize(("bone", "told_mm", "factor"), [
+    ("radius", (0.3, 0.3), 1.0),
+    ("radius", (0.575, 0.3), 0.5),
+    ("ulna", (0.3, 0.6), 1.0),
+    ("ulna", (0.3, 0.95), 0.5),
+    ("ulna", (0.3, 1.3), 0.0),
+])  # fmt: skip
+def test_a_bone_whose_outline_is_hardly_seen_is_told(bone, told_mm, factor):
+    told = OutlineSigns(0.0, tuple(sd_mm / FILM_SPACING_MM for sd_mm in told_mm))
+    (check,) = [one for one in film_checks(evidence("pa", 20.0, told)) if one.name.startswith(f"outline seen, {bone}")]
+    assert check.factor == pytest.approx(factor)
+    assert (check.flag is not None) == (factor < 0.6)
+
+
 def test_nothing_is_said_of_outlines_that_were_not_read():
-    assert len(factors("pa", 20.0, math.nan)) == 1
+    assert not [one for one in film_checks(evidence("pa", 20.0, None)) if one.name.startswith("outline")]

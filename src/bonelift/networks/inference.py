@@ -18,7 +18,7 @@ from bonelift.images.volume import BONES
 from bonelift.networks.locator_input import locator_inputs
 from bonelift.networks.model import WristModel
 from bonelift.networks.occluding_contour import POSE_SD, OutlinedBones
-from bonelift.networks.outlines import SeenWrist, read_together
+from bonelift.networks.outlines import OutlineSigns, SeenWrist, read_together
 from bonelift.networks.views import VIEW_CODES
 
 WRIST_FOUND = 0.5
@@ -111,13 +111,13 @@ class ShapeReading:
     """code: (outputs,) shape codes of radius and ulna, in SD of the population. sd: (outputs,) standard deviation
     expected of the error of each number. motions: (4, 4) for each DRR, the wrist's motion in the radius frame from its
     nominal pose (``Film.nominal_camera_from_radius``) to where S read it; none where the model reads no pose.
-    outline_steps: for each DRR, by how much its own outlines correct what S read (:class:`ReadTogether`); none where
-    nothing was corrected."""
+    outline_signs: for each DRR, what its outlines say of how well it was read; none where nothing was corrected by
+    outlines."""
 
     code: NDArray[np.float64]
     sd: NDArray[np.float64]
     motions: tuple[NDArray[np.float64], ...] = ()
-    outline_steps: tuple[float, ...] = ()
+    outline_signs: tuple[OutlineSigns, ...] = ()
 
 
 def read_shape(
@@ -162,7 +162,7 @@ def read_shape(
         code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
         return ShapeReading(code, sd, tuple(rigid_from_vector(pose) for pose in poses))
     motions = tuple(rigid_from_vector(pose * POSE_SD) for pose in together.poses)
-    return ShapeReading(together.code, sd, motions, together.steps)
+    return ShapeReading(together.code, sd, motions, together.signs)
 
 
 @lru_cache(maxsize=4)

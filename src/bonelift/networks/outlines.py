@@ -115,31 +115,54 @@ class SeenWrist:
         return "drr" if self.film is None else "film"
 
 
+@dataclass(frozen=True)
+class OutlineSigns:
+    """What a picture's outlines say of how well it was read.
+
+    step: mean square of the step that they ask for, in SD of the errors of its reading: 1 would be as much as all that
+    is expected to be wrong. sd_px: of each bone, radius first, the SD of its outline's place in the end, as the picture
+    tells it, mean over the outline: large where the bone is hardly seen.
+    """
+
+    step: float
+    sd_px: tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class ReadTogether:
-    """code: (code_length,) of one wrist; poses: its pose (POSE,) in each picture, in units of POSE_SD. steps: of each
-    picture, the mean square of the step that its own outlines ask for, in SD of the errors of its reading: 1 would be
-    as much as all that is expected to be wrong."""
+    """code: (code_length,) of one wrist; poses: its pose (POSE,) in each picture, in units of POSE_SD; signs: of each
+    picture."""
 
     code: Float
     poses: list[Float]
-    steps: tuple[float, ...]
+    signs: tuple[OutlineSigns, ...]
 
 
 def read_together(
     seen: Sequence[SeenWrist], bones: OutlinedBones, outlines: Outlines, settings: OutlineSettings | None = None
 ) -> ReadTogether | None:
-    """What :func:`corrected` gives, and how far each picture by itself was corrected; None where a picture has no
-    reader of its kind."""
+    """What :func:`corrected` gives, and how far to trust it: how far each picture by itself was corrected, and how sure
+    it is of the outlines in the end. None where a picture has no reader of its kind."""
     if not seen or any((wrist.view, wrist.source) not in outlines for wrist in seen):
         return None
-    alone = [corrected([wrist], bones, outlines, settings) for wrist in seen]
-    steps = []
-    for wrist, (code, poses) in zip(seen, alone, strict=True):
-        step = np.concatenate([code, *poses]) - wrist.reading
-        steps.append(float(step @ outlines[wrist.view, wrist.source].precision @ step) / len(step))
-    code, poses = alone[0] if len(seen) == 1 else corrected(seen, bones, outlines, settings)
-    return ReadTogether(code, poses, tuple(steps))
+    how = settings or OutlineSettings()
+    alone = [corrected([wrist], bones, outlines, how) for wrist in seen]
+    code, poses = alone[0] if len(seen) == 1 else corrected(seen, bones, outlines, how)
+    signs = []
+    for wrist, (own_code, own_poses), pose in zip(seen, alone, poses, strict=True):
+        reader = outlines[wrist.view, wrist.source]
+        step = np.concatenate([own_code, *own_poses]) - wrist.reading
+        square = float(step @ reader.precision @ step) / len(step)
+        found = outlined(bones, np.concatenate([code, pose]), wrist.view, how.points)
+        signs.append(OutlineSigns(square, _told_sd_px(found, wrist, reader)))
+    return ReadTogether(code, poses, tuple(signs))
+
+
+def _told_sd_px(found: Contours, wrist: SeenWrist, reader: OutlineReader) -> tuple[float, ...]:
+    """Mean SD that is told along the outline of each bone."""
+    _, sd = reader.network.offsets(features(found, wrist.drr, wrist.film))
+    ends = np.cumsum([len(part.points_px) for part in found.parts])
+    return tuple(float(own.mean()) for own in np.split(sd, ends[:-1]))
 
 
 def corrected(

@@ -15,6 +15,7 @@ from bonelift.images import LAPTOP_GRID, LabelGrid, View
 from bonelift.images.volume import BONES
 from bonelift.networks.inference import decode_fields, latent_of_views, read_shape
 from bonelift.networks.model import WristModel
+from bonelift.networks.outlines import OutlineSigns
 from bonelift.networks.own_network import PredictsBones, WristImage
 from bonelift.registration import MovingBone, moving_bone
 from bonelift.registration.nominal_bone import nominal_attenuation
@@ -51,7 +52,7 @@ class Bones:
     empty where the field never reaches one half. method: what predicted them; code: S's shape code or P's latent.
     fitted: whether the prediction was then fitted to the films (:mod:`bonelift.reconstruction.fit`).
     code_sd: standard deviation expected of the error of each number of S's code; None for the TL-embedding network.
-    fit: record of the fit to one film; None where there was none. motions: (4, 4), and outline_steps, for each film:
+    fit: record of the fit to one film; None where there was none. motions: (4, 4), and outline_signs, for each film:
     see :class:`bonelift.networks.inference.ShapeReading`."""
 
     fields: NDArray[np.float32]
@@ -63,7 +64,7 @@ class Bones:
     code_sd: NDArray[np.floating] | None = None
     fit: FitRecord | None = None
     motions: tuple[NDArray[np.float64], ...] = ()
-    outline_steps: tuple[float, ...] = ()
+    outline_signs: tuple[OutlineSigns, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -120,7 +121,7 @@ def _from_shape(
     """S(DRR, film)."""
     reading = read_shape(drrs, views, model, films)
     bones = bones_of_code(reading.code, model)
-    return replace(bones, code_sd=reading.sd, motions=reading.motions, outline_steps=reading.outline_steps)
+    return replace(bones, code_sd=reading.sd, motions=reading.motions, outline_signs=reading.outline_signs)
 
 
 def _from_own_predictor(

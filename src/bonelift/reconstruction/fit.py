@@ -105,7 +105,7 @@ def fit(
         return bones, stances
     fitted = bones_of_code(np.concatenate([found.wrist.codes[name] for name in BONES]), model, fitted=True)
     # What was expected before the fit: it is not worse after it.
-    fitted = replace(fitted, code_sd=bones.code_sd, outline_steps=bones.outline_steps)
+    fitted = replace(fitted, code_sd=bones.code_sd, outline_signs=bones.outline_signs)
     pose = register(fitted.wrist_solid, near, found.wrist.world_from_radius, settings.wrist, seed=seed)
     return fitted, (Stance(stance.films, near, pose, settings.bone),)
 
@@ -134,7 +134,7 @@ def fit_one(bones: Bones, stance: Stance, model: WristModel, settings: FitSettin
     fitted = bones_of_code(np.concatenate([found.wrist.codes[name] for name in BONES]), model, fitted=True)
     reason = f"the image's misfit fell by {100 * gain:.0f} %"
     record = FitRecord(True, reason, gain, charge, moved)
-    return replace(fitted, code_sd=bones.code_sd, outline_steps=bones.outline_steps, fit=record)
+    return replace(fitted, code_sd=bones.code_sd, outline_signs=bones.outline_signs, fit=record)
 
 
 def _moved_mm(basis: BoneBasis, code: NDArray[np.floating], other: NDArray[np.floating]) -> float:
