@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -11,21 +12,26 @@ from bonelift.bench import register, register_peers
 from bonelift.bench.drr import DrrBenchSettings, run_drr_bench
 from bonelift.bench.drr_report import write_drr_report
 from bonelift.bench.provenance import provenance
+from bonelift.bench.reconstruct import ReconstructBenchSettings, markdown, run_reconstruct_bench
 from bonelift.bench.register import TRIALS
 from bonelift.bench.register_report import summary, write_register_report
 from bonelift.cli.arguments import add_common_options
 from bonelift.cli.console import console_for
+from bonelift.storage.json_values import without_nan
 from bonelift.storage.output_folder import output_folder
 from bonelift.study.folder import read_study
 
 EPILOG = """\
   bonelift bench drr --out bench
-  bonelift bench register study --out bench-register"""
+  bonelift bench register study --out bench-register
+  bonelift bench reconstruct --out bench-reconstruct"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    subparsers = parser.add_subparsers(dest="subject", metavar="drr|register", required=True, help="what to measure")
-    for add_subject in (_add_drr, _add_register):
+    subparsers = parser.add_subparsers(
+        dest="subject", metavar="drr|register|reconstruct", required=True, help="what to measure"
+    )
+    for add_subject in (_add_drr, _add_register, _add_reconstruct):
         add_common_options(add_subject(subparsers))
 
 
@@ -91,3 +97,25 @@ def measure_register(options: Namespace) -> tuple[dict[str, Any], str]:
             facts["nanodrr"] = found
     write_register_report(rows, options.out, facts, peers)
     return summary(rows), f"{options.out}: registration.md, registration.csv, registration.png{said}"
+
+
+def _add_reconstruct(subparsers: Any) -> ArgumentParser:
+    parser = subparsers.add_parser("reconstruct", help="seconds of each step, and of the whole command")
+    defaults = ReconstructBenchSettings()
+    parser.add_argument("--out", type=Path, required=True, help="folder for bench-reconstruct.md and .json")
+    parser.add_argument("--patients", type=int, default=defaults.patients, help="virtual (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=defaults.repeats, help="of the command (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the first patient (default: %(default)s)")
+    parser.set_defaults(measure=measure_reconstruct)
+    return parser
+
+
+def measure_reconstruct(options: Namespace) -> tuple[dict[str, Any], str]:
+    """``bonelift bench reconstruct``: writes its folder; returns the result in plain values and in a line."""
+    settings = ReconstructBenchSettings(options.patients, options.repeats, options.seed)
+    with output_folder(options.out) as folder:
+        result = run_reconstruct_bench(settings)
+        plain = without_nan(asdict(result))
+        (folder / "bench-reconstruct.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+        (folder / "bench-reconstruct.md").write_text(markdown(result), encoding="utf-8")
+    return plain, f"{options.out}: bench-reconstruct.md, bench-reconstruct.json"
