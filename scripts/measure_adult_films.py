@@ -47,6 +47,7 @@ from bonelift.networks.model import WristModel, load_model
 from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.reconstruction.inputs import ImageInput, read_radiographs
 from bonelift.reconstruction.job import reconstruct
+from bonelift.reconstruction.judge import view_name
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.report.overlay import silhouette_outlines
 from bonelift.surface.clip import clip_below
@@ -62,7 +63,8 @@ _AXIS_MM = 20.0
 @dataclass(frozen=True)
 class FilmRow:
     """One film. *_mm at the guessed spacing, of the specimen at its wrist; *_share of the distal width of the radius in
-    the patient's PA film. view: pa or lat; patient: "specimen" for its two films."""
+    the patient's PA film. *_told_mm: how unsure the film says that it is of an outline. view: pa or lat; patient:
+    "specimen" for its two films."""
 
     film: str
     patient: str
@@ -83,12 +85,14 @@ class FilmRow:
     radius_signed_mm: float = np.nan
     radius_share: float = np.nan
     radius_compared: float = np.nan
+    radius_told_mm: float = np.nan
     radius_whole_mm: float = np.nan
     ulna_mean_mm: float = np.nan
     ulna_p95_mm: float = np.nan
     ulna_signed_mm: float = np.nan
     ulna_share: float = np.nan
     ulna_compared: float = np.nan
+    ulna_told_mm: float = np.nan
     ulna_whole_mm: float = np.nan
     seconds: float = np.nan
     flags: str = ""
@@ -198,7 +202,10 @@ def film_row(
     )
     if result.bones is None or not result.placed:
         return replace(row, answer="no bones"), {}
-    return replace(row, answer="bones", **placing(result, film, width_px)), dict(result.bones.surfaces)
+    seen = {check.name: check.value for check in result.quality.checks}
+    where = view_name(result.films[0].radiograph.view)
+    told = {f"{bone}_told_mm": seen.get(f"outline of the {bone}, unsure by (mm), {where}", np.nan) for bone in BONES}
+    return replace(row, answer="bones", **placing(result, film, width_px), **told), dict(result.bones.surfaces)
 
 
 def placing(result: Reconstruction, film: Film, width_px: float) -> dict[str, Any]:

@@ -50,10 +50,11 @@ NOT_USABLE_BELOW, DOUBTFUL_BELOW = 0.45, 0.5
 OUTLINE_STEP = (0.05, 0.2)
 """Mean square of what a film's outlines ask of its reading, in SD: what lowers no score, and what leaves none. Of 40
 virtual films all but three have less than 0.05 and one 0.1; given as the other view, 0.05 to 0.26."""
-OUTLINE_SD_MM = {"radius": (0.4, 0.75), "ulna": (0.65, 1.25)}
-"""How sure a film is of a bone's outline, mean SD: what lowers no score, and what leaves none. Set on 48 virtual
-patients: the one lateral of 63 whose radius is more than 1 mm off there has 0.69, all others at most 0.5; the three
-whose ulna is have 0.9 to 1.1, all others at most 0.8. PA films have at most 0.44 and 0.65, and none is so far off."""
+HARDLY_SEEN_MM = {"radius": 0.55, "ulna": 0.85}
+"""How unsure a film is of a bone's outline, mean SD, from which on it is remarked. Set on 48 virtual patients: the one
+lateral of 63 whose radius is more than 1 mm off there has 0.69, all others at most 0.5; the three whose ulna is have
+0.9 to 1.1, all others at most 0.8. PA films have at most 0.44 and 0.65, and none is so far off. Real films are less
+sure of outlines that lie just as well (docs/results/adult-films.md), so that the score does not follow from it."""
 ULNA_ACROSS_MM = {"pa": (14.0, 8.0), "lateral": (17.0, 25.0)}
 """How far the ulnar head lies from the shaft axis of the radius, in the picture: what lowers no score, and what leaves
 none. Of the same films 15 to 29 mm in PA, 16 mm and less in laterals."""
@@ -336,8 +337,9 @@ def _outline_checks(told: OutlineSigns, where: str) -> list[Check]:
     checks = [_falling(f"outlines, {where}", told.step, *OUTLINE_STEP, text)]
     for name, sd_px in zip(BONES, told.sd_px, strict=True):
         sd_mm = sd_px * FILM_SPACING_MM
-        text = f"{where}: the outline of the {name} is hardly seen; it may be off by {sd_mm:.1f} mm and more"
-        checks.append(_falling(f"outline seen, {name} (mm), {where}", sd_mm, *OUTLINE_SD_MM[name], text))
+        text = f"{where}: the outline of the {name} is hardly seen; it may be off by {sd_mm:.1f} mm"
+        flag = Flag("info", text) if sd_mm >= HARDLY_SEEN_MM[name] else None
+        checks.append(Check(f"outline of the {name}, unsure by (mm), {where}", sd_mm, 1.0, flag))
     return checks
 
 

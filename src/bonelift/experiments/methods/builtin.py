@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bonelift.errors import InputError
+from bonelift.experiments.methods.depth_faces import train_depth_faces
 from bonelift.experiments.methods.render_and_compare import train_render_and_compare
 from bonelift.experiments.methods.volumes import attention_unet, swin_unetr, train_volumes
 from bonelift.experiments.own_methods import BoneMethod, MethodInput, TrainingCase, TrainingFold, reason_of
@@ -158,6 +159,12 @@ METHODS: dict[str, BuiltInMethod] = {
             "SwinUNETR on the back-projected image (MONAI)",
             partial(train_volumes, make=swin_unetr, name="swin_unetr", multiple=32),
             note="the smallest such network, grid of the preset",
+        ),
+        BuiltInMethod(
+            "depth-faces",
+            "depth maps of both faces (after 3DDX, Gu 2024)",
+            train_depth_faces,
+            note="a U-Net of MONAI's on the bone-only image; no shape model completes its surfaces",
         ),
     )
 }

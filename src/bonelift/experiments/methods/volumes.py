@@ -10,29 +10,27 @@ Hatamizadeh et al. 2022, doi:10.1007/978-3-031-08999-2_22.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bonelift.errors import InputError
 from bonelift.experiments.methods.nominal import film_places
-from bonelift.experiments.own_methods import TrainingCase, TrainingFold
+from bonelift.experiments.methods.on_ct_drrs import CtDrrs, Lesson, monai_nets, train_on_ct_drrs
+from bonelift.experiments.own_methods import TrainingFold
 from bonelift.extras import is_there, missing
 from bonelift.images import LabelGrid
 from bonelift.images.volume import BONES
 from bonelift.learning import losses
-from bonelift.learning.loop import LoopConfig, Stage, train
-from bonelift.learning.precision import clip_and_update
 from bonelift.learning.tl import label_metrics, labels_from_occupancy
 from bonelift.networks.own_network import WristImage
 from bonelift.networks.tl_embedding import DRR_SCALE
-from bonelift.networks.views import VIEW_CODES, view_codes
+from bonelift.networks.views import VIEW_CODES
 from bonelift.reconstruction.bones import bone_surface
 from bonelift.surface.mesh import TriangleMesh
 
@@ -40,27 +38,19 @@ CHANNELS, CLASSES = 4, 3
 """In: back-projected image, place along x and y (without which a convolution cannot tell depth), view. Out: background,
 radius, ulna."""
 BATCH = 2
-VALIDATED = 8
 MakeNetwork = Callable[[], nn.Module]
 
 
 def attention_unet() -> nn.Module:
     """Four levels of 8 to 64 channels: about 0.6 million weights."""
-    return _monai().AttentionUnet(3, CHANNELS, CLASSES, channels=(8, 16, 32, 64), strides=(2, 2, 2))
+    return monai_nets().AttentionUnet(3, CHANNELS, CLASSES, channels=(8, 16, 32, 64), strides=(2, 2, 2))
 
 
 def swin_unetr() -> nn.Module:
     """The smallest that its blocks allow; about 4 million weights."""
     if not is_there("einops"):  # MONAI imports it at the first forward pass, hours later.
         raise missing("einops", "this method")
-    return _monai().SwinUNETR(CHANNELS, CLASSES, feature_size=12, spatial_dims=3)
-
-
-def _monai() -> Any:
-    try:
-        return importlib.import_module("monai.networks.nets")
-    except ImportError:
-        raise missing("monai", "this method") from None
+    return monai_nets().SwinUNETR(CHANNELS, CLASSES, feature_size=12, spatial_dims=3)
 
 
 class BackProjection(nn.Module):
@@ -89,23 +79,13 @@ class BackProjection(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class _Drrs:
-    """drr (N, H, W) float16, view (N,), patient (N,) row of occupancy (P, 2, I, J, K) uint8."""
-
-    drr: np.ndarray
-    view: np.ndarray
-    patient: np.ndarray
-    occupancy: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
 class _Volumes:
     """A network on back-projected images, of one grid."""
 
     project: BackProjection
     network: nn.Module
     grid: LabelGrid
-    updates: int
+    updates: int = 0
 
     def logits(self, drr: np.ndarray, view: np.ndarray) -> Tensor:
         """(N, CLASSES, I, J, K) of line integrals (N, H, W)."""
@@ -128,51 +108,19 @@ class _Volumes:
 
 def train_volumes(fold: TrainingFold, make: MakeNetwork, name: str, multiple: int) -> _Volumes:
     """Train a network of ``make`` on the fold's CT-DRRs, or go on; as many updates as the predictor of the TL net."""
-    film_shape, planned = fold.preset.tl.film_shape, fold.preset.predictor_training.loop
     with torch.random.fork_rng():
         torch.manual_seed(fold.seed)
         network = make()
-    volumes = _Volumes(BackProjection(fold.grid, film_shape, multiple), network, fold.grid, planned.updates)
-    parameters = list(network.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-5)
-    count, warmup = planned.updates, min(50, planned.updates // 20)
-    loop = LoopConfig(count, 1e-3, "cosine", warmup, validate_every=max(count // 4, 1), seed=fold.seed)
-    validation = _drrs(fold.validation)
+    projection = BackProjection(fold.grid, fold.preset.tl.film_shape, multiple)
+    volumes = _Volumes(projection, network, fold.grid)
 
-    def step(held: _Drrs, generator: np.random.Generator, progress: float) -> dict[str, float]:
-        rows = generator.integers(0, len(held.drr), BATCH)
+    def seen(held: CtDrrs, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         labels = labels_from_occupancy(held.occupancy[held.patient[rows]])
-        loss = losses.cross_entropy(volumes.logits(held.drr[rows], held.view[rows]), labels)
-        clip_and_update(loss, optimiser, parameters, 1.0)
-        return {"loss": loss.item()}
+        return volumes.logits(held.drr[rows], held.view[rows]), labels
 
-    @torch.no_grad()
-    def validate() -> dict[str, float]:
-        network.eval()
-        rows = np.arange(min(VALIDATED, len(validation.drr)))
-        labels = labels_from_occupancy(validation.occupancy[validation.patient[rows]])
-        metrics = label_metrics(volumes.logits(validation.drr[rows], validation.view[rows]), labels)
-        network.train()
-        return metrics
-
-    def load(held: _Drrs | None) -> _Drrs:
-        return held or _drrs(fold.training)
-
-    facts = {"batch": BATCH, "network": name}
-    stage = Stage(name, {name: network}, {"adam": optimiser}, load, step, validate,
-                  facts)  # fmt: skip
-    network.train()
-    train(stage, loop, fold.folder / "network")
-    network.eval()
-    return volumes
-
-
-def _drrs(patients: Sequence[TrainingCase]) -> _Drrs:
-    """The CT-DRRs of these patients and their labels."""
-    known = [case.load() for case in patients]
-    return _Drrs(
-        np.concatenate([data.drrs for data in known]).astype(np.float16),
-        np.concatenate([view_codes(data.drr_views) for data in known]),
-        np.concatenate([np.full(len(data.drrs), row) for row, data in enumerate(known)]),
-        np.stack([np.round(255 * data.labels).astype(np.uint8) for data in known]),
+    lesson = Lesson(
+        BATCH,
+        lambda held, rows: losses.cross_entropy(*seen(held, rows)),
+        lambda held, rows: label_metrics(*seen(held, rows)),
     )
+    return replace(volumes, updates=train_on_ct_drrs(fold, network, name, lesson))
