@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.errors import InputError
 from bonelift.experiments.folds import write_folds
+from bonelift.experiments.methods import depth_faces, volumes
 from bonelift.experiments.methods.builtin import METHODS, apart, methods_of
 from bonelift.experiments.methods.nominal import film_places, nominal_film_camera, nominal_pose
 from bonelift.experiments.methods.render_and_compare import RenderAndCompare
@@ -152,6 +154,28 @@ def test_films_that_a_cyclegan_learns_from_are_of_other_patients_than_its_drrs(r
     assert learned["updates"] == updates
 
 
+@pytest.mark.parametrize("name", ["attention-unet", "depth-faces"])
+def test_a_network_on_ct_drrs_learns_and_is_found_again(run, monkeypatch, name):
+    """One layer in the place of MONAI's networks: it learns, and is loaded instead of trained again."""
+    layers = SimpleNamespace(
+        AttentionUnet=lambda *_, **__: torch.nn.Conv3d(4, 3, 1), UNet=lambda *_, **__: torch.nn.Conv2d(4, 6, 1)
+    )
+    for module in (volumes, depth_faces):
+        monkeypatch.setattr(module, "monai_nets", lambda: layers)
+    fold = training_fold(RunPaths(run), STUDY.cases, FOLDS, toy_preset(), METHODS[name], "fold-1", SEED)
+    learned = METHODS[name].learn(fold)
+    curve = [json.loads(line) for line in (fold.folder / "network" / "curve.jsonl").read_text().splitlines()]
+    assert learned.updates == fold.preset.predictor_training.loop.updates == curve[-1]["update"]
+    drr = fold.training[0].load().drrs[0]
+    bones = learned([WristImage("pa", drr)])
+    assert set(bones) == {"radius", "ulna"}
+    again = METHODS[name].learn(fold)
+    for mine, theirs in zip(learned.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(InputError, match="no bone-only image"):
+        learned([WristImage("pa", None)])
+
+
 def test_nobody_shows_an_unpaired_translator_both_film_and_drr(run):
     fold = training_fold(RunPaths(run), STUDY.cases, FOLDS, toy_preset(), METHODS["cyclegan-tl"], "fold-1", SEED)
     for with_films in (0, 1, len(fold.training)):
@@ -168,7 +192,7 @@ def test_nobody_shows_an_unpaired_translator_both_film_and_drr(run):
 
 
 def test_a_method_can_have_fewer_updates_and_its_row_says_so(run):
-    [*_, last] = methods_of(["all", "swin-unetr@0.1"])
+    last = next(one for one in methods_of(["all", "swin-unetr@0.1"]) if one.name == "swin-unetr")
     assert len(methods_of(["all", "swin-unetr@0.1"])) == len(METHODS)
     assert last.note.endswith("only 0.1 of the updates that the others had")
     seen = []

@@ -45,12 +45,14 @@ OFF = rigid_from_vector([0.05, -0.06, 0.02, 1.0, 5.0, 1.0])
 
 
 @pytest.mark.parametrize(
-    ("read", "within_deg", "within_mm"), [((), 1.0, 0.3), ((MOTION,), 1.0, 0.3), ((MOTION @ OFF,), 1.0, 0.3)]
+    ("read", "within_deg", "within_mm"), [((), 1.0, 0.3), ((MOTION,), 1.0, 0.3), ((MOTION @ OFF,), 2.3, 0.3)]
 )
 def test_the_wrist_stands_where_it_was_shown(
     true_bones: Bones, shown: Any, read: tuple[NDArray[np.float64], ...], within_deg: float, within_mm: float
 ):
-    """The film says where, also where what S read is off by 4.6 degrees and 1.4 mm in the plane."""
+    """The film says where, in its plane also where what S read is off by 1.4 mm. Of tilts that were read 4.5 degrees
+    off, as much as such readings are off, half at least is mended: on simulated films the tilts that are read are as
+    sure as those that a search finds (docs/results/accuracy.md), so that neither has all of the say."""
     film, drr = shown
     (stance,) = stand(replace(true_bones, motions=read), [film], [drr], False, PlaceSettings())
     true, found = film.film.nominal_camera_from_radius() @ MOTION, stance.pose.world_from_bone

@@ -20,9 +20,9 @@ command goes on. --fold works on some folds only, so that a long study can be do
   bonelift evaluate study --run runs/night --preset laptop --methods render-and-compare mine.py:MyMethod
   bonelift evaluate study --run runs/night --preset laptop --methods all swin-unetr@0.1
 
---methods: render-and-compare, cyclegan-tl, cyclegan-shape, attention-unet, swin-unetr, all (of these), or one of your
-own as FILE.py:NAME (docs/own-method.md). NAME@0.1 gives one a tenth of the updates. They are scored beside ours;
-RUN/methods.md sets all side by side."""
+--methods: render-and-compare, cyclegan-tl, cyclegan-shape, attention-unet, swin-unetr, depth-faces, all (of these), or
+one of your own as FILE.py:NAME (docs/own-method.md). NAME@0.1 gives one a tenth of the updates. They are scored beside
+ours; RUN/methods.md sets all side by side."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

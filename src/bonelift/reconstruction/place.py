@@ -33,7 +33,8 @@ Float = NDArray[np.float64]
 _WRIST = PoseSettings(prior_sigma=(0.20, 0.20, 0.30, 12.0, 12.0, 8.0), starts_in_doubt=8)
 _READ = PoseSettings(
     start_sigma=(0.04, 0.04, 0.02, 0.5, 0.5, 5.0),
-    prior_sigma=(0.06, 0.06, 0.03, 0.6, 0.8, 4.6),
+    prior_sigma=(0.06, 0.06, 0.03, 0.6, 0.8, 8.0),
+    cost_of_sigma=0.006,
     starts=3,
     starts_in_doubt=6,
     start_confirms=True,
@@ -53,10 +54,10 @@ class PlaceSettings:
     observable and a wrong size of the bones pulls it by decimetres, while a wrist on the detector can be off by 15 mm:
     hence its tight prior. On films of an unknown look the similarity has more false summits, and four starts may find
     the right one only once: hence the starts in doubt.
-    read: the same around the pose that S and the outlines read from the image. The prior is as wide as their errors on
-    simulated films (docs/results/accuracy.md): they are off by no more than the search itself, and S knows wrists,
-    where the similarity has false summits. In depth, which the image hardly tells, the reading has most of the say. A
-    search that ends where the wrist was read is confirmed by that.
+    read: the same around the pose that S and the outlines read from the image. On simulated films they are off by no
+    more than the search itself, and by less in depth (docs/results/accuracy.md), and S knows wrists, where the
+    similarity has false summits: hence the narrower prior. A search that ends where the wrist was read is confirmed by
+    that.
     bone: then each by itself: the relative pose of radius and ulna was predicted too, and may be off by so much.
     """
 

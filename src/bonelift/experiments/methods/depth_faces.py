@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -162,18 +163,14 @@ def train_depth_faces(fold: TrainingFold) -> DepthFaces:
     for view in views:
         geometry[view] = face_maps(fold.grid, view, fold.preset.tl.film_shape)
     depths = DepthFaces(network, fold.grid, geometry)
-    known: dict[tuple[int, int, int], Tensor] = {}
+    of_code = {VIEW_CODES[view]: geometry[view] for view in views}
+
+    @cache
+    def faces(held: CtDrrs, patient: int, code: int) -> Tensor:
+        return of_code[code].faces(held.occupancy[patient]).half()
 
     def truth(held: CtDrrs, rows: NDArray[np.int64]) -> Tensor:
-        found = []
-        for row in rows:
-            patient, code = int(held.patient[row]), int(held.view[row])
-            key = (id(held), patient, code)
-            if key not in known:
-                (view,) = [view for view in views if VIEW_CODES[view] == code]
-                known[key] = geometry[view].faces(held.occupancy[patient]).half()
-            found.append(known[key].float())
-        return torch.stack(found)
+        return torch.stack([faces(held, int(held.patient[row]), int(held.view[row])).float() for row in rows])
 
     def told(held: CtDrrs, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         return depths.maps(held.drr[rows], held.view[rows]), truth(held, rows)
