@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from bonelift.errors import InputError
 from bonelift.experiments.folds import draw_folds
-from bonelift.experiments.presets import load_study_preset, shortened
+from bonelift.experiments.presets import load_study_preset, with_share_of_updates
 from bonelift.experiments.run.estimate import ExpectedCost, expected_cost, in_a_sentence, network_seconds
 from bonelift.experiments.run.folder import RunPaths
 from builders.bare_study import cohort
@@ -57,9 +58,16 @@ def test_the_sentence_names_the_parts_and_what_is_done():
     assert text.startswith("this will take about 240 h (10 days) of one processor core: too long without a GPU")
 
 
-def test_a_shortened_run_warms_up_for_a_shorter_time_too():
-    loop = shortened(LAPTOP, 0.1).networks.predictor_training.loop
-    assert (loop.updates, loop.warmup_updates) == (240, 10)
+@pytest.mark.parametrize(("share", "updates", "warmup"), [(0.1, 240, 10), (1.0, 2400, 100), (5.0, 12_000, 500)])
+def test_a_run_of_other_length_warms_up_for_as_much_shorter_or_longer(share, updates, warmup):
+    loop = with_share_of_updates(LAPTOP, share).networks.predictor_training.loop
+    assert (loop.updates, loop.warmup_updates) == (updates, warmup)
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 101.0, float("nan")])
+def test_no_run_without_updates_or_without_an_end(share):
+    with pytest.raises(InputError, match="--updates-share"):
+        with_share_of_updates(LAPTOP, share)
 
 
 def test_the_small_preset_is_minutes_on_one_core():

@@ -56,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="X",
         type=float,
         default=1.0,
-        help="share of the preset's updates that each stage makes (default: 1)",
+        help="updates that each stage makes, as a share of the preset's; above 1 for a longer training (default: 1)",
     )
     parser.add_argument(
         "--pair-share",
@@ -76,7 +76,7 @@ def run(options: Namespace) -> int:
     # Imported now: torch takes seconds, and --help does without it.
     from bonelift.experiments.evaluate import ExperimentSettings, run_experiments
     from bonelift.experiments.methods.builtin import methods_of
-    from bonelift.experiments.presets import load_study_preset, shortened
+    from bonelift.experiments.presets import load_study_preset, with_share_of_updates
     from bonelift.experiments.results.methods import write_methods
     from bonelift.experiments.results.report import write_study_report
     from bonelift.networks.device import check_device
@@ -87,7 +87,7 @@ def run(options: Namespace) -> int:
         console.result({"report": str(page)}, f"{page}")
         return 0
     device = options.device if options.scheduler else check_device(options.device)  # workers elsewhere have their own
-    preset = shortened(load_study_preset(options.preset, device), options.updates_share)
+    preset = with_share_of_updates(load_study_preset(options.preset, device), options.updates_share)
     preset = replace(preset, tested_films=options.place_films, pair_share=options.pair_share)
     settings = ExperimentSettings(
         preset,

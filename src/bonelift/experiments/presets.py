@@ -108,19 +108,23 @@ def _some_hours(preset: Preset) -> Preset:
     )
 
 
-def shortened(preset: StudyPreset, share: float) -> StudyPreset:
-    """Every stage with ``share`` of its updates, one at least. Raises InputError unless 0 < share <= 1."""
-    if not 0 < share <= 1:
-        raise InputError(f"--updates-share {share:g}; expected more than 0 and at most 1")
-    return replace(preset, networks=shortened_trainings(preset.networks, share))
+MOST_UPDATES = 100.0
+"""Times those of a preset."""
 
 
-def shortened_trainings(preset: Preset, share: float) -> Preset:
-    """Every stage with ``share`` (0 to 1) of its updates, one at least, and of its warm-up."""
+def with_share_of_updates(preset: StudyPreset, share: float) -> StudyPreset:
+    """Every stage with ``share`` of its updates, one at least. Raises InputError unless 0 < share <= MOST_UPDATES."""
+    if not 0 < share <= MOST_UPDATES:
+        raise InputError(f"--updates-share {share:g}; expected more than 0 and at most {MOST_UPDATES:g}")
+    return replace(preset, networks=trainings_with_share(preset.networks, share))
 
-    def shorter(training: Any) -> Any:
+
+def trainings_with_share(preset: Preset, share: float) -> Preset:
+    """Every stage with ``share`` of its updates, one at least, and of its warm-up."""
+
+    def shared(training: Any) -> Any:
         loop = training.loop
         updates, warmup = max(1, round(share * loop.updates)), round(share * loop.warmup_updates)
         return replace(training, loop=replace(loop, updates=updates, warmup_updates=warmup))
 
-    return with_trainings(preset, shorter)
+    return with_trainings(preset, shared)

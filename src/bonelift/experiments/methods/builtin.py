@@ -16,7 +16,7 @@ from bonelift.experiments.methods.depth_faces import train_depth_faces
 from bonelift.experiments.methods.render_and_compare import train_render_and_compare
 from bonelift.experiments.methods.volumes import attention_unet, swin_unetr, train_volumes
 from bonelift.experiments.own_methods import BoneMethod, MethodInput, TrainingCase, TrainingFold, reason_of
-from bonelift.experiments.presets import shortened_trainings
+from bonelift.experiments.presets import trainings_with_share
 from bonelift.images import View
 from bonelift.learning.cyclegan import build_cyclegan, train_cyclegan
 from bonelift.learning.pix2pix import translate_films
@@ -44,7 +44,7 @@ class BuiltInMethod:
 
     def learn(self, fold: TrainingFold) -> Predictor:
         """See BoneMethod."""
-        return self.how(replace(fold, preset=shortened_trainings(fold.preset, self.share)))
+        return self.how(replace(fold, preset=trainings_with_share(fold.preset, self.share)))
 
 
 @dataclass(frozen=True, eq=False)
