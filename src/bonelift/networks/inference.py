@@ -18,7 +18,7 @@ from bonelift.images.volume import BONES
 from bonelift.networks.locator_input import locator_inputs
 from bonelift.networks.model import WristModel
 from bonelift.networks.occluding_contour import POSE_SD, OutlinedBones
-from bonelift.networks.outlines import OutlineSigns, SeenWrist, read_together
+from bonelift.networks.outlines import Hidden, OutlineSigns, SeenWrist, read_together
 from bonelift.networks.views import VIEW_CODES
 
 WRIST_FOUND = 0.5
@@ -125,11 +125,12 @@ def read_shape(
     views: Sequence[View],
     model: WristModel,
     films: Sequence[NDArray[np.floating]] | None = None,
+    hidden: Sequence[Hidden] | None = None,
 ) -> ShapeReading:
     """S: shape codes of radius and ulna from DRRs of one wrist (FILM_SHAPE, line integrals).
 
     films: what the DRRs were translated from (``Film.pixels``); None for DRRs of a CT. A model that does not read films
-    ignores them.
+    ignores them. hidden: of each, what it does not show.
     Each film is read several times (programs.JITTERS), a little moved and turned, and the readings averaged. Then they
     are corrected together by the outlines of the bones (:func:`bonelift.networks.outlines.read_together`), where the
     model has a reader of outlines for each of them; otherwise several films are weighed, number by number, by the
@@ -151,8 +152,10 @@ def read_shape(
         poses += [pose[0].astype(np.float64) for pose in told[1:]]
     weights = 1 / np.square(sds)
     seen = [
-        SeenWrist(view, np.concatenate([code, pose / POSE_SD]), drr, film)
-        for drr, view, film, code, pose in zip(drrs, views, shown, codes, poses, strict=False)
+        SeenWrist(view, np.concatenate([code, pose / POSE_SD]), drr, film, unseen)
+        for drr, view, film, unseen, code, pose in zip(
+            drrs, views, shown, hidden or [None] * len(drrs), codes, poses, strict=False
+        )
     ]
     together = None
     if model.outlines:

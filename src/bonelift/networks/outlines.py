@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import binary_dilation, map_coordinates
 from scipy.special import erf
 
 from bonelift.errors import InputError
@@ -38,6 +38,8 @@ SAMPLES = len(ALONG_PX) * len(ACROSS_PX)
 PLACE = 12
 """Numbers that say where on which bone a point is, and which way out is."""
 LEAST_SD_PX = 0.15
+_BESIDE_UNSEEN_PX = 4
+"""So near to where a picture ends, its end looks like an outline."""
 _FAINT = 0.03
 """Of a film's grey values: what is flatter than this is not stretched to full contrast."""
 
@@ -98,17 +100,55 @@ class OutlineSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class Hidden:
+    """What a picture does not show. mask: (rows, columns), where it shows nothing. bones: numbers of those of which so
+    much is hidden that what S read of them is not believed."""
+
+    mask: NDArray[np.bool_]
+    bones: tuple[int, ...] = ()
+
+    @cached_property
+    def _near(self) -> NDArray[np.bool_]:
+        return np.asarray(binary_dilation(self.mask, iterations=_BESIDE_UNSEEN_PX), dtype=np.bool_)
+
+    def hides(self, points_px: Float) -> NDArray[np.bool_]:
+        """(N,) whether points (N, 2) px fall where nothing is shown, or near to it, or beyond the picture."""
+        rows, columns = self.mask.shape
+        at = np.round(points_px).astype(np.int64)
+        outside = (at < 0).any(axis=1) | (at[:, 0] >= columns) | (at[:, 1] >= rows)
+        return outside | self._near[at[:, 1].clip(0, rows - 1), at[:, 0].clip(0, columns - 1)]
+
+
+@dataclass(frozen=True, eq=False)
 class SeenWrist:
     """One picture of a wrist, and what S reads from it.
 
     reading: (numbers,) code and pose in their units. drr: (rows, columns) line integrals on the standard film; film:
-    pixels that it was translated from, None for a DRR of a CT.
+    pixels that it was translated from, None for a DRR of a CT. hidden: what the picture does not show.
     """
 
     view: View
     reading: Float
     drr: NDArray[np.floating]
     film: NDArray[np.floating] | None = None
+    hidden: Hidden | None = None
+
+    def sees(self, points_px: Float) -> NDArray[np.bool_]:
+        """(N,) whether the picture shows something at points (N, 2) px and around them."""
+        return np.ones(len(points_px), dtype=np.bool_) if self.hidden is None else ~self.hidden.hides(points_px)
+
+    def expected(self, reader: OutlineReader, bones: OutlinedBones) -> tuple[Float, Float]:
+        """(numbers,) what is expected of the wrist before its outlines are looked at, and (numbers, numbers) how sure
+        that is, as a precision. Of a hidden bone it is what the population is: 0, with SD 1."""
+        if self.hidden is None or not self.hidden.bones:
+            return self.reading, reader.precision
+        mean, covariance = self.reading.copy(), reader.covariance.copy()
+        for number in self.hidden.bones:
+            own = bones.parts[number]
+            mean[own] = 0.0
+            covariance[own], covariance[:, own] = 0.0, 0.0
+            covariance[own, own] = np.eye(own.stop - own.start)
+        return mean, np.asarray(np.linalg.inv(covariance), dtype=np.float64)
 
     @property
     def source(self) -> Source:
@@ -151,18 +191,21 @@ def read_together(
     signs = []
     for wrist, (own_code, own_poses), pose in zip(seen, alone, poses, strict=True):
         reader = outlines[wrist.view, wrist.source]
-        step = np.concatenate([own_code, *own_poses]) - wrist.reading
-        square = float(step @ reader.precision @ step) / len(step)
+        mean, precision = wrist.expected(reader, bones)
+        step = np.concatenate([own_code, *own_poses]) - mean
+        square = float(step @ precision @ step) / len(step)
         found = outlined(bones, np.concatenate([code, pose]), wrist.view, how.points)
         signs.append(OutlineSigns(square, _told_sd_px(found, wrist, reader)))
     return ReadTogether(code, poses, tuple(signs))
 
 
 def _told_sd_px(found: Contours, wrist: SeenWrist, reader: OutlineReader) -> tuple[float, ...]:
-    """Mean SD that is told along the outline of each bone."""
+    """Mean SD that is told along the outline of each bone, where the picture shows something; NaN where it shows none
+    of it."""
     _, sd = reader.network.offsets(features(found, wrist.drr, wrist.film))
+    sd = np.where(wrist.sees(found.points_px), sd, np.nan)
     ends = np.cumsum([len(part.points_px) for part in found.parts])
-    return tuple(float(own.mean()) for own in np.split(sd, ends[:-1]))
+    return tuple(float(np.nanmean(own)) if np.isfinite(own).any() else np.nan for own in np.split(sd, ends[:-1]))
 
 
 def corrected(
@@ -178,9 +221,9 @@ def corrected(
     prior, pull = np.zeros((numbers, numbers)), np.zeros(numbers)
     places = [np.r_[:length, length + POSE * i : length + POSE * (i + 1)] for i in range(count)]
     for wrist, place in zip(seen, places, strict=True):
-        precision = outlines[wrist.view, wrist.source].precision
+        mean, precision = wrist.expected(outlines[wrist.view, wrist.source], bones)
         prior[np.ix_(place, place)] += precision
-        pull[place] += precision @ wrist.reading
+        pull[place] += precision @ mean
     state = np.asarray(np.linalg.solve(prior, pull), dtype=np.float64)
     # Before the outlines are looked at, each pose is S's own.
     for wrist, place in zip(seen, places, strict=True):
@@ -191,7 +234,7 @@ def corrected(
             found = outlined(bones, state[place], wrist.view, how.points)
             offset, sd = outlines[wrist.view, wrist.source].network.offsets(features(found, wrist.drr, wrist.film))
             change = found.change()
-            weighted = change.T / (how.alike * sd**2)
+            weighted = change.T * (wrist.sees(found.points_px) / (how.alike * sd**2))
             normal[np.ix_(place, place)] += weighted @ change
             slope[place] += weighted @ np.clip(offset, -how.farthest_px, how.farthest_px)
         state += np.linalg.solve(normal, slope)

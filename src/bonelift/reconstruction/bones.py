@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.images import LAPTOP_GRID, LabelGrid, View
 from bonelift.images.volume import BONES
-from bonelift.networks.inference import decode_fields, latent_of_views, read_shape
+from bonelift.networks.inference import Hidden, decode_fields, latent_of_views, read_shape
 from bonelift.networks.model import WristModel
 from bonelift.networks.outlines import OutlineSigns
 from bonelift.networks.own_network import PredictsBones, WristImage
@@ -91,17 +91,19 @@ def predict(
     model: WristModel,
     method: Method | None = None,
     films: Sequence[NDArray[np.floating]] | None = None,
+    hidden: Sequence[Hidden] | None = None,
 ) -> Bones:
     """Bones from the bone-only images of one wrist.
 
     method: None takes S where the model has one, which beats the TL-embedding network (docs/results/holdout.md).
     films: what the images were translated from (``Film.pixels``), which S may read beside them; None for DRRs of a CT.
+    hidden: of each image, what it does not show, for S.
     Raises InputError where S is asked of a model that has none.
     """
     if method is None and isinstance(model, PredictsBones):
         return _from_own_predictor(drrs, views, model, films)
     chosen: Method = method or ("shape" if model.bases else "tl")
-    return _from_shape(drrs, views, model, films) if chosen == "shape" else _from_latents(drrs, views, model)
+    return _from_shape(drrs, views, model, films, hidden) if chosen == "shape" else _from_latents(drrs, views, model)
 
 
 def _from_latents(drrs: Sequence[NDArray[np.floating]], views: Sequence[View], model: WristModel) -> Bones:
@@ -117,9 +119,10 @@ def _from_shape(
     views: Sequence[View],
     model: WristModel,
     films: Sequence[NDArray[np.floating]] | None,
+    hidden: Sequence[Hidden] | None,
 ) -> Bones:
     """S(DRR, film)."""
-    reading = read_shape(drrs, views, model, films)
+    reading = read_shape(drrs, views, model, films, hidden)
     bones = bones_of_code(reading.code, model)
     return replace(bones, code_sd=reading.sd, motions=reading.motions, outline_signs=reading.outline_signs)
 

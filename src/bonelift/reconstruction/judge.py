@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -55,6 +55,8 @@ HARDLY_SEEN_MM = {"radius": 0.55, "ulna": 0.85}
 lateral of 63 whose radius is more than 1 mm off there has 0.69, all others at most 0.5; the three whose ulna is have
 0.9 to 1.1, all others at most 0.8. PA films have at most 0.44 and 0.65, and none is so far off. Real films are less
 sure of outlines that lie just as well (docs/results/adult-films.md), so that the score does not follow from it."""
+HIDDEN = (0.1, 0.8)
+"""Of a bone's distal end, what a film does not show: what lowers no score, and what leaves none."""
 ULNA_ACROSS_MM = {"pa": (14.0, 8.0), "lateral": (17.0, 25.0)}
 """How far the ulnar head lies from the shaft axis of the radius, in the picture: what lowers no score, and what leaves
 none. Of the same films 15 to 29 mm in PA, 16 mm and less in laterals."""
@@ -113,6 +115,7 @@ class FilmEvidence:
     plate: :func:`growth_plate_contrast` of the radius; NaN in a lateral, where it is not looked for.
     ulna_across_mm: how far the ulnar head was seen from the shaft axis of the radius, either way.
     outlines: what its outlines say (``Bones.outline_signs``); None where none were read.
+    hidden: name -> the part of a bone that it does not show (``Reading.hidden``).
     """
 
     view: View
@@ -129,6 +132,7 @@ class FilmEvidence:
     plate: float
     ulna_across_mm: float
     outlines: OutlineSigns | None
+    hidden: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -152,9 +156,10 @@ def judge(
     films = reading.films
     radius = bones.surfaces["radius"]
     signs = bones.outline_signs or (None,) * len(films)
+    hidden = reading.hidden or ({},) * len(films)
     # Without placed bones there is no evidence of any film.
-    of_each = zip(films, reading.drrs, placed, signs, strict=bool(placed))
-    evidence = [film_evidence(film, drr, where, radius, told) for film, drr, where, told in of_each]
+    of_each = zip(films, reading.drrs, placed, signs, hidden, strict=bool(placed))
+    evidence = [film_evidence(film, drr, where, radius, told, unseen) for film, drr, where, told, unseen in of_each]
     of_films = [check for film in evidence for check in film_checks(film)]
     of_bones = [*_bone_checks(bones.surfaces), _code_check(bones, model), *_error_checks(expected)]
     checks = [*of_films, *of_bones]
@@ -188,6 +193,7 @@ def film_evidence(
     placed: PlacedFilm,
     radius: TriangleMesh,
     outlines: OutlineSigns | None = None,
+    hidden: Mapping[str, float] | None = None,
 ) -> FilmEvidence:
     """Gather what :func:`judge` asks of one film."""
     poses = [placed.wrist, *placed.bones.values()]
@@ -207,6 +213,7 @@ def film_evidence(
         growth_plate_contrast(film.film, placed.canonical_from_bone["radius"], radius) if is_pa else math.nan,
         film.sighting.ulnar_head_across_mm,
         outlines,
+        hidden or {},
     )
 
 
@@ -318,6 +325,7 @@ def film_checks(film: FilmEvidence) -> list[Check]:
     text = f"{where}: the film itself does not show the edges of the placed bones"
     checks.append(_rising(f"film agreement, {where}", agreement, 0.25, 0.7, text))
     checks.append(ulna_across_check(film.view, film.ulna_across_mm))
+    checks += [_hidden_check(name, share, where) for name, share in film.hidden.items()]
     if film.outlines is not None:
         checks += _outline_checks(film.outlines, where)
     if not math.isnan(film.plate):
@@ -332,13 +340,23 @@ def film_checks(film: FilmEvidence) -> list[Check]:
     return checks
 
 
+def _hidden_check(bone: str, share: float, where: str) -> Check:
+    """Always remarked from HIDDEN[0] on, where the bone is no longer read (``BeyondSettings.least_hidden``)."""
+    text = (
+        f"{where}: {100 * share:.0f} % of the end of the {bone} lie beyond the picture or behind a collimator; an "
+        "average bone is shown there, and it follows the film where the film shows it"
+    )
+    check = _graded(f"hidden part of the {bone}, {where}", share, HIDDEN[1], HIDDEN[0], text)
+    return replace(check, flag=check.flag or (Flag("warning", text) if share >= HIDDEN[0] else None))
+
+
 def _outline_checks(told: OutlineSigns, where: str) -> list[Check]:
     text = f"{where}: the outlines seen are not those of the bones that were read ({told.step:.2f})"
     checks = [_falling(f"outlines, {where}", told.step, *OUTLINE_STEP, text)]
     for name, sd_px in zip(BONES, told.sd_px, strict=True):
         sd_mm = sd_px * FILM_SPACING_MM
         text = f"{where}: the outline of the {name} is hardly seen; it may be off by {sd_mm:.1f} mm"
-        flag = Flag("info", text) if sd_mm >= HARDLY_SEEN_MM[name] else None
+        flag = Flag("info", text) if sd_mm >= HARDLY_SEEN_MM[name] else None  # NaN: hidden, which is said
         checks.append(Check(f"outline of the {name}, unsure by (mm), {where}", sd_mm, 1.0, flag))
     return checks
 

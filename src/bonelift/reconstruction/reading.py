@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonelift.images.radiograph import View
 from bonelift.networks.inference import translate
 from bonelift.networks.model import WristModel
 from bonelift.reconstruction.agreement import film_agreement
-from bonelift.reconstruction.bones import Bones, predict
+from bonelift.reconstruction.beyond_the_film import predict_from_what_is_seen
+from bonelift.reconstruction.bones import Bones
 from bonelift.reconstruction.cut import PreparedFilm, cut
 from bonelift.reconstruction.locate import Sighting
 from bonelift.reconstruction.place import Stance, film_weights, projection, stand
@@ -27,7 +27,8 @@ class Reading:
 
     sightings: one an image, as they were given. films, drrs: of those in which a wrist was found, in parallel; without
     any there are no bones. stances: where the wrist stands; none where a bone came out empty.
-    cameras_apart: whether calibrated cameras disagree on where the wrist is.
+    cameras_apart: whether calibrated cameras disagree on where the wrist is. hidden: of each film, name -> the part of
+    a bone's distal end that it does not show (:mod:`bonelift.reconstruction.beyond_the_film`).
     """
 
     sightings: tuple[Sighting, ...]
@@ -36,6 +37,7 @@ class Reading:
     bones: Bones | None
     stances: tuple[Stance, ...]
     cameras_apart: bool
+    hidden: tuple[Mapping[str, float], ...] = ()
 
     @property
     def missed(self) -> tuple[Sighting, ...]:
@@ -64,15 +66,15 @@ def read_wrist(sightings: Sequence[Sighting], model: WristModel, how: JobSetting
         scaled = scale([sighting for sighting in sightings if sighting.found], how.scale)
     with clock.step("cut"):
         films = tuple(cut(sighting) for sighting in scaled.sightings)
-        pixels = [film.film.pixels for film in films]
-        views: list[View] = [film.radiograph.view for film in films]
     with clock.step("translate"):
-        drrs = tuple(translate(film, view, model) for film, view in zip(pixels, views, strict=True))
+        drrs = tuple(translate(film.film.pixels, film.radiograph.view, model) for film in films)
     with clock.step("predict"):
-        bones = predict(drrs, views, model, how.method, pixels) if films else None
+        seen = predict_from_what_is_seen(films, drrs, model, how.method, how.beyond) if films else None
+    if seen is None:
+        return Reading(tuple(sightings), films, drrs, None, (), scaled.cameras_apart)
     with clock.step("stand"):
-        stances = stand(bones, films, drrs, scaled.together, how.place, how.seed) if bones else ()
-    return Reading(tuple(sightings), films, drrs, bones, stances, scaled.cameras_apart)
+        stances = stand(seen.bones, seen.films, drrs, scaled.together, how.place, how.seed)
+    return Reading(tuple(sightings), seen.films, drrs, seen.bones, stances, scaled.cameras_apart, seen.hidden)
 
 
 def _agreement(bones: Bones, film: PreparedFilm, canonical_from_radius: NDArray[np.float64]) -> float:

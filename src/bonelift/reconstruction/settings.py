@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bonelift.reconstruction.beyond_the_film import BeyondSettings
 from bonelift.reconstruction.bones import Method
 from bonelift.reconstruction.fit import FitSettings
 from bonelift.reconstruction.locate import LocateSettings
@@ -65,6 +66,7 @@ class JobSettings:
     locate: LocateSettings = field(default_factory=LocateSettings)
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     place: PlaceSettings = field(default_factory=PlaceSettings)
+    beyond: BeyondSettings = field(default_factory=BeyondSettings)
     reconsider: ReconsiderSettings = field(default_factory=ReconsiderSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     suggest: SuggestSettings = field(default_factory=SuggestSettings)
