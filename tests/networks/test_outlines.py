@@ -15,6 +15,7 @@ from bonelift.networks import outlines as module
 from bonelift.networks.occluding_contour import POSE, Contours, OutlinedBones, outlined
 from bonelift.networks.outlines import (
     FEATURES,
+    Hidden,
     OutlineNetwork,
     OutlineReader,
     SeenWrist,
@@ -219,3 +220,30 @@ def test_offsets_are_no_surer_than_an_edge_can_be_seen():
     offsets, sd = sure.offsets(np.zeros((3, FEATURES["drr"]), np.float32))
     np.testing.assert_allclose(offsets, 1.0)
     np.testing.assert_allclose(sd, module.LEAST_SD_PX)
+
+
+def test_nothing_is_believed_of_a_hidden_bone_but_what_is_seen_of_it(bones, told):
+    """Whatever S read of the ulna, the same ulna comes out; and where nothing at all is seen it is the mean one."""
+    (wrist, *_), readers, _ = case(bones, 3)
+    reader = readers[wrist.view, wrist.source]
+    ulna = bones.parts[1]
+    nothing = np.zeros(wrist.drr.shape, dtype=bool)
+
+    def read(change: float, mask: np.ndarray) -> np.ndarray:
+        reading = wrist.reading.copy()
+        reading[ulna] += change
+        return corrected([replace(wrist, reading=reading, hidden=Hidden(mask, (1,)))], bones, readers)[0]
+
+    np.testing.assert_allclose(read(0.0, nothing), read(5.0, nothing))
+    np.testing.assert_allclose(read(0.0, ~nothing)[ulna], 0.0, atol=1e-9)
+    mean, precision = replace(wrist, hidden=Hidden(nothing, (1,))).expected(reader, bones)
+    np.testing.assert_array_equal(mean[bones.parts[0]], wrist.reading[bones.parts[0]])
+    np.testing.assert_allclose(np.linalg.inv(precision)[ulna, ulna], np.eye(ulna.stop - ulna.start), atol=1e-6)
+
+
+def test_points_near_the_end_of_a_picture_are_not_looked_at():
+    mask = np.zeros((160, 128), dtype=bool)
+    mask[:, 100:] = True
+    hidden = Hidden(mask)
+    points = np.array([[50.0, 80.0], [99.0, 80.0], [94.0, 80.0], [110.0, 80.0], [-3.0, 80.0], [50.0, 161.0]])
+    assert hidden.hides(points).tolist() == [False, True, False, True, True, True]

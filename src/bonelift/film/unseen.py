@@ -23,7 +23,8 @@ def unseen(pixels: NDArray[np.floating], recorded: Mask) -> Mask:
 
     pixels, recorded: of a :class:`bonelift.film.standard.Film`. A blade is a side of a straight line on which all is
     black, and before which nearly all is not: the air beside an arm ends at a curve, and burnt-out skin at the curves
-    of the bones. Where air is taken for a blade nothing is lost, for no bone is there.
+    of the bones. Where air is taken for a blade nothing is lost, for no bone is there. A blade across the arm, with air
+    beside the arm, is not told.
     """
     hidden = ~recorded
     # A lone bright pixel on a blade is noise.
