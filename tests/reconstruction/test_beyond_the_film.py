@@ -50,6 +50,12 @@ def through_the_ulna(kind: str) -> Radiograph:
     return replace(film, pixels=pixels, camera=film.camera.viewed_through(moved, end - start, pixels.shape[0]))
 
 
+def expected_mm(name: str) -> float:
+    """Of the whole film."""
+    _, found = whole()
+    return next(check.value for check in found.quality.checks if check.name == f"expected error, {name} (mm)")
+
+
 def off_mm(ulna: TriangleMesh) -> list[float]:
     truth = load_demo_case().truth["ulna"]
     return [distances_from_truth(ulna, truth, alignment).asd_surface_mm for alignment in ("rigid", "as predicted")]
@@ -68,6 +74,8 @@ def test_the_ulna_is_read_from_what_the_film_shows_of_it(kind):
     assert 0.2 < hidden.value < 0.8
     assert hidden.flag is not None
     assert "% of the end of the ulna lie beyond the picture or behind a collimator" in hidden.flag.text
+    assert checks["expected error, ulna (mm)"].value > 1.2 * expected_mm("ulna")
+    assert checks["expected error, radius (mm)"].value == pytest.approx(expected_mm("radius"), rel=0.1)
     assert checks["hidden part of the radius, PA view"].flag is None
     assert seen.quality.verdict != "no objection"
 

@@ -78,13 +78,15 @@ def score_patient(seed: int, model: WristModel, means: Mapping[Method, Mapping[s
     for method, name in PREDICTORS.items():
         if method == "shape" and not model.bases:
             continue
-        films = [film.film.pixels for film in result.films]
-        from_film = predict(result.drrs, ["pa"], model, method, films).surfaces if result.drrs else {}
-        film_rows = rows("radiograph", name, from_film, truth)
-        if result.bones and result.bones.method == method:  # what reconstruct gives, so its verdict belongs to it
+        if result.bones and result.bones.method == method:  # what reconstruct gives, and its verdict on it
             film_rows = [
-                replace(row, quality=result.quality.score, note=row.note or _flags(result)) for row in film_rows
+                replace(row, quality=result.quality.score, note=row.note or _flags(result))
+                for row in rows("radiograph", name, result.bones.surfaces, truth)
             ]
+        else:
+            films = [film.film.pixels for film in result.films]
+            from_film = predict(result.drrs, ["pa"], model, method, films).surfaces if result.drrs else {}
+            film_rows = rows("radiograph", name, from_film, truth)
         scored += film_rows + rows("CT-DRR", name, predict([drr], ["pa"], model, method).surfaces, truth)
     for method, surfaces in means.items():
         scored += rows("none", method, surfaces, truth)

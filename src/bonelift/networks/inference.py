@@ -158,14 +158,22 @@ def read_shape(
         )
     ]
     together = None
-    if model.outlines:
-        together = read_together(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
     sd = weights.sum(axis=0) ** -0.5
+    if model.outlines:
+        sd[_hidden_everywhere(hidden, model)] = 1.0
+        together = read_together(seen, _outlined_bones(*(model.bases[bone] for bone in BONES)), model.outlines)
     if together is None:
         code = (weights * np.stack(codes)).sum(axis=0) / weights.sum(axis=0)
         return ShapeReading(code, sd, tuple(rigid_from_vector(pose) for pose in poses))
     motions = tuple(rigid_from_vector(pose * POSE_SD) for pose in together.poses)
     return ShapeReading(together.code, sd, motions, together.signs)
+
+
+def _hidden_everywhere(hidden: Sequence[Hidden] | None, model: WristModel) -> NDArray[np.bool_]:
+    """(outputs,) the numbers of bones of which every picture hides so much that the population alone tells them."""
+    of_bones = [set(picture.bones) for picture in hidden or ()]
+    numbers = set.intersection(*of_bones) if of_bones else set()
+    return np.concatenate([np.full(model.bases[bone].length, n in numbers) for n, bone in enumerate(BONES)])
 
 
 @lru_cache(maxsize=4)
