@@ -7,8 +7,8 @@ POSES and ANGLES are what ``measure_registered_poses.py`` and ``measure_view_ang
 ``--packaged OUT``, ``--real-bones OUT`` and ``--adult-films OUT`` it takes the rows that
 ``measure_packaged_methods.py``, ``measure_methods_real_bones.py`` and ``measure_methods_adult_films.py`` wrote;
 ``docs/results/methods`` as OUT makes the table again from the rows that are there. Markers in the page:
-``<!-- begin NAME -->`` and ``<!-- end NAME -->``; NAME is side-by-side, cost, poses, angles, packaged, real-bones or
-adult-films. What is not passed stays as it is. Figures and rows go into docs/results/methods/.
+``<!-- begin NAME -->`` and ``<!-- end NAME -->``; NAME is side-by-side, cost, more-patients, longer, poses, angles,
+packaged, real-bones or adult-films. What is not passed stays as it is. Figures and rows go into docs/results/methods/.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ STAGES = ("autoencoder", "predictor", "finetune", "pix2pix", "shape")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path)
+    parser.add_argument("--more-patients", type=Path, help="a run on a larger study")
+    parser.add_argument("--longer", type=Path, help="the same with more updates")
     parser.add_argument("--poses", type=Path)
     parser.add_argument("--angles", type=Path)
     parser.add_argument("--packaged", type=Path)
@@ -57,6 +59,10 @@ def main() -> None:
         made = re.sub(r"^## ", "### ", made, flags=re.MULTILINE).replace("(figures/", f"({FOLDER.name}/")
         text = replaced(text, "side-by-side", made)
         text = replaced(text, "cost", cost(options.run))
+    for name, run in (("more-patients", options.more_patients), ("longer", options.longer)):
+        if run:
+            shutil.copyfile(run / ROWS_FILE, FOLDER / f"rows-{name}.csv")
+            text = replaced(text, name, f"{main_table(run)}\n\n{cost(run)}")
     for name in ("poses", "angles"):
         if source := getattr(options, name):
             text = replaced(text, name, (source / "tables.md").read_text(encoding="utf-8"))
@@ -81,6 +87,15 @@ def replaced(text: str, name: str, made: str) -> str:
     if not pattern.search(text):
         raise SystemExit(f"{PAGE}: has no markers of {name}")
     return pattern.sub(lambda found: f"{found[1]}\n{made.strip()}\n\n{found[2]}", text)
+
+
+def main_table(run: Path) -> str:
+    """The table of all methods of a run, and what it says of who was tested."""
+    lines = (run / PAGE_FILE).read_text(encoding="utf-8").splitlines()
+    said = next(line for line in lines if "that no method had seen" in line)
+    start = next(n for n, line in enumerate(lines) if line.startswith("| method | patients |"))
+    end = next(n for n, line in enumerate(lines) if n > start and not line.startswith("|"))
+    return "\n".join([said, "", *lines[start:end]])
 
 
 def cost(run: Path) -> str:
