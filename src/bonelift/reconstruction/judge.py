@@ -22,6 +22,7 @@ from bonelift.images.radiograph import Radiograph, View
 from bonelift.networks.model import WristModel
 from bonelift.networks.outlines import OutlineSigns
 from bonelift.reconstruction.agreement import film_agreement
+from bonelift.reconstruction.beyond_the_film import BeyondSettings
 from bonelift.reconstruction.bones import BONES, Bones
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.reconstruction.growth_plate import growth_plate_contrast
@@ -55,7 +56,7 @@ HARDLY_SEEN_MM = {"radius": 0.55, "ulna": 0.85}
 lateral of 63 whose radius is more than 1 mm off there has 0.69, all others at most 0.5; the three whose ulna is have
 0.9 to 1.1, all others at most 0.8. PA films have at most 0.44 and 0.65, and none is so far off. Real films are less
 sure of outlines that lie just as well (docs/results/adult-films.md), so that the score does not follow from it."""
-HIDDEN = (0.1, 0.8)
+HIDDEN = (BeyondSettings().least_hidden, 0.8)
 """Of a bone's distal end, what a film does not show: what lowers no score, and what leaves none."""
 ULNA_ACROSS_MM = {"pa": (14.0, 8.0), "lateral": (17.0, 25.0)}
 """How far the ulnar head lies from the shaft axis of the radius, in the picture: what lowers no score, and what leaves
