@@ -56,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="X",
         type=float,
         default=1.0,
-        help="updates that each stage makes, as a share of the preset's; above 1 for a longer training (default: 1)",
+        help="share of the preset's updates; above 1 for more (default: 1)",
     )
     parser.add_argument(
         "--pair-share",
