@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import load_shape_model
-from bonelift.experiments.holdout import simulated_film
 from bonelift.experiments.surface_scores import ALIGNMENTS, score_surface
 from bonelift.geometry import apply_transform
 from bonelift.images import Radiograph
 from bonelift.networks.model import load_model
 from bonelift.phantom.patient import VirtualPatient, make_patient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.beyond_the_film import BeyondSettings
 from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM
 from bonelift.reconstruction.job import reconstruct

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from bonelift.anatomy.shape_model import load_shape_model
-from bonelift.experiments.holdout import simulated_film
 from bonelift.images import Radiograph
 from bonelift.images.radiograph import Side, View
 from bonelift.images.reading import RadiographOptions, read_radiograph
 from bonelift.networks.model import WristModel, load_model
 from bonelift.origin import Origin
 from bonelift.phantom.patient import make_patient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.settings import JobSettings
 from bonelift.reconstruction.suggest import Supposed, clearly_better, doubted, fitted, inverted, suppositions
 

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_model import load_shape_model
-from bonelift.experiments.holdout import simulated_film
 from bonelift.geometry import invert_rigid
 from bonelift.images.radiograph import View
 from bonelift.networks.model import load_model
 from bonelift.phantom.patient import make_patient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.job import reconstruct
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.registration.chart import pose_chart

@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.drr.subject import bone_attenuation
-from bonelift.experiments.holdout import simulated_film
 from bonelift.experiments.identity import ALIGNMENTS, ComparedBone, compared_bone, distance_rows, rank_of_own
 from bonelift.images.radiograph import View
 from bonelift.learning.bare_samples import bare_film
@@ -25,6 +24,7 @@ from bonelift.learning.virtual_samples import VirtualSampleConfig
 from bonelift.networks.model import WristModel, load_model
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import make_patient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, predict
 from bonelift.reconstruction.job import reconstruct
 from bonelift.surface.clip import clip_below

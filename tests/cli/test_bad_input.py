@@ -15,10 +15,10 @@ from PIL import Image
 
 from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.cli import main
-from bonelift.experiments.holdout import simulated_film
 from bonelift.images import Radiograph, write_png
 from bonelift.networks.model import load_model
 from bonelift.phantom.patient import make_patient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.reconstruction.job import reconstruct

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -17,11 +18,9 @@ from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.bench.provenance import provenance
 from bonelift.errors import InputError
 from bonelift.images import Radiograph, View
-from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.model import load_model
-from bonelift.phantom.patient import VirtualPatient, make_patient
-from bonelift.phantom.xray import draw_settings, expose
-from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
+from bonelift.phantom.patient import make_patient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.demo_case import load_demo_case
 from bonelift.reconstruction.job import STEPS, reconstruct
 from bonelift.reconstruction.settings import JobSettings
@@ -84,17 +83,14 @@ def run_reconstruct_bench(settings: ReconstructBenchSettings) -> ReconstructBenc
 def films_of(seed: int) -> Iterator[tuple[str, list[Radiograph]]]:
     """Each of CASES with its films, of one virtual patient: a right wrist at a known distance."""
     patient = make_patient(seed, load_shape_model())
-    pa, lateral = (_film(patient, np.random.default_rng([seed, n]), v) for n, v in enumerate(("pa", "lateral")))
+    views: tuple[View, ...] = get_args(View)
+    pa, lateral = (
+        simulated_film(patient, np.random.default_rng([seed, number]), view, "right")[0]
+        for number, view in enumerate(views)
+    )
     mirrored = replace(pa, pixels=np.ascontiguousarray(pa.pixels[:, ::-1]))
     shown: Sequence[list[Radiograph]] = ([pa], [mirrored], [lateral], [pa, lateral])
     yield from zip(CASES, shown, strict=True)
-
-
-def _film(patient: VirtualPatient, rng: np.random.Generator, view: View) -> Radiograph:
-    geometry = draw_geometry(rng, view, (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
-    settings = draw_settings(rng, field_half_size=(0.35, 0.7), field_centre=geometry.origin_fraction)
-    pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
-    return Radiograph(pixels, geometry.camera, "right", view, geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM)
 
 
 def _whole_command(repeats: int) -> tuple[dict[str, list[float]], float]:

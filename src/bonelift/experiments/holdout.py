@@ -20,9 +20,8 @@ from bonelift.anatomy.side import mirror_transform
 from bonelift.drr.subject import bone_attenuation
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.geometry import apply_transform, rigid_between
-from bonelift.geometry.camera import mirrored_camera
 from bonelift.images import LabelGrid, Radiograph, Side, View
-from bonelift.images.reading import OBJECT_TO_DETECTOR_MM, on_the_detector
+from bonelift.images.reading import on_the_detector
 from bonelift.learning.bare_samples import bare_film
 from bonelift.learning.virtual_samples import (
     VirtualSampleConfig,
@@ -32,8 +31,7 @@ from bonelift.networks.model import WristModel
 from bonelift.origin import Origin
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient, make_patient
-from bonelift.phantom.xray import draw_settings, expose
-from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction import bones as reconstruction
 from bonelift.reconstruction.bones import BONES, SHOWN_ABOVE_MM, bone_surface, predict
 from bonelift.reconstruction.job import Reconstruction, reconstruct
@@ -121,21 +119,6 @@ def partial_rows(
 def whole_radiograph(patient: VirtualPatient, seed: int, side: Side) -> Radiograph:
     """A simulated PA film of the whole wrist, 234 x 180 mm at 0.18 mm; a left wrist's is the mirror image."""
     return simulated_film(patient, np.random.default_rng([seed, 2]), "pa", side)[0]
-
-
-def simulated_film(
-    patient: VirtualPatient, rng: np.random.Generator, view: View, side: Side
-) -> tuple[Radiograph, NDArray[np.float64]]:
-    """A film, and the pose camera_from_radius (4, 4) of the right wrist that it shows or mirrors."""
-    geometry = draw_geometry(rng, view, (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
-    settings = draw_settings(rng, field_half_size=(0.35, 0.7), field_centre=geometry.origin_fraction)
-    pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
-    camera = geometry.camera
-    if side == "left":
-        camera = mirrored_camera(camera)
-        pixels = np.ascontiguousarray(pixels[:, ::-1])
-    radiograph = Radiograph(pixels, camera, side, view, camera.sdd_mm - OBJECT_TO_DETECTOR_MM)
-    return radiograph, geometry.camera_from_radius
 
 
 def score_pair(seed: int, model: WristModel, means: Mapping[Method, Mapping[str, TriangleMesh]]) -> list[ScoreRow]:

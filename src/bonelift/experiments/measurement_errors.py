@@ -16,10 +16,10 @@ from scipy.stats import spearmanr
 from bonelift.anatomy.frame import SHOWN_ABOVE_MM
 from bonelift.anatomy.measurement_facts import MEASUREMENTS
 from bonelift.anatomy.shape_model import WristShape, load_shape_model
-from bonelift.experiments.holdout import simulated_film
 from bonelift.images import Radiograph, Side, View
 from bonelift.networks.model import WristModel
 from bonelift.phantom.patient import make_patient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.bones import BONES, Bones, code_by_bone
 from bonelift.reconstruction.job import reconstruct
 from bonelift.reconstruction.measured import MeasuredValue, measure_bones, measure_film

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.drr.subject import bone_attenuation
-from bonelift.experiments.holdout import simulated_film
 from bonelift.experiments.real_bones import RealWrist, at_true_size
 from bonelift.experiments.surface_scores import ALIGNMENTS, Alignment, score_surface
 from bonelift.images import Radiograph, View
@@ -26,6 +25,7 @@ from bonelift.phantom.bare_bones import bare_bones
 from bonelift.phantom.body import assemble_body, draw_anatomy
 from bonelift.phantom.ct import draw_scan_settings, scan
 from bonelift.phantom.patient import VirtualPatient
+from bonelift.phantom.whole_film import simulated_film
 from bonelift.reconstruction.bones import predict
 from bonelift.reconstruction.job import reconstruct
 from bonelift.surface.mesh import TriangleMesh

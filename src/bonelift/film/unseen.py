@@ -18,6 +18,14 @@ _STRAIGHT = 0.8
 _ANGLES = np.deg2rad(np.arange(0, 360, 1.0))
 
 
+def falls_in(mask: Mask, points_px: NDArray[np.float64]) -> Mask:
+    """(N,) whether points (N, 2), (column, row) px, fall where ``mask`` (rows, columns) is True, or beyond it."""
+    rows, columns = mask.shape
+    at = np.round(points_px).astype(np.int64)
+    outside = (at < 0).any(axis=1) | (at[:, 0] >= columns) | (at[:, 1] >= rows)
+    return outside | mask[at[:, 1].clip(0, rows - 1), at[:, 0].clip(0, columns - 1)]
+
+
 def unseen(pixels: NDArray[np.floating], recorded: Mask) -> Mask:
     """FILM_SHAPE: where a film shows nothing.
 

@@ -25,6 +25,7 @@ from scipy.ndimage import binary_dilation, map_coordinates
 from scipy.special import erf
 
 from bonelift.errors import InputError
+from bonelift.film.unseen import falls_in
 from bonelift.images import View
 from bonelift.networks.occluding_contour import POSE, Contours, OutlinedBones, outlined
 
@@ -113,10 +114,7 @@ class Hidden:
 
     def hides(self, points_px: Float) -> NDArray[np.bool_]:
         """(N,) whether points (N, 2) px fall where nothing is shown, or near to it, or beyond the picture."""
-        rows, columns = self.mask.shape
-        at = np.round(points_px).astype(np.int64)
-        outside = (at < 0).any(axis=1) | (at[:, 0] >= columns) | (at[:, 1] >= rows)
-        return outside | self._near[at[:, 1].clip(0, rows - 1), at[:, 0].clip(0, columns - 1)]
+        return falls_in(self._near, points_px)
 
 
 @dataclass(frozen=True, eq=False)

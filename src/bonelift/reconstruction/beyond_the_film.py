@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.film.standard import Film
-from bonelift.film.unseen import unseen
+from bonelift.film.unseen import falls_in, unseen
 from bonelift.geometry import apply_transform
 from bonelift.images.radiograph import View
 from bonelift.networks.inference import Hidden
@@ -77,6 +78,7 @@ def predict_from_what_is_seen(
     return SeenPart(predict(drrs, views, model, method, pixels, told), shown, hidden)
 
 
+@lru_cache(maxsize=8)
 def _distal_end(basis: BoneBasis, distal_mm: float) -> Float:
     """(N, 3) points of the mean bone, radius frame, mm."""
     points = basis.decode(np.zeros(basis.length)).vertices
@@ -87,11 +89,7 @@ def _hidden_parts(ends: Mapping[str, Float], film: Film, mask: NDArray[np.bool_]
     """Name -> the share of the points of a bone's end that fall where the film shows nothing. motion: of the wrist from
     its nominal pose."""
     pose = film.nominal_camera_from_radius() @ motion
-    rows, columns = mask.shape
-    shares = {}
-    for name, points in ends.items():
-        at = np.round(film.camera.project(apply_transform(pose, points))).astype(np.int64)
-        outside = (at < 0).any(axis=1) | (at[:, 0] >= columns) | (at[:, 1] >= rows)
-        hidden = mask[at[:, 1].clip(0, rows - 1), at[:, 0].clip(0, columns - 1)] | outside
-        shares[name] = float(hidden.mean())
-    return shares
+    return {
+        name: float(falls_in(mask, film.camera.project(apply_transform(pose, points))).mean())
+        for name, points in ends.items()
+    }
