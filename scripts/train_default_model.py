@@ -8,8 +8,9 @@ The stages are those of the learning line (bonelift.learning.line), which ``bone
 ``shapes`` (wrists alone), ``samples`` (films, DRRs, whole images), ``bones`` (DRRs alone), ``films`` (of patients that
 the generator never sees, so that its DRRs of them err as they will in use), ``validation``. Stages: ``autoencoder``
 (needs shapes), ``locator`` and ``pix2pix`` (need samples), ``predictor`` (needs samples and the autoencoder),
-``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``tuning`` (the translator
-by what S reads, then the steps that see the film; needs samples, films and a few bones); ``bundle`` (writes
+``finetune`` (needs all of these); ``basis``, ``shape`` (needs bones, films and the basis); ``steps`` (all descent steps
+of the packaged S anew, its convolutions stay; needs the same, of patients that these have not seen); ``tuning`` (the
+translator by what S reads, then the steps that see the film; needs samples, films and a few bones); ``bundle`` (writes
 src/bonelift/models/default; networks that were not trained here are taken over from the packaged model);
 ``outlines`` (the packaged model with what corrects S by outlines learned anew, and no other weight changed; needs
 bones, films that the translator was not tuned on, and validation). Training may start while samples and bones are still
@@ -57,6 +58,7 @@ from bonelift.learning.line import (
     learn_pix2pix,
     learn_predictor,
     learn_shape,
+    learn_steps,
     learn_tuning,
     run_generator,
 )
@@ -83,11 +85,13 @@ SHAPE_MODES = 80
 
 def default_run(work: Path, minutes: float | None, from_packaged: bool, start_rate: float) -> LearningRun:
     """The preset of the packaged model. The curves of virtual-1 were far from overfitting, and dropout costs sharpness
-    then. DRRs are bent for S, since neither beam hardening nor a translator's contrast is known."""
+    then. DRRs are bent for S, since neither beam hardening nor a translator's contrast is known. Where
+    there are thousands of patients, a third descent step still helps."""
     preset = load_preset("laptop")
     preset = replace(
         preset,
         pix2pix=replace(preset.pix2pix, dropout=0.1),
+        shape=replace(preset.shape, descent_steps=3),
         shape_modes=SHAPE_MODES,
         shape_training=replace(preset.shape_training, bending=1.0, start_rate=start_rate),
     )
@@ -118,7 +122,7 @@ def samples_of(arguments: argparse.Namespace, run: LearningRun) -> VirtualSource
     images = arguments.images if arguments.images is not None else 4 if arguments.stage == "validation" else 2
     return VirtualSource(
         Path(arguments.work), run.preset.grid, seeds, films=4 if arguments.stage == "validation" else arguments.films,
-        images=images, unseen_films=arguments.films, workers=arguments.workers,
+        images=images, drrs=arguments.drrs, unseen_films=arguments.films, workers=arguments.workers,
         shape_model=load_shape_model(arguments.shape_model),
     )  # fmt: skip
 
@@ -161,6 +165,8 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
         # Without a translator of its own it reads through the packaged one.
         generator = run_generator(run if run.is_done("pix2pix") else replace(run, start=load_bundle()))
         return learn_shape(run, source.folders("bones"), source.folders("films"), generator, from_readings=True)
+    elif stage == "steps":
+        return learn_steps(replace(run, start=load_bundle()), source.folders("bones"), source.folders("films"))
     elif stage == "tuning":
         folders = [source.folders(kind) for kind in ("tuning", "bones", "films")]
         return learn_tuning(replace(run, start=load_bundle()), *folders)
@@ -229,7 +235,7 @@ def read_stages(work: Path) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    stages = (*get_args(Part), *get_args(StageName), "basis", "bundle", "outlines")
+    stages = (*get_args(Part), *get_args(StageName), "basis", "steps", "bundle", "outlines")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=stages)
     parser.add_argument("--work", default="runs/default", help="folder for samples, checkpoints and learning curves")
@@ -241,6 +247,7 @@ def main() -> None:
     parser.add_argument(
         "--films", type=int, default=4, help="of each patient of samples and films; shape: 0 for bare bones alone"
     )
+    parser.add_argument("--drrs", type=int, default=8, help="of each patient of bones")
     parser.add_argument("--images", type=int, help="whole images of each patient of samples (2) or validation (4)")
     parser.add_argument("--first-seed", type=int, help="of the patients of samples, bones or films")
     parser.add_argument("--from-packaged", action="store_true", help="start from the weights of the packaged model")

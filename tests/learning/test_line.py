@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,16 @@ import torch
 from bonelift.errors import InputError
 from bonelift.learning import model_folder
 from bonelift.learning.bases import BasisChoice, read_basis_folder
-from bonelift.learning.checkpoint import load_checkpoint
-from bonelift.learning.line import STAGES, learn, run_generator, run_translator
+from bonelift.learning.checkpoint import load_checkpoint, read_state
+from bonelift.learning.line import (
+    BASIS,
+    STAGES,
+    SampleFolders,
+    learn,
+    learn_steps,
+    run_generator,
+    run_translator,
+)
 from bonelift.learning.model_folder import trained_bundle
 from bonelift.learning.samples import DrrSamples, load_samples
 from bonelift.learning.training import train_targets
@@ -177,6 +186,28 @@ def test_a_model_is_tuned_alone(whole, tmp_path):
     assert changed
     assert model.metadata["shape_basis"] == start.metadata["shape_basis"]
     assert model.metadata["shape_error_sd"] != start.metadata["shape_error_sd"]
+
+
+def test_all_steps_are_fitted_anew_and_the_convolutions_stay(whole, tmp_path):
+    start, source = load_bundle(whole / "run" / "model"), ToySource(whole / "samples")
+    assert start.shape is not None
+    preset = replace(PRESET, shape=replace(PRESET.shape, descent_steps=start.shape.config.descent_steps + 1))
+    run = replace(toy_run(tmp_path / "run", start=start), preset=preset)
+    shutil.copytree(whole / "run" / BASIS, run.folder / BASIS)
+    metrics = learn_steps(run, source.folders("bones"), source.folders("films"))
+    # Toys are too few for a step to help, and then it stays 0: what counts here is that all of them were tried.
+    assert read_state(run.stage("descent") / "checkpoint.safetensors")["update"] == len(start.shape.network.descent) + 1
+    assert np.isfinite(metrics["film_radius_rigid_mm"])
+    new = trained_bundle(run).shape
+    assert new is not None
+    assert len(new.network.descent) == len(start.shape.network.descent) + 1
+    before, after = start.shape.network.state_dict(), new.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if not name.startswith("descent."))
+
+
+def test_steps_of_no_regressor_are_refused(tmp_path):
+    with pytest.raises(InputError, match="starts from no shape regressor"):
+        learn_steps(toy_run(tmp_path), SampleFolders(tmp_path, tmp_path), SampleFolders(tmp_path, tmp_path))
 
 
 def test_a_run_goes_on_from_a_model(whole, tmp_path):

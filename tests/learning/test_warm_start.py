@@ -9,7 +9,7 @@ import torch
 from bonelift.anatomy.shape_basis import BoneBasis, fit_basis
 from bonelift.errors import InputError
 from bonelift.geometry import apply_transform, rigid_from_vector
-from bonelift.learning.warm_start import code_map, start_from, with_film_steps
+from bonelift.learning.warm_start import code_map, start_from, with_film_steps, with_new_steps
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor
 
 FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1], [5, 2, 1], [5, 3, 2], [5, 4, 3], [5, 1, 4]], np.int32)
@@ -55,6 +55,20 @@ def test_steps_on_the_film_are_added_and_change_nothing_yet():
     assert with_film_steps(new, 1).network.film_steps == 2
     pictures, view = torch.rand(3, 2, 32, 32), torch.tensor([0, 1, 0])
     torch.testing.assert_close(new.network(pictures, view), old.network(pictures, view))
+
+
+def test_new_steps_change_nothing_yet():
+    old = trained(basis_of(0, 6), reads_film=True, descent_steps=1, points=4, radius_outputs=basis_of(0, 6).length)
+    with torch.no_grad():
+        for step in old.network.descent:
+            step.bias.fill_(0.3)
+    new = with_new_steps(old, replace(old.config, descent_steps=2, film_steps=1))
+    assert [step.is_fitted for step in new.network.descent] == [False, False, False]
+    pictures, view = torch.rand(3, 2, 32, 32), torch.tensor([0, 1, 0])
+    first, _ = old.network.first_reading(pictures, view)
+    torch.testing.assert_close(new.network(pictures, view), first[:, : old.config.outputs])
+    points = new.network.film_points(first, view)
+    torch.testing.assert_close(points, old.network.film_points(first, view))
 
 
 def test_in_another_basis_it_tells_the_same_bone():

@@ -52,7 +52,7 @@ class DescentTraining:
 
     ridges: tuple[float, ...] = (1.0, 10.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
     film_weights: tuple[float, ...] = (1.0, 4.0, 16.0)
-    most_rows: int = 50_000
+    most_rows: int = 100_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ from bonelift.learning.targets import Target as Target
 from bonelift.learning.tl import TlNetworks, build_tl, load_tl, train_autoencoder, train_finetune, train_predictor
 from bonelift.learning.translated import translated
 from bonelift.learning.tuning import train_tuning
-from bonelift.learning.warm_start import rewritten_codes, start_from, usual_level, with_film_steps
+from bonelift.learning.warm_start import rewritten_codes, start_from, usual_level, with_film_steps, with_new_steps
 from bonelift.networks.bundle import ModelBundle
 from bonelift.networks.pix2pix import Generator
 from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, new_shape_reader
@@ -270,12 +270,33 @@ def learn_tuning(run: LearningRun, seen: SampleFolders, bones: SampleFolders, fi
         return metrics
     for step in network.descent[-network.film_steps :]:
         cast(DescentStep, step).reset()
-    translated_films = [FilmDrrs(each, _translated(each, generator)) for each in (films.training, films.validation)]
-    training = run.preset.shape_training
-    training = replace(training, loop=run.loop(training.loop))
-    return train_descent(
-        bones.training, translated_films[1], network, bases, training, run.stage("film_descent"), translated_films[0]
-    )
+    return _fit_steps(run, reader, bones, films, generator, "film_descent")
+
+
+def learn_steps(run: LearningRun, bones: SampleFolders, films: SampleFolders) -> Metrics:
+    """All descent steps of the S that a run starts from anew, as many as the preset has; its convolutions stay as they
+    are. What comes of it is the run's own S, so its folder has to hold the bases of that S. Returns the last validation
+    of S."""
+    if run.start is None or run.start.shape is None:
+        raise InputError(f"{run.folder}: starts from no shape regressor whose steps could be fitted anew")
+    _note_start(run, "descent")
+    reader = with_new_steps(run.start.shape, run.preset.shape)
+    return _fit_steps(run, reader, bones, films, run_translator(run), "descent")
+
+
+def _fit_steps(
+    run: LearningRun,
+    reader: ShapeReader,
+    bones: SampleFolders,
+    films: SampleFolders,
+    generator: Generator,
+    stage: StageName,
+) -> Metrics:
+    """Fit the steps of ``reader`` that change nothing yet, in place."""
+    seen, validation = (FilmDrrs(each, _translated(each, generator)) for each in (films.training, films.validation))
+    training = replace(run.preset.shape_training, loop=run.loop(run.preset.shape_training.loop))
+    bases = (reader.radius, reader.ulna)
+    return train_descent(bones.training, validation, reader.network, bases, training, run.stage(stage), seen)
 
 
 def shape_bases(run: LearningRun, surfaces: Path) -> Bases:

@@ -12,7 +12,7 @@ from scipy.linalg import block_diag
 
 from bonelift.anatomy.shape_basis import BoneBasis
 from bonelift.errors import InputError
-from bonelift.networks.shape_regressor import ShapeReader, ShapeRegressor, drr_level
+from bonelift.networks.shape_regressor import ShapeConfig, ShapeReader, ShapeRegressor, drr_level
 from bonelift.networks.tl_embedding import DRR_SCALE
 
 Float = NDArray[np.float64]
@@ -70,6 +70,15 @@ def with_film_steps(trained: ShapeReader, steps: int) -> ShapeReader:
     config = replace(trained.config, film_steps=max(steps, trained.config.film_steps))
     network = ShapeRegressor(config)
     network.load_state_dict(trained.network.state_dict(), strict=False)
+    return replace(trained, config=config, network=network.eval())
+
+
+def with_new_steps(trained: ShapeReader, sizes: ShapeConfig) -> ShapeReader:
+    """A copy of a trained S with as many descent and film steps as ``sizes`` has, which change nothing yet."""
+    config = replace(trained.config, descent_steps=sizes.descent_steps, film_steps=sizes.film_steps)
+    network = ShapeRegressor(config)
+    kept = {name: tensor for name, tensor in trained.network.state_dict().items() if not name.startswith("descent.")}
+    network.load_state_dict(kept, strict=False)
     return replace(trained, config=config, network=network.eval())
 
 
