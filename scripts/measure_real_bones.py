@@ -3,19 +3,22 @@
 python scripts/measure_real_bones.py                                     the packaged model, essential rows
 python scripts/measure_real_bones.py --films --model default \\
     --model runs/a --model runs/b=Manske,Yr4 --control runs/c
+python scripts/measure_real_bones.py --films --keep docs/results         the packaged model anew, other rows kept
 
 A model's population must not hold the subject that is scored. Which subjects, or sources, it was built without is read
 from its metadata ("population_without") or given after "="; each wrist is scored by the models that left it out ("left
 out") and by those of the whole population ("seen"); where there are neither, by the first, as "seen". ``--control`` is
 a model of the whole population that was trained like those that left subjects out: what lies between them is what
-having seen the subject is worth. No surface of a subject leaves the process; covers may be kept in a folder outside the
-repository (--cache).
+having seen the subject is worth. ``--keep`` takes the rows of networks that are not scored now from an earlier page's
+folder, but for those named by ``--drop``. No surface of a subject leaves the process; covers may be kept in a folder
+outside the repository (--cache).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import platform
 import subprocess
@@ -27,7 +30,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
-from real_bones_left_out import left_out_section
+from real_bones_left_out import Network, left_out_section, network_of_model
 from reference_bones import NOT_NORMAL, RADIUS_FILES, ULNA_FILES, align_to, read_bone
 
 from bonelift.anatomy.shape_model import load_shape_model
@@ -39,6 +42,7 @@ from bonelift.networks.model import WristModel, load_model
 SAME_SCAN = ("ControlSample1", "ControlSample2", "Yr4")
 """Subjects whose radius and ulna lie as they were scanned together."""
 RESULTS = Path("docs/results")
+ROWS_FILE, NETWORKS_FILE = "real-bones.csv", "real-bones-networks.json"
 PAGE = r"""# Real bones, left out
 
 {wrists} real wrists ({bones}) of `reference_bones`, each bone at least 25 mm long, looked at with {interiors} drawn
@@ -239,6 +243,29 @@ def page(rows: Sequence[RealBoneRow], wrists: Sequence[RealWrist], interiors: in
     )
 
 
+def read_rows(path: Path) -> list[RealBoneRow]:
+    numbers = {field.name: {"float": float, "int": int}.get(str(field.type), str) for field in fields(RealBoneRow)}
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [RealBoneRow(**{k: numbers[k](v) for k, v in row.items()}) for row in csv.DictReader(stream)]
+
+
+def read_networks(path: Path) -> list[Network]:
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return [Network(**{**network, "without": tuple(network["without"])}) for network in stored]
+
+
+def write_results(out: Path, rows: Sequence[RealBoneRow], networks: Sequence[Network]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ROWS_FILE).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [f.name for f in fields(RealBoneRow)])
+        writer.writeheader()
+        writer.writerows(
+            {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
+        )
+    lines = ",\n".join(json.dumps(asdict(network)) for network in networks)
+    (out / NETWORKS_FILE).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
 def _shown_arguments() -> list[str]:
     """The command line without folders of this machine."""
     return [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
@@ -253,6 +280,8 @@ def main() -> None:
     parser.add_argument("--films", action="store_true", help="simulated films, too (8 s a wrist and inside)")
     parser.add_argument("--interiors", type=int, default=1, help="drawn insides of each wrist")
     parser.add_argument("--subjects", nargs="*", help="only these")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="earlier results, whose other networks stay")
+    parser.add_argument("--drop", nargs="*", default=[], metavar="NAME", help="networks of --keep that do not")
     parser.add_argument("--cache", type=Path, help="folder, outside the repository, for the covers")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -282,15 +311,17 @@ def main() -> None:
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {time.time() - started:.0f} s. "
         f"Models: {', '.join(model.name for model, _ in models)}."
     )
-    options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "real-bones.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [f.name for f in fields(RealBoneRow)])
-        writer.writeheader()
-        writer.writerows(
-            {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
-        )
-    left_out = left_out_section(rows, models, models[-1][0].name) if options.control else ""
-    text = page(rows, wrists, options.interiors, left_out, made)
+    networks = [
+        network_of_model(model, without, bool(options.control) and model is models[-1][0]) for model, without in models
+    ]
+    if options.keep:
+        gone = {"", *(network.name for network in networks), *options.drop}
+        others = [network for network in read_networks(options.keep / NETWORKS_FILE) if network.name not in gone]
+        networks += others
+        rows += [row for row in read_rows(options.keep / ROWS_FILE) if row.model not in gone]
+        made += f" Kept as they were: the rows of {', '.join(network.name for network in others)}."
+    write_results(options.out, rows, networks)
+    text = page(rows, wrists, options.interiors, left_out_section(rows, networks), made)
     (options.out / "real-bones.md").write_text(text, encoding="utf-8")
     print(text)
 

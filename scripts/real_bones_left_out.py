@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from reference_bones import NOT_NORMAL, RADIUS_FILES, ULNA_FILES
@@ -46,13 +47,40 @@ POSE = """No subject is left for {names} whose radius and ulna lie in one scan; 
 of the packaged model, which says nothing of a bone's shape."""
 
 
-def left_out_section(rows: Sequence[RealBoneRow], models: Sequence[tuple[WristModel, set[str]]], control: str) -> str:
-    """The section of the page. control: name of the model of the whole population that was trained alike."""
-    blind = [(model.name, without) for model, without in models if without]
+@dataclass(frozen=True)
+class Network:
+    """Which network saw what, and how long it was trained. without: subjects or sources that its population lacks.
+    bare, filmed: patients; updates: of S. None of these where its card alone tells. is_control: it has the whole
+    population and was trained like those that left subjects out."""
+
+    name: str
+    without: tuple[str, ...] = ()
+    bare: int | None = None
+    filmed: int | None = None
+    updates: int | None = None
+    is_control: bool = False
+
+
+def network_of_model(model: WristModel, without: set[str], is_control: bool = False) -> Network:
+    """What the metadata of a model say of its training."""
+    stages = {str(stage.get("stage")): stage.get("arguments", {}) for stage in model.metadata.get("training", [])}
+    updates = stages.get("shape", {}).get("updates")
+    if not updates:
+        return Network(model.name, tuple(sorted(without)), is_control=is_control)
+    bare, filmed = (stages.get(stage, {}).get("patients") for stage in ("bones", "films"))
+    return Network(model.name, tuple(sorted(without)), bare, filmed, updates, is_control)
+
+
+def left_out_section(rows: Sequence[RealBoneRow], networks: Sequence[Network]) -> str:
+    """The section of the page; "" where no network is the control."""
+    control = next((network.name for network in networks if network.is_control), None)
+    if control is None:
+        return ""
+    blind = [(network.name, set(network.without)) for network in networks if network.without]
     posed = {"ControlSample1", "ControlSample2", "Yr4"}
     unposed = [name for name, without in blind if all(is_left_out(subject, without) for subject in posed)]
     return SECTION.format(
-        networks=networks_table(models),
+        networks=networks_table(networks),
         how=_filled(
             HOW.format(
                 models=", ".join([*(name for name, _ in blind), control]),
@@ -80,18 +108,16 @@ def bones_of(bone: str, without: set[str]) -> int:
     return sum(not is_left_out(subject, without) for subject in subjects)
 
 
-def networks_table(models: Sequence[tuple[WristModel, set[str]]]) -> str:
-    """Which network saw what, and for how long it was trained."""
+def networks_table(networks: Sequence[Network]) -> str:
+    """A line for each network."""
     lines = ["| network | population without | real radii, ulnae in it | patients: bare, with films | updates of S |"]
     lines.append("|" + " --- |" * 5)
-    for model, without in models:
-        stages = {str(stage.get("stage")): stage.get("arguments", {}) for stage in model.metadata.get("training", [])}
-        updates = stages.get("shape", {}).get("updates")
-        bare, filmed = (stages.get(stage, {}).get("patients", "") for stage in ("bones", "films"))
-        trained = [f"{bare}, {filmed}", str(updates)] if updates else ["as its card says", ""]
-        cells = [model.name, ", ".join(sorted(without)) or "nobody"]
+    for network in networks:
+        without = set(network.without)
+        cells = [network.name, ", ".join(network.without) or "nobody"]
         cells.append(f"{bones_of('radius', without)}, {bones_of('ulna', without)}")
-        lines.append(f"| {' | '.join([*cells, *trained])} |")
+        trained = [f"{network.bare}, {network.filmed}", str(network.updates)] if network.updates else None
+        lines.append(f"| {' | '.join([*cells, *(trained or ['as its card says', ''])])} |")
     return "\n".join(lines)
 
 

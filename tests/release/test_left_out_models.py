@@ -111,3 +111,19 @@ def test_bones_of_a_population_are_counted():
     assert (bones_of("radius", set()), bones_of("ulna", set())) == (8, 10)
     assert (bones_of("radius", {"Py2d3d"}), bones_of("ulna", {"Py2d3d"})) == (4, 4)
     assert (bones_of("radius", {"Manske", "Yr4"}), bones_of("ulna", {"Manske", "Yr4"})) == (4, 6)
+
+
+def test_rows_and_networks_of_an_earlier_page_can_be_kept(tmp_path):
+    import measure_real_bones
+    from real_bones_left_out import Network, networks_table
+
+    rows = [row("Yr4", "radius", 0.25, "short-a", "left out"), row("Yr4", "ulna", 0.5, "short-whole")]
+    networks = [Network("short-a", ("Yr4",), 1440, 256, 2600), Network("short-whole", is_control=True)]
+    measure_real_bones.write_results(tmp_path, rows, networks)
+    read = measure_real_bones.read_rows(tmp_path / measure_real_bones.ROWS_FILE)
+    # The quality of both is NaN, which is equal to nothing.
+    assert [replace(one, quality=0.0) for one in read] == [replace(one, quality=0.0) for one in rows]
+    assert measure_real_bones.read_networks(tmp_path / measure_real_bones.NETWORKS_FILE) == networks
+    lines = networks_table(networks).splitlines()
+    assert lines[2] == "| short-a | Yr4 | 7, 9 | 1440, 256 | 2600 |"
+    assert lines[3] == "| short-whole | nobody | 8, 10 | as its card says |  |"
