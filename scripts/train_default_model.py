@@ -53,6 +53,7 @@ from bonelift.learning.line import (
     StageName,
     basis_choice,
     learn_autoencoder,
+    learn_film_steps,
     learn_finetune,
     learn_locator,
     learn_pix2pix,
@@ -167,6 +168,8 @@ def run_stage(arguments: argparse.Namespace) -> Metrics:
         return learn_shape(run, source.folders("bones"), source.folders("films"), generator, from_readings=True)
     elif stage == "steps":
         return learn_steps(replace(run, start=load_bundle()), source.folders("bones"), source.folders("films"))
+    elif stage == "film_descent":
+        return learn_film_steps(replace(run, start=load_bundle()), source.folders("bones"), source.folders("films"))
     elif stage == "tuning":
         folders = [source.folders(kind) for kind in ("tuning", "bones", "films")]
         return learn_tuning(replace(run, start=load_bundle()), *folders)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_the_step_for_half_of_the_patients_has_never_seen_them(bases):
     numbers, inputs = network.outputs + POSE, network.descent[0].weight.shape[1]
     seen, target = torch.randn(40, inputs), torch.randn(40, numbers)
     view, half = torch.zeros(40, dtype=torch.long), torch.arange(40) % 2
-    chosen = {0: dict.fromkeys(("radius", "ulna", "pose"), descent._Choice(200.0, 1.0))}
+    chosen = {0: dict.fromkeys(descent._parts(network), descent._Choice(200.0, 1.0))}
     sums = _sums_of_views(iter([("bones", seen, target, view, half)]))
     steps = descent._half_steps(network, 0, sums, chosen)
     for own, step in enumerate(steps):
@@ -83,6 +84,32 @@ def test_the_step_for_half_of_the_patients_has_never_seen_them(bases):
         (target[half == own] - steps[other](seen, view)[half == own]).square().mean() for own, other in ((0, 0), (0, 1))
     ]
     assert left[0] > 3 * left[1]
+
+
+def test_the_shape_of_a_bone_and_its_place_have_each_the_ridge_that_reads_them_best(bases):
+    """One map knows the shape of the radius, another one its place, each nothing else."""
+    network = mean_reader(bases, 1)
+    parts, metrics = descent._parts(network), metric_matrices(*bases)
+    torch.manual_seed(5)
+    codes = torch.randn(30, network.outputs)
+    reading, view = torch.zeros(30, network.outputs + POSE), torch.zeros(30, dtype=torch.long)
+    watched = descent._Watched(codes, reading, view, codes, torch.zeros(30, POSE))
+    maps = {}
+    for ridge, name in ((1.0, "radius_shape"), (10.0, "radius_place")):
+        weight = torch.zeros(network.outputs, network.outputs + POSE)
+        weight[range(parts[name].start, parts[name].stop), range(parts[name].start, parts[name].stop)] = 1.0
+        maps[ridge] = weight, torch.zeros(network.outputs + POSE)
+
+    class Known:
+        of_kind: ClassVar = {"bones": None}
+        origin = torch.zeros(network.outputs)
+
+        def maps(self, film_weight, ridges):
+            return maps
+
+    weight, _, chosen = descent._best_map(Known(), [watched], network, metrics, DescentTraining())
+    assert {name: choice.ridge for name, choice in chosen.items()} == {"radius_shape": 1.0, "radius_place": 10.0}
+    torch.testing.assert_close(weight, maps[1.0][0] + maps[10.0][0])
 
 
 def test_pictures_of_one_patient_are_of_one_half(bases, folders):

@@ -4,9 +4,10 @@ what is left to correct.
 All rows of the training samples go into the sums of one regression, changed as in the training of S. A map reads the
 rows that it was fitted to better than others, and a next step that learned from these readings would learn too little.
 So each step is fitted twice more, to half of the patients each, and the next one learns from what each half's pictures
-give by the other half's map. The ridge of each bone and of the pose, and what a film counts beside bare bones, are
-those that read the validation patients best; where no map reads them better, the step is 0. Steps that see the film
-learn from films alone.
+give by the other half's map. The ridge, and what a film counts beside bare bones, are chosen for each part of a
+reading: the shape of each bone by its error after rigid alignment, its place by its error as predicted, and the pose.
+They are those that read the validation patients best; where no map reads them better, that part of the step is 0.
+Steps that see the film learn from films alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bonelift.anatomy.shape_basis import PLACEMENT
 from bonelift.learning.loop import LoopConfig, Stage, train
 from bonelift.learning.shape_regression import (
     Bases,
@@ -228,9 +230,15 @@ def _half_steps(network: ShapeRegressor, number: int, sums: Sums, chosen: Chosen
 
 
 def _parts(network: ShapeRegressor) -> dict[str, slice]:
-    """Each bone's code and the pose, in a reading."""
+    """Shape and place of each bone, and the pose, in a reading; in the order of :func:`_errors`."""
     outputs, radius = network.outputs, network.projected_points.lengths[0]
-    return {"radius": slice(0, radius), "ulna": slice(radius, outputs), "pose": slice(outputs, outputs + POSE)}
+    return {
+        "radius_shape": slice(0, radius - PLACEMENT),
+        "radius_place": slice(radius - PLACEMENT, radius),
+        "ulna_shape": slice(radius, outputs - PLACEMENT),
+        "ulna_place": slice(outputs - PLACEMENT, outputs),
+        "pose": slice(outputs, outputs + POSE),
+    }
 
 
 @torch.no_grad()
@@ -340,41 +348,57 @@ def _watched(network: ShapeRegressor, source: Coded, steps: int) -> _Watched:
 def _best_map(
     moments: _Moments, watched: list[_Watched], network: ShapeRegressor, metrics: Tensor, how: DescentTraining
 ) -> tuple[Tensor, Tensor, dict[str, _Choice]]:
-    """(weight, bias, choice of each part). The parts of a reading, each bone's code and the pose, have each the ridge
-    and the weight of films that read it best on the validation pictures of all sources; where none is better than no
-    step, that part is 0 and has no choice. Without a validation picture of the view the strongest ridge is taken."""
+    """(weight, bias, choice of each part). Each part of a reading has the ridge and the weight of films that read it
+    best on the validation pictures of all sources, one after the other: a place goes with the shape chosen before it.
+    Where none is better than no step, that part is 0 and has no choice. Without a validation picture of the view the
+    strongest ridge is taken."""
     outputs, parts = network.outputs, _parts(network)
     watched = [part for part in watched if len(part.view)]
     if not watched:
         strongest = _Choice(max(how.ridges), how.film_weights[0])
         weight, bias = moments.maps(strongest.film_weight, (strongest.ridge,))[strongest.ridge]
         return weight, bias, dict.fromkeys(parts, strongest)
+    maps = {
+        _Choice(ridge, film_weight): found
+        for film_weight in (how.film_weights if len(moments.of_kind) > 1 else how.film_weights[:1])
+        for ridge, found in moments.maps(film_weight, how.ridges).items()
+    }
+    # What each map changes in the readings of each source; the one that is taken is put together part by part.
+    changes = {choice: [part.features @ w + b for part in watched] for choice, (w, b) in maps.items()}
+    taken = [torch.zeros_like(part.reading) for part in watched]
     weight, bias = torch.zeros(len(moments.origin), outputs + POSE), torch.zeros(outputs + POSE)
-    least = list(_errors(watched, weight, bias, outputs, metrics))
     chosen: dict[str, _Choice] = {}
-    for film_weight in how.film_weights if len(moments.of_kind) > 1 else how.film_weights[:1]:
-        for ridge, (of_weight, of_bias) in moments.maps(film_weight, how.ridges).items():
-            errors = _errors(watched, of_weight, of_bias, outputs, metrics)
-            for number, (name, part) in enumerate(parts.items()):
-                if errors[number] < least[number]:
-                    least[number], chosen[name] = errors[number], _Choice(ridge, film_weight)
-                    weight[:, part], bias[part] = of_weight[:, part], of_bias[part]
+    for number, (name, part) in enumerate(parts.items()):
+        least = _errors(watched, taken, outputs, metrics)[number]
+        for choice, change in changes.items():
+            tried = [_with_part(own, other, part) for own, other in zip(taken, change, strict=True)]
+            error = _errors(watched, tried, outputs, metrics)[number]
+            if error < least:
+                least, chosen[name] = error, choice
+        if name in chosen:
+            of_weight, of_bias = maps[chosen[name]]
+            weight[:, part], bias[part] = of_weight[:, part], of_bias[part]
+            taken = [_with_part(own, other, part) for own, other in zip(taken, changes[chosen[name]], strict=True)]
     return weight, bias, chosen
 
 
-def _errors(
-    watched: list[_Watched], weight: Tensor, bias: Tensor, outputs: int, metrics: Tensor
-) -> tuple[float, float, float]:
-    """Mean over the sources: surface errors of radius and ulna (mm, mean of both alignments), and mean square error of
-    the pose, 0 where no pose is known."""
+def _with_part(own: Tensor, other: Tensor, part: slice) -> Tensor:
+    """``own`` (N, numbers) with the columns ``part`` of ``other``."""
+    changed_part = own.clone()
+    changed_part[:, part] = other[:, part]
+    return changed_part
+
+
+def _errors(watched: list[_Watched], changes: list[Tensor], outputs: int, metrics: Tensor) -> list[float]:
+    """Mean over the sources, in the order of :func:`_parts`: of radius and ulna the surface error (mm) after rigid
+    alignment and as predicted, and the mean square error of the pose, 0 where no pose is known."""
     found = []
-    for part in watched:
-        read = part.reading + part.features @ weight + bias
-        bones = surface_errors(read[:, :outputs], part.codes, metrics).mean(dim=(0, 2))
+    for part, change in zip(watched, changes, strict=True):
+        read = part.reading + change
+        bones = surface_errors(read[:, :outputs], part.codes, metrics).mean(dim=0).flip(1).flatten()
         pose = (read[:, outputs:] - part.pose).square().nanmean().nan_to_num(0.0)
         found.append(torch.cat([bones, pose[None]]))
-    radius, ulna, pose = torch.stack(found).mean(dim=0).tolist()
-    return radius, ulna, pose
+    return [float(value) for value in torch.stack(found).mean(dim=0)]
 
 
 def best_poses(network: ShapeRegressor, reading: Tensor, view: Tensor, codes: Tensor, px_from_radius: Tensor) -> Tensor:

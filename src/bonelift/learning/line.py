@@ -265,12 +265,18 @@ def learn_tuning(run: LearningRun, seen: SampleFolders, bones: SampleFolders, fi
     metrics = train_tuning(
         seen.training, seen.validation, generator, reader.network, bases, config, run.stage("tuning")
     )
-    network = reader.network
-    if not network.film_steps:
-        return metrics
-    for step in network.descent[-network.film_steps :]:
+    return learn_film_steps(run, bones, films) if reader.network.film_steps else metrics
+
+
+def learn_film_steps(run: LearningRun, bones: SampleFolders, films: SampleFolders) -> Metrics:
+    """The steps of S that see the film anew, from what the translator of the run makes of ``films`` now. Returns the
+    last validation of S."""
+    reader = run_shape(run, tuned=False)
+    if reader is None or not reader.network.film_steps:
+        raise InputError(f"{run.folder}: has no shape regressor with steps that see the film")
+    for step in reader.network.descent[-reader.network.film_steps :]:
         cast(DescentStep, step).reset()
-    return _fit_steps(run, reader, bones, films, generator, "film_descent")
+    return _fit_steps(run, reader, bones, films, run_translator(run), "film_descent")
 
 
 def learn_steps(run: LearningRun, bones: SampleFolders, films: SampleFolders) -> Metrics:
