@@ -55,7 +55,7 @@ def test_other_ids_are_looked_at_where_dicom_puts_them_now(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["wrist-001", "case-0001", "p1", "p001", "1", "study-left", "w12", "radius7", "virtual-9"]
+    "text", ["wrist-001", "case-0001", "p1", "p001", "1", "study-left", "w12", "radius7", "virtual-10"]
 )
 def test_study_numbers_are_nobodys(tmp_path, text):
     path = save(
