@@ -1,7 +1,10 @@
-"""Where the predicted bones lie in the X-ray's frame: matched to the bone-only images, never moved for the eye.
+"""Where the predicted bones lie in the X-ray's frame: where they were read, or matched to the bone-only images; never
+moved for the eye.
 
-First both bones as one rigid object (:func:`stand`); then, once nothing changes their shape any more, each by itself
-(:func:`place`).
+First both bones are searched for as one rigid object (:func:`stand`); then, once nothing changes their shape any more,
+each by itself (:func:`place`). Where the outlines of a film have corrected what was read from it, the bones lie where
+they were read: on simulated films their outlines are nearer to the true ones there than where a search ends
+(docs/results/placing.md). The searches are then the film's own word on that.
 """
 
 from __future__ import annotations
@@ -73,26 +76,28 @@ class Stance:
     views: what the bones are compared with, one for each film, in the canonical world of the first film.
     pose: canonical_from_radius in that world, right wrist, with the record of its search.
     bone_search: how each bone is then to be placed by itself in these views.
+    read: (4, 4) canonical_from_radius as it was read from one film by itself, corrected by outlines; else None.
     """
 
     films: tuple[PreparedFilm, ...]
     views: tuple[FixedView, ...]
     pose: PoseResult
     bone_search: PoseSettings
+    read: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class PlacedFilm:
     """The bones in one film's X-ray.
 
-    wrist, bones: records of the poses, of both bones as one and of each by itself, in the canonical world of the first
-        of the films that were compared together.
+    wrist, bones: records of the searches, of both bones as one and of each by itself, in the canonical world of the
+        first of the films that were compared together.
     canonical_from_bone: name -> (4, 4) pose in the canonical world of this film's camera.
     world_from_radius, world_from_bone: (4, 4) rigid, from the radius frame of the patient's own side (a left wrist's is
         the mirror image of a right one's, x -> -x) to the world of the radiograph's camera.
     bones_world: name -> mesh of the patient's own side in that world: what the overlay shows.
-    projected: FILM_SHAPE, projection of both bones where they were placed. weights: where the film shows the bones that
-        the label grid knows.
+    projected: FILM_SHAPE, projection of both bones where the searches ended. weights: where the film shows the bones
+        that the label grid knows.
     """
 
     wrist: PoseResult
@@ -134,15 +139,19 @@ def stand(
         ]
         if len(read) == 1:
             pose = register(bones.wrist_solid, views, read[0], settings.read, seed=seed)
+            # Its own camera is the world of a film by itself: there nothing lies between canonical and view.
+            believed = read[0] if bones.outline_signs and len(group) == 1 else None
         else:
             start = first.nominal_camera_from_radius()
             pose = register(bones.wrist_solid, views, start, settings.wrist, seed=seed, guesses=read)
-        stances.append(Stance(tuple(film for film, _, _ in group), views, pose, settings.bone))
+            believed = None
+        stances.append(Stance(tuple(film for film, _, _ in group), views, pose, settings.bone, believed))
     return tuple(stances)
 
 
 def place(bones: Bones, stances: Sequence[Stance], seed: int = 0) -> tuple[PlacedFilm, ...]:
-    """Each bone placed by itself from where the wrist stands; one entry a film, in the order of the films."""
+    """Each bone where it was read, or placed by itself from where the wrist stands; one entry a film, in the order of
+    the films. Bones whose shape was fitted after they were read are searched for."""
     return tuple(placed for stance in stances for placed in _placed(bones, stance, seed))
 
 
@@ -151,9 +160,10 @@ def _placed(bones: Bones, stance: Stance, seed: int) -> list[PlacedFilm]:
     at, search = stance.pose.world_from_bone, stance.bone_search
     radius_pose = register(radius, stance.views, at, search, [(ulna, at)], seed)
     ulna_pose = register(ulna, stance.views, at, search, [(radius, radius_pose.world_from_bone)], seed)
-    poses = {"radius": radius_pose, "ulna": ulna_pose}
+    searched = {"radius": radius_pose, "ulna": ulna_pose}
+    read = None if bones.fitted else stance.read
     return [
-        _placed_film(bones, stance.pose, poses, film, view.camera.camera_from_world)
+        _placed_film(bones, stance.pose, searched, read, film, view.camera.camera_from_world)
         for film, view in zip(stance.films, stance.views, strict=True)
     ]
 
@@ -161,26 +171,30 @@ def _placed(bones: Bones, stance: Stance, seed: int) -> list[PlacedFilm]:
 def _placed_film(
     bones: Bones,
     wrist: PoseResult,
-    poses: Mapping[str, PoseResult],
+    searched: Mapping[str, PoseResult],
+    read: Float | None,
     film: PreparedFilm,
     canonical_from_first: Float,
 ) -> PlacedFilm:
-    """canonical_from_first: from the canonical world that the poses are in to that of this film."""
+    """read: where both bones lie, if not where the searches ended. canonical_from_first: from the canonical world that
+    the poses are in to that of this film."""
     world_from_canonical = film.film.world_from_canonical
-    canonical_from_bone = {name: canonical_from_first @ poses[name].world_from_bone for name in BONES}
+    found = {name: canonical_from_first @ searched[name].world_from_bone for name in BONES}
+    canonical_from_bone = found if read is None else dict.fromkeys(BONES, canonical_from_first @ read)
+    canonical_from_radius = canonical_from_first @ (wrist.world_from_bone if read is None else read)
     # Right bones everywhere but in the result: two mirrors cancel, so the poses of a left wrist are rigid again.
     own_side = mirror_transform() if film.film.mirrored else np.eye(4)
     return PlacedFilm(
         wrist,
-        poses,
+        searched,
         canonical_from_bone,
-        world_from_canonical @ canonical_from_first @ wrist.world_from_bone @ own_side,
+        world_from_canonical @ canonical_from_radius @ own_side,
         {name: world_from_canonical @ pose @ own_side for name, pose in canonical_from_bone.items()},
         {
             name: bones.surfaces[name].transformed(world_from_canonical @ pose)
             for name, pose in canonical_from_bone.items()
         },
-        projection(bones.solids, film.film, canonical_from_bone),
+        projection(bones.solids, film.film, found),
         film_weights(film.film),
     )
 
