@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from bonelift.film.standard import FILM_SPACING_MM, nominal_camera_from_radius
 from bonelift.geometry import invert_rigid, rigid_from_vector, rotation_angle
 from bonelift.images import LAPTOP_GRID
+from bonelift.networks.outlines import OutlineSigns
 from bonelift.reconstruction.bones import BONES, Bones
 from bonelift.reconstruction.cut import PreparedFilm
 from bonelift.reconstruction.demo_case import load_demo_case
-from bonelift.reconstruction.place import PlaceSettings, stand
+from bonelift.reconstruction.place import PlaceSettings, place, projection, stand
 from bonelift.registration import project_bone
 from bonelift.surface.voxelize import soft_label
 from builders.toy_wrist import DEPTH_MM, film_camera, standard_film
@@ -62,3 +63,32 @@ def test_the_wrist_stands_where_it_was_shown(
     assert np.linalg.norm(off_px) * FILM_SPACING_MM < within_mm
     if read and read[0] is MOTION:
         assert np.abs(stance.pose.prior_sigmas).max() < 0.3, "the prior lies about the pose that was read"
+
+
+@pytest.mark.parametrize(
+    ("signs", "fitted", "as_read"),
+    [
+        ((OutlineSigns(0.01, (0.5, 0.5)),), False, True),
+        ((OutlineSigns(0.01, (0.5, 0.5)),), True, False),
+        ((), False, False),
+    ],
+)
+def test_bones_lie_where_they_were_read_with_their_outlines_and_nowhere_else(
+    true_bones: Bones, shown: Any, signs: tuple[OutlineSigns, ...], fitted: bool, as_read: bool
+):
+    """A reading that no outline corrected, or bones whose shape was changed after it, are searched for."""
+    film, drr = shown
+    bones = replace(true_bones, motions=(MOTION @ OFF,), outline_signs=signs, fitted=fitted)
+    (placed,) = place(bones, stand(bones, [film], [drr], False, PlaceSettings()))
+    read = film.film.nominal_camera_from_radius() @ MOTION @ OFF
+    for name in BONES:
+        searched = placed.bones[name].world_from_bone
+        expected = read if as_read else searched
+        np.testing.assert_allclose(placed.canonical_from_bone[name], expected, atol=1e-9)
+        vertices = bones.surfaces[name].transformed(film.film.world_from_canonical @ expected).vertices
+        np.testing.assert_allclose(placed.bones_world[name].vertices, vertices, atol=1e-6)
+        # The search is the film's own word, and ends elsewhere.
+        assert np.abs(searched - read).max() > 0.1
+    # What the film is compared with is where the searches ended.
+    found = {name: placed.bones[name].world_from_bone for name in BONES}
+    np.testing.assert_allclose(placed.projected, projection(bones.solids, film.film, found), atol=1e-9)
