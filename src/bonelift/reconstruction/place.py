@@ -180,7 +180,9 @@ def _placed_film(
     the poses are in to that of this film."""
     world_from_canonical = film.film.world_from_canonical
     found = {name: canonical_from_first @ searched[name].world_from_bone for name in BONES}
-    canonical_from_bone = found if read is None else dict.fromkeys(BONES, canonical_from_first @ read)
+    canonical_from_bone: dict[str, Float] = found
+    if read is not None:
+        canonical_from_bone = {str(name): canonical_from_first @ read for name in BONES}
     canonical_from_radius = canonical_from_first @ (wrist.world_from_bone if read is None else read)
     # Right bones everywhere but in the result: two mirrors cancel, so the poses of a left wrist are rigid again.
     own_side = mirror_transform() if film.film.mirrored else np.eye(4)
