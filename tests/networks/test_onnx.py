@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from bonelift.errors import InputError
 from bonelift.networks.bundle import load_bundle, new_bundle, save_bundle
@@ -21,14 +22,19 @@ from builders.toy_cohort import GRID, LOCATOR, PIX2PIX, TL
 
 
 def example(program, shape, latent, rng, pictures=1):
-    """Inputs of a program; two images to find a wrist in, one film of everything else, ``pictures`` of it to S."""
+    """Inputs of a program; two images to find a wrist in, one film of everything else, ``pictures`` of it to S.
+
+    Those of S are as smooth as what it reads. Its steps look where the step before put the bones, and in white noise a
+    rounding of that place is another grey value: four of them, one after the other, make 5e-6 to 5e-5.
+    """
     view = np.array([1])
+    smooth = gaussian_filter(rng.random((1, pictures, *shape), dtype=np.float32), (0, 0, 1, 1))
     return {
         "locate": (rng.random((2, 1, 160, 160), dtype=np.float32),),
         "translate": (rng.random((1, 1, *shape), dtype=np.float32), view),
         "read_latent": (0.3 * rng.random((1, 1, *shape), dtype=np.float32), view),
         "decode": (rng.standard_normal((1, latent)).astype(np.float32),),
-        "read_shape": (0.3 * rng.random((1, pictures, *shape), dtype=np.float32), view),
+        "read_shape": (0.3 * (smooth - smooth.min()) / np.ptp(smooth), view),
     }[program]
 
 
@@ -68,7 +74,8 @@ def test_a_model_of_ones_own_is_exported(exported):
 def test_graphs_hold_neither_weights_nor_names_of_this_machine(exported):
     for path in [*exported.glob("*.onnx"), *DEFAULT_MODEL.glob("*.onnx")]:
         content = path.read_bytes()
-        assert len(content) < 200_000
+        # Nodes alone: each of S's steps adds 40 kB of them, and would add 2.6 MB with its weights.
+        assert len(content) < 250_000
         assert b"/site-packages/" not in content
         assert b"bonelift/networks" not in content
 
