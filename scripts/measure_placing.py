@@ -11,23 +11,13 @@ table.
 
 from __future__ import annotations
 
-import argparse
-import csv
-from pathlib import Path
-from typing import get_args
-
 import numpy as np
 from numpy.typing import NDArray
+from virtual_films import ReadFilm, read_films, seeds_and_file, write_rows
 
-from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.film.standard import FILM_SPACING_MM
 from bonelift.geometry import apply_transform, invert_rigid
-from bonelift.images.radiograph import View
 from bonelift.images.volume import BONES
-from bonelift.networks.model import load_model
-from bonelift.phantom.patient import make_patient
-from bonelift.phantom.whole_film import simulated_film
-from bonelift.reconstruction.job import reconstruct
 
 Float = NDArray[np.float64]
 POSES = ("read", "wrist", "each by itself")
@@ -59,41 +49,35 @@ def table(rows: list[dict[str, str]]) -> str:
     return "\n".join([*lines, "", "Mean (median, largest), mm."])
 
 
+def off_mm(read: ReadFilm, bone: str) -> dict[str, float]:
+    """Of each of POSES; NaN where no wrist stands in the film."""
+    result = read.result
+    if not result.placed or result.bones is None or not result.bones.motions:
+        return dict.fromkeys(POSES, np.nan)
+    film, placed = result.films[0].film, result.placed[0]
+    poses = {
+        "read": film.nominal_camera_from_radius() @ result.bones.motions[0],
+        "wrist": placed.wrist.world_from_bone,
+        "each by itself": placed.bones[bone].world_from_bone,
+    }
+    true_pose = invert_rigid(film.world_from_canonical) @ read.world_from_radius
+
+    def shown_px(pose: Float, vertices: Float) -> Float:
+        return film.camera.project(apply_transform(pose, vertices[vertices[:, 2] > SCORED_ABOVE_MM]))
+
+    true_px = shown_px(true_pose, getattr(read.patient.shape, bone).vertices)
+    own = result.bones.surfaces[bone].vertices
+    return {name: edges_off_mm(shown_px(pose, own), true_px) for name, pose in poses.items()}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--first", type=int, default=957000, help="seed of the first virtual patient")
-    parser.add_argument("--count", type=int, default=12)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    model, shapes = load_model(None), load_shape_model()
-    views: tuple[View, ...] = get_args(View)
+    arguments = seeds_and_file(__doc__, count=12)
     rows = []
-    for seed in range(arguments.first, arguments.first + arguments.count):
-        patient = make_patient(seed, shapes)
-        for index, view in enumerate(views):
-            shown, truth = simulated_film(patient, np.random.default_rng([seed, 7, index]), view, "right")
-            result = reconstruct([shown], model)
-            for bone in BONES:
-                row = {"seed": str(seed), "view": view, "bone": bone, **dict.fromkeys(POSES, "nan")}
-                if result.placed and result.bones is not None and result.bones.motions:
-                    film, placed = result.films[0].film, result.placed[0]
-                    true = invert_rigid(film.world_from_canonical) @ truth
-                    poses = (
-                        film.nominal_camera_from_radius() @ result.bones.motions[0],
-                        placed.wrist.world_from_bone,
-                        placed.bones[bone].world_from_bone,
-                    )
-                    vertices = [getattr(patient.shape, bone).vertices, result.bones.surfaces[bone].vertices]
-                    true_bone, own_bone = (points[points[:, 2] > SCORED_ABOVE_MM] for points in vertices)
-                    true_px = film.camera.project(apply_transform(true, true_bone))
-                    for name, pose in zip(POSES, poses, strict=True):
-                        own_px = film.camera.project(apply_transform(pose, own_bone))
-                        row[name] = f"{edges_off_mm(own_px, true_px):.3f}"
-                rows.append(row)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    for read in read_films(arguments.first, arguments.count):
+        for bone in BONES:
+            told = {name: f"{value:.3f}" for name, value in off_mm(read, bone).items()}
+            rows.append({"seed": str(read.seed), "view": read.view, "bone": bone, **told})
+    write_rows(arguments.out, rows)
     print(table(rows))
 
 

@@ -9,21 +9,11 @@ depth (mm). Writes a row a film and prints a table.
 
 from __future__ import annotations
 
-import argparse
-import csv
-from pathlib import Path
-from typing import get_args
-
 import numpy as np
 from numpy.typing import NDArray
+from virtual_films import read_films, seeds_and_file, write_rows
 
-from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.geometry import invert_rigid
-from bonelift.images.radiograph import View
-from bonelift.networks.model import load_model
-from bonelift.phantom.patient import make_patient
-from bonelift.phantom.whole_film import simulated_film
-from bonelift.reconstruction.job import reconstruct
 from bonelift.reconstruction.result import Reconstruction
 from bonelift.registration.chart import pose_chart
 
@@ -62,27 +52,15 @@ def table(rows: list[dict[str, str]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--first", type=int, default=957000, help="seed of the first virtual patient")
-    parser.add_argument("--count", type=int, default=14)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    model, shapes = load_model(None), load_shape_model()
+    arguments = seeds_and_file(__doc__, count=14)
     rows = []
-    for seed in range(arguments.first, arguments.first + arguments.count):
-        patient = make_patient(seed, shapes)
-        views: tuple[View, ...] = get_args(View)
-        for index, view in enumerate(views):
-            film, truth = simulated_film(patient, np.random.default_rng([seed, 7, index]), view, "right")
-            found = errors(reconstruct([film], model), truth)
-            for pose in ("read", "searched"):
-                numbers = found.get(pose, np.full(6, np.nan))
-                row = {"seed": str(seed), "view": view, "pose": pose}
-                rows.append(row | {name: f"{value:.3f}" for name, value in zip(NUMBERS, numbers, strict=True)})
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    for read in read_films(arguments.first, arguments.count):
+        found = errors(read.result, read.world_from_radius)
+        for pose in ("read", "searched"):
+            numbers = found.get(pose, np.full(6, np.nan))
+            row = {"seed": str(read.seed), "view": read.view, "pose": pose}
+            rows.append(row | {name: f"{value:.3f}" for name, value in zip(NUMBERS, numbers, strict=True)})
+    write_rows(arguments.out, rows)
     print(table(rows))
 
 

@@ -265,7 +265,7 @@ def learn_tuning(run: LearningRun, seen: SampleFolders, bones: SampleFolders, fi
     metrics = train_tuning(
         seen.training, seen.validation, generator, reader.network, bases, config, run.stage("tuning")
     )
-    return learn_film_steps(run, bones, films) if reader.network.film_steps else metrics
+    return _fit_film_steps(run, reader, bones, films, generator) if reader.network.film_steps else metrics
 
 
 def learn_film_steps(run: LearningRun, bones: SampleFolders, films: SampleFolders) -> Metrics:
@@ -274,9 +274,7 @@ def learn_film_steps(run: LearningRun, bones: SampleFolders, films: SampleFolder
     reader = run_shape(run, tuned=False)
     if reader is None or not reader.network.film_steps:
         raise InputError(f"{run.folder}: has no shape regressor with steps that see the film")
-    for step in reader.network.descent[-reader.network.film_steps :]:
-        cast(DescentStep, step).reset()
-    return _fit_steps(run, reader, bones, films, run_translator(run), "film_descent")
+    return _fit_film_steps(run, reader, bones, films, run_translator(run))
 
 
 def learn_steps(run: LearningRun, bones: SampleFolders, films: SampleFolders) -> Metrics:
@@ -288,6 +286,14 @@ def learn_steps(run: LearningRun, bones: SampleFolders, films: SampleFolders) ->
     _note_start(run, "descent")
     reader = with_new_steps(run.start.shape, run.preset.shape)
     return _fit_steps(run, reader, bones, films, run_translator(run), "descent")
+
+
+def _fit_film_steps(
+    run: LearningRun, reader: ShapeReader, bones: SampleFolders, films: SampleFolders, generator: Generator
+) -> Metrics:
+    for step in reader.network.descent[-reader.network.film_steps :]:
+        cast(DescentStep, step).reset()
+    return _fit_steps(run, reader, bones, films, generator, "film_descent")
 
 
 def _fit_steps(

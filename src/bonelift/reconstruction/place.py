@@ -137,14 +137,13 @@ def stand(
             for view, (film, _, motion) in zip(views, group, strict=True)
             if motion is not None
         ]
+        believed = None
         if len(read) == 1:
             pose = register(bones.wrist_solid, views, read[0], settings.read, seed=seed)
-            # Its own camera is the world of a film by itself: there nothing lies between canonical and view.
-            believed = read[0] if bones.outline_signs and len(group) == 1 else None
+            believed = read[0] if bones.outline_signs else None
         else:
             start = first.nominal_camera_from_radius()
             pose = register(bones.wrist_solid, views, start, settings.wrist, seed=seed, guesses=read)
-            believed = None
         stances.append(Stance(tuple(film for film, _, _ in group), views, pose, settings.bone, believed))
     return tuple(stances)
 
@@ -180,10 +179,8 @@ def _placed_film(
     the poses are in to that of this film."""
     world_from_canonical = film.film.world_from_canonical
     found = {name: canonical_from_first @ searched[name].world_from_bone for name in BONES}
-    canonical_from_bone: dict[str, Float] = found
-    if read is not None:
-        canonical_from_bone = {str(name): canonical_from_first @ read for name in BONES}
     canonical_from_radius = canonical_from_first @ (wrist.world_from_bone if read is None else read)
+    canonical_from_bone = {name: found[name] if read is None else canonical_from_radius for name in BONES}
     # Right bones everywhere but in the result: two mirrors cancel, so the poses of a left wrist are rigid again.
     own_side = mirror_transform() if film.film.mirrored else np.eye(4)
     return PlacedFilm(
