@@ -1,12 +1,13 @@
-"""Whether what the model does not know is flagged: plates and casts on virtual films, children and casts on real ones.
+"""Whether what the model does not know is flagged: metal and casts on virtual films, children and casts on real ones.
 
     python scripts/measure_flags.py virtual --first 960000 --count 3 --out flags.csv
     BONELIFT_DATA=... python scripts/measure_flags.py table --out flags.csv --batch BATCH/results.csv
 
-virtual: each patient's PA film three times, with the same beam and noise: plain; with a steel plate of 2 to 3 mm along
-the distal radius; in a cast around hand and forearm. table: sensitivity and specificity with their 95 % intervals
-(Wilson), and the area under the ROC of the score. BATCH/results.csv is of a batch of the films of radiographs; adults
-are taken from docs/results/adult-films.csv (scripts/measure_adult_films.py).
+virtual: a film of each patient (--view) as it is, and with each device of bonelift.phantom.devices: a steel plate along
+the distal radius, two wires, the rod and pins of an external fixator, a cast of plaster, one of fibreglass. table:
+sensitivity and specificity with their 95 % intervals (Wilson), and the area under the ROC of the score.
+BATCH/results.csv is of a batch of the films of radiographs; adults are taken from docs/results/adult-films.csv
+(scripts/measure_adult_films.py).
 """
 
 from __future__ import annotations
@@ -22,53 +23,41 @@ import numpy as np
 from scipy.stats import binomtest
 
 from bonelift.anatomy.shape_model import load_shape_model
-from bonelift.geometry import apply_transform
-from bonelift.images import Radiograph
+from bonelift.images import Radiograph, View
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.model import load_model
-from bonelift.phantom.accessories import Stroke
+from bonelift.phantom.devices import CASTS, METALWORK, metalwork, with_cast
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
-from bonelift.phantom.xray_geometry import FILM_SPREAD, WristGeometry, draw_geometry
+from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
 from bonelift.reconstruction.job import reconstruct
 
 ADULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "adult-films.csv"
 RealRow = tuple[str, list[str], float, bool, bool]
 """(view, kinds, score, flagged as severe, flagged at all)."""
-COLUMNS = ("film", "kind", "score", "severe", "warnings")
+COLUMNS = ("film", "view", "kind", "score", "severe", "warnings", "says_so")
+KINDS = ("plain", *METALWORK, *CASTS)
+SAYS_SO = ("metal in the radius", "rod", "cast")
+"""Checks whose flags tell metal or a cast."""
 
 
-def stroke(geometry: WristGeometry, rng: np.random.Generator, kind: str) -> Stroke:
-    """A plate from 8 to 55 mm up the radius, or a cast from 80 mm beyond the joint to 110 mm up the arm."""
-    ends = np.array([[0.0, 0, -8.0], [0, 0, -55.0]] if kind == "plate" else [[8.0, 0, 80.0], [8.0, 0, -110.0]])
-    half = np.array([geometry.camera.width_px, geometry.camera.height_px]) / 2
-    start, end = (geometry.camera.project(apply_transform(geometry.camera_from_radius, ends)) + 0.5) / half - 1
-    plate = kind == "plate"
-    return Stroke(
-        "bracelet" if plate else "dressing",
-        (float(start[0]), float(start[1])),
-        (float(end[0]), float(end[1])),
-        0.0,
-        float(rng.uniform(8, 12)) if plate else float(rng.uniform(85, 100)),
-        float(rng.uniform(1.6, 2.4)) if plate else float(rng.uniform(1.5, 3.0)),
-        metal=plate,
-        link_mm=0.0,
-        soft=False,
-    )
-
-
-def virtual_films(first: int, count: int) -> Iterator[tuple[str, str, Radiograph]]:
+def virtual_films(first: int, count: int, view: View) -> Iterator[tuple[str, str, Radiograph]]:
+    shapes = load_shape_model()
     for seed in range(first, first + count):
-        patient = make_patient(seed, load_shape_model())
-        for kind in ("plain", "plate", "cast"):
-            rng = np.random.default_rng([seed, 8])
-            geometry = draw_geometry(rng, "pa", (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
+        patient = make_patient(seed, shapes)
+        for kind in KINDS:
+            rng, of_device = np.random.default_rng([seed, 8]), np.random.default_rng([seed, 9])
+            geometry = draw_geometry(rng, view, (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
             settings = draw_settings(rng, "film", field_half_size=(0.35, 0.7), field_centre=geometry.origin_fraction)
-            strokes = () if kind == "plain" else (stroke(geometry, np.random.default_rng([seed, 9]), kind),)
-            settings = replace(settings, field=replace(settings.field, strokes=strokes))
-            pixels = expose(patient.body, geometry.camera, geometry.camera_from_radius, rng, settings)
+            body = patient.body
+            if kind in METALWORK:
+                strokes = metalwork(geometry, of_device, kind)
+                settings = replace(settings, field=replace(settings.field, strokes=strokes))
+            elif kind in CASTS:
+                body = with_cast(body, of_device, kind)
+            pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, settings)
             distance_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
-            yield f"virtual-{seed}", kind, Radiograph(pixels, geometry.camera, "right", "pa", distance_mm)
+            yield f"virtual-{seed}", kind, Radiograph(pixels, geometry.camera, "right", view, distance_mm)
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -77,11 +66,20 @@ def measure(arguments: argparse.Namespace) -> None:
         table = csv.writer(file, lineterminator="\n")
         if file.tell() == 0:
             table.writerow(COLUMNS)
-        for name, kind, film in virtual_films(arguments.first, arguments.count):
+        for name, kind, film in virtual_films(arguments.first, arguments.count, arguments.view):
             quality = reconstruct([film], model).quality
             severities = [flag.severity for flag in quality.flags]
+            told = [check.flag is not None for check in quality.checks if check.name.startswith(SAYS_SO)]
             table.writerow(
-                [name, kind, f"{quality.score:.3f}", severities.count("severe"), severities.count("warning")]
+                [
+                    name,
+                    film.view,
+                    kind,
+                    f"{quality.score:.3f}",
+                    severities.count("severe"),
+                    severities.count("warning"),
+                    any(told),
+                ]
             )
             file.flush()
 
@@ -130,26 +128,33 @@ def roc_area(positive: Sequence[float], negative: Sequence[float]) -> float:
 
 def show(arguments: argparse.Namespace) -> str:
     lines = [
-        "| films | number | not usable | flagged at all | median score | area under ROC |",
-        "|---|---|---|---|---|---|",
+        "| films | number | not usable | flagged at all | metal or cast named | median score | area under ROC |",
+        "|---|---|---|---|---|---|---|",
     ]
 
-    def line(name: str, rows: Sequence[tuple[float, bool, bool]], clean: Sequence[float]) -> None:
+    def line(name: str, rows: Sequence[tuple[float, bool, bool]], clean: Sequence[float], says_so: str = "-") -> None:
         scores = [score for score, _, _ in rows]
         severe, flagged = sum(row[1] for row in rows), sum(row[2] for row in rows)
         area = roc_area(scores, clean) if clean else float("nan")
         lines.append(
-            f"| {name} | {len(rows)} | {share(severe, len(rows))} | {share(flagged, len(rows))} | "
+            f"| {name} | {len(rows)} | {share(severe, len(rows))} | {share(flagged, len(rows))} | {says_so} | "
             f"{np.median(scores) if scores else float('nan'):.2f} | {'-' if np.isnan(area) else f'{area:.2f}'} |"
         )
 
     if arguments.out.exists():
         with arguments.out.open(newline="") as table:
-            made = [(r["kind"], float(r["score"]), int(r["severe"]), int(r["warnings"])) for r in csv.DictReader(table)]
-        plain = [score for kind, score, _, _ in made if kind == "plain"]
-        for kind in ("plain", "plate", "cast"):
-            rows = [(score, bool(severe), bool(severe or warned)) for k, score, severe, warned in made if k == kind]
-            line(f"virtual PA, {kind}", rows, [] if kind == "plain" else plain)
+            made = list(csv.DictReader(table))
+        for view in dict.fromkeys(row["view"] for row in made):
+            here = [row for row in made if row["view"] == view]
+            plain = [float(row["score"]) for row in here if row["kind"] == "plain"]
+            for kind in KINDS:
+                of_kind = [row for row in here if row["kind"] == kind]
+                rows = [
+                    (float(row["score"]), int(row["severe"]) > 0, int(row["severe"]) + int(row["warnings"]) > 0)
+                    for row in of_kind
+                ]
+                says_so = sum(row["says_so"] == "True" for row in of_kind)
+                line(f"virtual {view}, {kind}", rows, [] if kind == "plain" else plain, f"{says_so} of {len(of_kind)}")
     if arguments.batch is not None:
         real = real_rows(arguments.batch)
         for view in ("pa", "lateral"):
@@ -168,6 +173,7 @@ def main() -> None:
     parser.add_argument("what", choices=["virtual", "table"])
     parser.add_argument("--first", type=int, default=960000, help="seed of the first virtual patient")
     parser.add_argument("--count", type=int, default=3)
+    parser.add_argument("--view", choices=["pa", "lateral"], default="pa")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--batch", type=Path, help="results.csv of the batch of all real films")
     arguments = parser.parse_args()

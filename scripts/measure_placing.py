@@ -4,7 +4,8 @@
 
 One film of each view of virtual patients (right wrists, as recorded), whole, through `reconstruct`. Of each bone the
 two edges in every row of the standard film are compared with those of the true bone where it truly stands: mean
-distance in mm at the wrist, distal 40 mm. "read": where S and the outlines read both bones; "wrist": where the search
+distance in mm at the wrist, distal 40 mm; and how far its distal end lies from the true one along the film's columns,
+proximal positive. "read": where S and the outlines read both bones; "wrist": where the search
 for both bones as one ends; "each by itself": where the searches for each bone end. Writes a row for each and prints a
 table.
 """
@@ -21,6 +22,7 @@ from bonelift.images.volume import BONES
 
 Float = NDArray[np.float64]
 POSES = ("read", "wrist", "each by itself")
+END = "{}: end"
 SCORED_ABOVE_MM = -40.0
 _END_PX = 4
 
@@ -43,17 +45,21 @@ def table(rows: list[dict[str, str]]) -> str:
     lines = ["| view | bone | films | " + " | ".join(POSES) + " |", "|---|---|---|" + "---|" * len(POSES)]
     for view, bone in dict.fromkeys((row["view"], row["bone"]) for row in rows):
         here = [row for row in rows if (row["view"], row["bone"]) == (view, bone)]
-        values = np.array([[float(row[pose]) for pose in POSES] for row in here])
-        cells = [f"{np.nanmean(v):.2f} ({np.nanmedian(v):.2f}, {np.nanmax(v):.2f})" for v in values.T]
-        lines.append(f"| {view} | {bone} | {np.isfinite(values[:, 0]).sum()} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "Mean (median, largest), mm."])
+        cells = []
+        for pose in POSES:
+            edges, end = (np.array([float(row[name]) for row in here]) for name in (pose, END.format(pose)))
+            spread = f"{np.nanmean(edges):.2f} ({np.nanmedian(edges):.2f}, {np.nanmax(edges):.2f})"
+            cells.append(f"{spread}; {np.nanmedian(np.abs(end)):.2f} ({np.nanmedian(end):+.2f})")
+        seen = sum(np.isfinite(float(row[POSES[0]])) for row in here)
+        lines.append(f"| {view} | {bone} | {seen} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Edges: mean (median, largest), mm; distal end: median distance (median), mm."])
 
 
 def off_mm(read: ReadFilm, bone: str) -> dict[str, float]:
-    """Of each of POSES; NaN where no wrist stands in the film."""
+    """Of each of POSES its edges and END; NaN where no wrist stands in the film."""
     result = read.result
     if not result.placed or result.bones is None or not result.bones.motions:
-        return dict.fromkeys(POSES, np.nan)
+        return dict.fromkeys((name for pose in POSES for name in (pose, END.format(pose))), np.nan)
     film, placed = result.films[0].film, result.placed[0]
     poses = {
         "read": film.nominal_camera_from_radius() @ result.bones.motions[0],
@@ -67,7 +73,12 @@ def off_mm(read: ReadFilm, bone: str) -> dict[str, float]:
 
     true_px = shown_px(true_pose, getattr(read.patient.shape, bone).vertices)
     own = result.bones.surfaces[bone].vertices
-    return {name: edges_off_mm(shown_px(pose, own), true_px) for name, pose in poses.items()}
+    off = {}
+    for name, pose in poses.items():
+        found_px = shown_px(pose, own)
+        off[name] = edges_off_mm(found_px, true_px)
+        off[END.format(name)] = float(found_px[:, 1].min() - true_px[:, 1].min()) * FILM_SPACING_MM
+    return off
 
 
 def main() -> None:

@@ -99,3 +99,10 @@ def test_links_of_pages_beside_the_site_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if "://" not in target:
             assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_no_page_has_a_place_left_to_fill_in():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert len(pages) > 40
+    for page in pages:
+        assert not re.findall(r"@@|\b(?:TODO|TBD|FIXME)\b", page.read_text(encoding="utf-8")), page

@@ -14,6 +14,7 @@ from bonelift.images.radiograph import View
 from bonelift.networks.model import WristModel, load_model
 from bonelift.networks.outlines import OutlineSigns
 from bonelift.reconstruction.demo_case import load_demo_case
+from bonelift.reconstruction.devices import DeviceSigns
 from bonelift.reconstruction.inputs import read_radiographs
 from bonelift.reconstruction.job import reconstruct
 from bonelift.reconstruction.judge import Check, FilmEvidence, Quality, film_checks
@@ -51,8 +52,9 @@ def test_a_pa_film_given_as_a_lateral_is_not_to_be_used():
 
 def evidence(view: View, ulna_across_mm: float, outlines: OutlineSigns | None) -> FilmEvidence:
     blank = np.ones(FILM_SHAPE)
+    nothing = DeviceSigns(0.0, 0.0, 0.0)
     return FilmEvidence(
-        view, 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, math.nan, ulna_across_mm, outlines
+        view, 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, math.nan, ulna_across_mm, outlines, nothing
     )
 
 

@@ -25,6 +25,7 @@ from bonelift.reconstruction.agreement import film_agreement
 from bonelift.reconstruction.beyond_the_film import BeyondSettings
 from bonelift.reconstruction.bones import BONES, Bones
 from bonelift.reconstruction.cut import PreparedFilm
+from bonelift.reconstruction.devices import DeviceSigns, device_signs
 from bonelift.reconstruction.growth_plate import growth_plate_contrast
 from bonelift.reconstruction.locate import Sighting
 from bonelift.reconstruction.place import PlacedFilm
@@ -65,6 +66,16 @@ none. Of the same films 15 to 29 mm in PA, 16 mm and less in laterals."""
 GROWTH_PLATE = (0.2, 0.6)
 """Contrast of the darkest line across the radius: what lowers no score, and what leaves none. Virtual adults have less
 than 0."""
+METAL = {"pa": (0.32, 0.42), "lateral": (0.25, 0.35)}
+"""Contrast of a bar within the shaft of the radius: what lowers no score, and what leaves none. Set on
+34 virtual PA films without metal (at most 0.29) and ten with a plate and ten with wires (0.31 and 0.26 and more, all
+but one of each above 0.36), and on ten laterals (at most 0.22; of 20 with metal 15 above 0.30)."""
+ROD = (0.60, 0.90)
+"""The same of a bar of 50 mm around the wrist: of 44 films without metal one has 0.57 and the others at most 0.41; 1.06
+and more where the rod of an external fixator is on the film."""
+SHELL = (0.08, 0.22)
+"""The same of a bar beside the bones: of 44 films without a cast one has 0.09 and the others at most 0.07; of ten in
+plaster nine have 0.23 and more, and of ten in fibreglass seven 0.08 and more."""
 
 
 Verdict = Literal["no objection", "doubtful", "not usable"]
@@ -117,6 +128,7 @@ class FilmEvidence:
     plate: :func:`growth_plate_contrast` of the radius; NaN in a lateral, where it is not looked for.
     ulna_across_mm: how far the ulnar head was seen from the shaft axis of the radius, either way.
     outlines: what its outlines say (``Bones.outline_signs``); None where none were read.
+    devices: signs of metal and of a cast.
     hidden: name -> the part of a bone that it does not show (``Reading.hidden``).
     """
 
@@ -134,6 +146,7 @@ class FilmEvidence:
     plate: float
     ulna_across_mm: float
     outlines: OutlineSigns | None
+    devices: DeviceSigns
     hidden: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -156,12 +169,13 @@ def judge(
     if bones is None:
         return nothing_found(min(sighting.presence for sighting in reading.missed))
     films = reading.films
-    radius = bones.surfaces["radius"]
     signs = bones.outline_signs or (None,) * len(films)
     hidden = reading.hidden or ({},) * len(films)
     # Without placed bones there is no evidence of any film.
     of_each = zip(films, reading.drrs, placed, signs, hidden, strict=bool(placed))
-    evidence = [film_evidence(film, drr, where, radius, told, unseen) for film, drr, where, told, unseen in of_each]
+    evidence = [
+        film_evidence(film, drr, where, bones.surfaces, told, unseen) for film, drr, where, told, unseen in of_each
+    ]
     of_films = [check for film in evidence for check in film_checks(film)]
     of_bones = [*_bone_checks(bones.surfaces), _code_check(bones, model), *_error_checks(expected)]
     checks = [*of_films, *of_bones]
@@ -193,7 +207,7 @@ def film_evidence(
     film: PreparedFilm,
     drr: NDArray[np.floating],
     placed: PlacedFilm,
-    radius: TriangleMesh,
+    surfaces: Mapping[str, TriangleMesh],
     outlines: OutlineSigns | None = None,
     hidden: Mapping[str, float] | None = None,
 ) -> FilmEvidence:
@@ -212,9 +226,12 @@ def film_evidence(
         min(pose.similarity for pose in poses),
         next((pose.reason for pose in poses if not pose.converged), ""),
         np.asarray(film.film.pixels, dtype=np.float64),
-        growth_plate_contrast(film.film, placed.canonical_from_bone["radius"], radius) if is_pa else math.nan,
+        growth_plate_contrast(film.film, placed.canonical_from_bone["radius"], surfaces["radius"])
+        if is_pa
+        else math.nan,
         film.sighting.ulnar_head_across_mm,
         outlines,
+        device_signs(film.film, film.radiograph, placed.canonical_from_bone, surfaces),
         hidden or {},
     )
 
@@ -336,10 +353,32 @@ def film_checks(film: FilmEvidence) -> list[Check]:
             "bones of children"
         )
         checks.append(_falling(f"growth plate, {where}", film.plate, *GROWTH_PLATE, text))
+    checks += _device_checks(film.devices, film.view)
     if film.pose_reason:
         flag = Flag("warning", f"{where}: the pose was not confirmed ({film.pose_reason})")
         checks.append(Check(f"pose confirmed, {where}", 0.0, 0.5, flag))
     return checks
+
+
+def _device_checks(found: DeviceSigns, view: View) -> list[Check]:
+    where = view_name(view)
+    metal = (
+        f"{where}: a straight bar in the shaft of the radius is brighter than its walls, as a plate or a wire is; the "
+        "model knows no metal"
+    )
+    rod = (
+        f"{where}: a long straight bar lies over or beside the arm, as the rod of an external fixator or a splint "
+        "does; what it hides was not seen"
+    )
+    shell = (
+        f"{where}: a straight band beside the bones is brighter than soft tissue, as the wall of a cast or of a splint "
+        "is; the model knows no casts"
+    )
+    return [
+        _falling(f"metal in the radius, {where}", found.metal, *METAL[view], metal),
+        _falling(f"rod, {where}", found.rod, *ROD, rod),
+        _falling(f"cast, {where}", found.shell, *SHELL, shell),
+    ]
 
 
 def _hidden_check(bone: str, share: float, where: str) -> Check:
