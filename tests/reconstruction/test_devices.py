@@ -8,14 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bonelift.film.standard import film_from_landmarks
+from bonelift.film.standard import FILM_SHAPE, film_from_landmarks
 from bonelift.images import Radiograph, View
 from bonelift.phantom.devices import CASTS, METALWORK, metalwork, with_cast
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
 from bonelift.reconstruction.devices import DeviceSigns, bar_contrast, device_signs
-from bonelift.reconstruction.judge import METAL, ROD, SHELL
+from bonelift.reconstruction.judge import METAL, ROD, SHELL, FilmEvidence, film_checks
 
 SEED = 962002
 SEEN = np.ones((100, 80), dtype=bool)
@@ -53,14 +53,22 @@ def test_a_bar_whose_side_is_not_seen_does_not_count():
     assert contrast(bar(0.0, 4.0), hidden) == -1
 
 
+@pytest.mark.parametrize("view", ["pa", "lateral"])
+def test_an_ulna_that_is_known_no_farther_is_no_cast_and_a_narrow_shaft_no_plate(view: View):
+    found = signs("plain", view, ulna_above_mm=-25.0)
+    assert found.shell < SHELL[0]
+    assert found.metal < METAL[0]
+
+
 @cache
 def patient() -> VirtualPatient:
     return make_patient(SEED)
 
 
 @cache
-def signs(kind: str, view: View = "pa") -> DeviceSigns:
-    """Of one exposure of the patient with a device, or "plain", the bones where they truly stand."""
+def signs(kind: str, view: View = "pa", ulna_above_mm: float = -90.0) -> DeviceSigns:
+    """Of one exposure of the patient with a device, or "plain", the bones where they truly stand; the ulna is known
+    above a height of the radius frame."""
     rng, of_device = np.random.default_rng([SEED, 8]), np.random.default_rng([SEED, 9])
     geometry = draw_geometry(rng, view, (900, 800), 0.25, replace(FILM_SPREAD, shift_mm=5.0))
     settings = draw_settings(rng, "film", field_half_size=(0.8, 0.9), field_centre=geometry.origin_fraction)
@@ -70,18 +78,19 @@ def signs(kind: str, view: View = "pa") -> DeviceSigns:
     pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, settings)
     film = Radiograph(pixels, geometry.camera, "right", view, 965.0)
     shape = patient().shape
+    known = shape.ulna.vertices[shape.ulna.vertices[:, 2] > ulna_above_mm]
     return device_signs(
         film_from_landmarks(film, geometry.origin_px, geometry.proximal_px),
         film,
         dict.fromkeys(("radius", "ulna"), geometry.camera_from_radius),
-        {"radius": shape.radius, "ulna": shape.ulna},
+        {"radius": shape.radius, "ulna": replace(shape.ulna, vertices=known, faces=np.zeros((0, 3), dtype=np.int64))},
     )
 
 
 @pytest.mark.parametrize("view", ["pa", "lateral"])
 def test_a_plain_film_shows_no_sign(view: View):
     plain = signs("plain", view)
-    assert plain.metal < METAL[view][0]
+    assert plain.metal < METAL[0]
     assert plain.rod < ROD[0]
     assert plain.shell < SHELL[0]
 
@@ -89,7 +98,7 @@ def test_a_plain_film_shows_no_sign(view: View):
 @pytest.mark.parametrize("kind", ["plate", "wires"])
 @pytest.mark.parametrize("view", ["pa", "lateral"])
 def test_metal_in_the_radius_is_seen(kind: str, view: View):
-    assert signs(kind, view).metal > METAL[view][1]
+    assert signs(kind, view).metal > METAL[1]
 
 
 def test_the_rod_of_a_fixator_is_seen_beside_the_arm():
@@ -99,6 +108,21 @@ def test_the_rod_of_a_fixator_is_seen_beside_the_arm():
 @pytest.mark.parametrize("kind", CASTS)
 def test_a_cast_is_seen_beside_the_bones_and_is_no_metal(kind: str):
     assert signs(kind).shell > SHELL[0]
-    assert signs(kind).metal < METAL["pa"][0]
+    assert signs(kind).metal < METAL[0]
     if kind == "plaster":
         assert signs(kind).shell > SHELL[1]
+
+
+def told(found: DeviceSigns) -> list[str]:
+    """First words of the flags, after the view."""
+    blank = np.ones(FILM_SHAPE)
+    film = FilmEvidence("pa", 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, np.nan, 20.0, None, found)
+    devices = [check for check in film_checks(film) if check.name.startswith(("metal", "rod", "cast"))]
+    return [f"{check.flag.severity}: {check.flag.text.split(': ')[1][:22]}" for check in devices if check.flag]
+
+
+def test_each_device_is_named_once():
+    assert told(DeviceSigns(0.1, 0.1, 0.01)) == []
+    assert told(DeviceSigns(0.5, 0.5, 0.01)) == ["severe: a straight bar in the "]
+    assert told(DeviceSigns(0.1, 0.3, 0.16)) == ["warning: a straight band beside"]
+    assert told(DeviceSigns(0.1, 1.2, 1.2)) == ["severe: a long straight bar li"]

@@ -82,7 +82,9 @@ def device_signs(
     middle = _between(edges["radius"], pixels.shape, _MIDDLE)
     middle[:below] = False
     shaft = _box_around(middle, round(_ROOM_MM / FILM_SPACING_MM))
-    metal = bar_contrast(pixels[shaft], seen[shaft], 20.0, (4.0, 7.0, 10.0), FILM_SPACING_MM, gap_mm=0.75)
+    # A shaft that is seen from its narrow side is a bright bar itself: the sides have to lie within a bone.
+    in_bone = seen & np.any([_between(each, pixels.shape, 1.0) for each in edges.values()], axis=0)
+    metal = bar_contrast(pixels[shaft], in_bone[shaft], 20.0, (4.0, 7.0, 10.0), FILM_SPACING_MM, gap_mm=0.75)
     around, shown, around_from_film = _around(film, radiograph)
     angles = np.arange(-_ALONG_THE_ARM_DEG, _ALONG_THE_ARM_DEG + 1, _STEP_DEG)
     rod = bar_contrast(around, shown, 50.0, (7.0, 10.0), _AROUND_SPACING_MM, 2.0, angles)
@@ -186,18 +188,16 @@ def _between(edges: Float, shape: tuple[int, ...], share: float) -> Mask:
 
 
 def _beside(edges: Iterable[Float], shape: tuple[int, ...], around_from_film: Float) -> Mask:
-    """``shape``: outward of both bones by _MARGIN_MM, in the rows where a bone is."""
+    """``shape``: outward of both bones by _MARGIN_MM, in the rows where both are known: bones go on below a mesh."""
     mask = np.zeros(shape, dtype=np.bool_)
-    scale = around_from_film[0, 0]
-    every = np.concatenate(list(edges))
-    rows = every[:, 0] * scale + around_from_film[1, 2]
+    scale, margin = around_from_film[0, 0], _MARGIN_MM / _AROUND_SPACING_MM
+    of_bones = [each * scale + around_from_film[[1, 0, 0], 2] for each in edges]
     for row in range(shape[0]):
-        here = every[np.abs(rows - row) < 1]
-        if len(here):
-            ends = np.array([here[:, 1].min(), here[:, 2].max()]) * scale + around_from_film[0, 2]
-            margin = _MARGIN_MM / _AROUND_SPACING_MM
-            mask[row, : max(int(ends[0] - margin), 0)] = True
-            mask[row, max(int(np.ceil(ends[1] + margin)), 0) :] = True
+        here = [each[np.abs(each[:, 0] - row) < 1] for each in of_bones]
+        if all(len(each) for each in here):
+            every = np.concatenate(here)
+            mask[row, : max(int(every[:, 1].min() - margin), 0)] = True
+            mask[row, max(int(np.ceil(every[:, 2].max() + margin)), 0) :] = True
     return mask
 
 
