@@ -15,7 +15,7 @@ from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
 from bonelift.reconstruction.devices import DeviceSigns, bar_contrast, device_signs
-from bonelift.reconstruction.judge import METAL, ROD, SHELL, FilmEvidence, film_checks
+from bonelift.reconstruction.judge import METAL, ROD, SHELL, Check, FilmEvidence, film_checks
 
 SEED = 962002
 SEEN = np.ones((100, 80), dtype=bool)
@@ -113,12 +113,21 @@ def test_a_cast_is_seen_beside_the_bones_and_is_no_metal(kind: str):
         assert signs(kind).shell > SHELL[1]
 
 
-def told(found: DeviceSigns) -> list[str]:
-    """First words of the flags, after the view."""
+def device_checks(found: DeviceSigns) -> list[Check]:
     blank = np.ones(FILM_SHAPE)
     film = FilmEvidence("pa", 1.0, 1.0, 1.0, 30.0, blank, blank, blank, 1.0, "", blank, np.nan, 20.0, None, found)
-    devices = [check for check in film_checks(film) if check.name.startswith(("metal", "rod", "cast"))]
-    return [f"{check.flag.severity}: {check.flag.text.split(': ')[1][:22]}" for check in devices if check.flag]
+    return [check for check in film_checks(film) if check.name.startswith(("metal", "rod", "cast"))]
+
+
+def told(found: DeviceSigns) -> list[str]:
+    """Severity and first words of the flags, after the view."""
+    flags = [check.flag for check in device_checks(found) if check.flag]
+    return [f"{flag.severity}: {flag.text.split(': ')[1][:22]}" for flag in flags]
+
+
+def test_what_is_not_named_takes_nothing_from_the_score():
+    assert [check.factor for check in device_checks(DeviceSigns(0.2, 0.7, 0.12))] == [1.0, 1.0, 1.0]
+    assert [check.factor for check in device_checks(DeviceSigns(0.24, 0.7, 0.15))] == pytest.approx([0.5, 1.0, 0.5])
 
 
 def test_each_device_is_named_once():

@@ -376,8 +376,10 @@ def _device_checks(found: DeviceSigns, view: View) -> list[Check]:
     of_rod = _falling(f"rod, {where}", found.rod, *ROD, rod)
     of_shell = _falling(f"cast, {where}", found.shell, *SHELL, shell)
     if of_rod.factor == 0:  # so bright a bar is steel, and it is seen as a band beside the bones, too
-        of_shell = replace(of_shell, factor=1.0, flag=None)
-    return [_falling(f"metal in the radius, {where}", found.metal, *METAL, metal), of_rod, of_shell]
+        of_shell = replace(of_shell, flag=None)
+    checks = [_falling(f"metal in the radius, {where}", found.metal, *METAL, metal), of_rod, of_shell]
+    # A device is there or it is not: below the level at which it is named it takes nothing from the score.
+    return [check if check.flag else replace(check, factor=1.0) for check in checks]
 
 
 def _hidden_check(bone: str, share: float, where: str) -> Check:
