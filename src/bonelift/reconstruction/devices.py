@@ -36,6 +36,8 @@ _MARGIN_MM = 3.0
 _LONG_SIDE_PX, _RECTANGLE = 300, 0.9
 _BELOW_JOINT_MM = 8.0
 """In the end of the radius rims and scars are bright lines; metal is looked for in its shaft, casts beside it."""
+_ACROSS_A_WALL_MM, _ARM_WITHIN = 9.0, 0.1
+"""From the middle of a cast's wall to the arm and to the air, and how much brighter the arm is at least."""
 _ROOM_MM = 11.0
 """Around the middle of the radius, as much as half a bar and what lies beside it."""
 _MIDDLE = 0.4
@@ -47,7 +49,7 @@ class DeviceSigns:
     """Greatest contrasts of straight bars with what lies beside them, in grey values of the film (0 air, 1 bone).
 
     metal: within the shaft of the radius. rod: of 50 mm and more, anywhere around the wrist, along the arm.
-    shell: beside both bones, along the arm. Each is -1 where the film shows too little to tell.
+    shell: of 40 mm and more beside both bones, along the arm. Each is -1 where the film shows too little to tell.
     """
 
     metal: float
@@ -88,8 +90,8 @@ def device_signs(
     around, shown, around_from_film = _around(film, radiograph)
     angles = np.arange(-_ALONG_THE_ARM_DEG, _ALONG_THE_ARM_DEG + 1, _STEP_DEG)
     rod = bar_contrast(around, shown, 50.0, (7.0, 10.0), _AROUND_SPACING_MM, 2.0, angles)
-    shell = bar_contrast(around, shown, 25.0, (4.0, 7.0, 10.0), _AROUND_SPACING_MM, 2.0, angles)
-    beside = _beside(edges.values(), around.shape, around_from_film)
+    shell = bar_contrast(around, shown, 40.0, (4.0, 7.0, 10.0), _AROUND_SPACING_MM, 2.0, angles)
+    beside = _beside(edges.values(), around, around_from_film)
     beside[: round(_AROUND_ORIGIN_MM[1] + _BELOW_JOINT_MM)] = False
     return DeviceSigns(
         _greatest(metal, (middle & seen)[shaft]), _greatest(rod, shown), _greatest(shell, beside & shown)
@@ -187,8 +189,13 @@ def _between(edges: Float, shape: tuple[int, ...], share: float) -> Mask:
     return mask
 
 
-def _beside(edges: Iterable[Float], shape: tuple[int, ...], around_from_film: Float) -> Mask:
-    """``shape``: outward of both bones by _MARGIN_MM, in the rows where both are known: bones go on below a mesh."""
+def _beside(edges: Iterable[Float], around: Float, around_from_film: Float) -> Mask:
+    """Outward of both bones by _MARGIN_MM, in the rows where both are known: bones go on below a mesh. Only where it is
+    brighter towards the bones than away from them: a cast has an arm within; a letter, the line of a collimator, air.
+    """
+    shape, apart = around.shape, round(_ACROSS_A_WALL_MM / _AROUND_SPACING_MM)
+    level = np.asarray(ndimage.uniform_filter(around, 5), dtype=np.float64)
+    rises = np.roll(level, -apart, axis=1) - np.roll(level, apart, axis=1)
     mask = np.zeros(shape, dtype=np.bool_)
     scale, margin = around_from_film[0, 0], _MARGIN_MM / _AROUND_SPACING_MM
     of_bones = [each * scale + around_from_film[[1, 0, 0], 2] for each in edges]
@@ -196,8 +203,10 @@ def _beside(edges: Iterable[Float], shape: tuple[int, ...], around_from_film: Fl
         here = [each[np.abs(each[:, 0] - row) < 1] for each in of_bones]
         if all(len(each) for each in here):
             every = np.concatenate(here)
-            mask[row, : max(int(every[:, 1].min() - margin), 0)] = True
-            mask[row, max(int(np.ceil(every[:, 2].max() + margin)), 0) :] = True
+            left = slice(0, max(int(every[:, 1].min() - margin), 0))
+            right = slice(max(int(np.ceil(every[:, 2].max() + margin)), 0), None)
+            mask[row, left] = rises[row, left] > _ARM_WITHIN
+            mask[row, right] = -rises[row, right] > _ARM_WITHIN
     return mask
 
 

@@ -73,8 +73,9 @@ ROD = (0.60, 0.90)
 """The same of a bar of 50 mm around the wrist: of 44 films without metal one has 0.57 and the others at most 0.41; 1.06
 and more where the rod of an external fixator is on the film."""
 SHELL = (0.08, 0.22)
-"""The same of a bar beside the bones: of 44 films without a cast one has 0.09 and the others at most 0.07; of ten in
-plaster nine have 0.23 and more, and of ten in fibreglass seven 0.08 and more."""
+"""The same of a bar of 40 mm beside the bones: of 44 films without a cast at most 0.04, and of nine with letters,
+chains or bright lines of a collimator beside the arm at most 0.10; of ten in plaster eight have 0.29 and more, and of
+ten in fibreglass two 0.21 and more."""
 
 
 Verdict = Literal["no objection", "doubtful", "not usable"]
