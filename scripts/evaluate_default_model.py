@@ -13,15 +13,18 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from bonelift.experiments.holdout import PREDICTORS, ScoreRow, no_skill_surfaces, score_pair, score_patient, summary
 from bonelift.images import LAPTOP_GRID
+from bonelift.images.volume import BONES
 from bonelift.networks.model import load_model
 
 FIRST_SEED, FIRST_PAIR_SEED = 940_000, 916_000
@@ -50,6 +53,12 @@ the TL-embedding network has no such help. What holds for other populations, and
 [real-bones.md](real-bones.md) and [adult-films.md](adult-films.md).
 
 {table}
+
+By how far a patient is from the mean: the patients in thirds by the distance of the mean bone from their own, after
+rigid alignment; surface-to-surface ASD, mm, rigid, of the shape regressor. A bone that is near the mean is hard to tell
+from it: there skill has to be read, not size.
+
+{thirds}
 
 {made}"""
 PAIRS_PAGE = """# Two films of calibrated cameras
@@ -106,6 +115,25 @@ def table(lines: list[dict[str, float | str | int]]) -> str:
     return "\n".join(rows)
 
 
+def thirds_table(rows: Sequence[ScoreRow]) -> str:
+    """Markdown: the patients of each bone in thirds by how far the mean bone is from theirs; skill against it; rigid."""
+    lines = ["| bone | patients | mean bone | radiograph | skill | CT-DRR | skill |", "|---|---|---|---|---|---|---|"]
+    sources = ("none", "radiograph", "CT-DRR")
+    for bone in BONES:
+        mm = {
+            (row.source, row.patient): row.asd_surface_mm
+            for row in rows
+            if (row.bone, row.alignment) == (bone, "rigid")
+            and row.method == ("mean bone" if row.source == "none" else PREDICTORS["shape"])
+        }
+        nearest = sorted((patient for source, patient in mm if source == "none"), key=lambda each: mm["none", each])
+        for name, third in zip(("nearest", "middle", "farthest"), np.array_split(nearest, 3), strict=True):
+            mean, film, drr = (np.mean([mm[source, patient] for patient in third]) for source in sources)
+            cells = [f"{film:.2f}", f"{1 - film / mean:.0%}", f"{drr:.2f}", f"{1 - drr / mean:.0%}"]
+            lines.append(f"| {bone} | {len(third)} {name} | {mean:.2f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, default=24)
@@ -143,6 +171,7 @@ Model `{model.name}`, weights sha256 `{model.weights_sha256[:12]}`. Commit {comm
         last=seeds[-1],
         means=len(MEAN_SEEDS),
         table=table(summary(rows)),
+        thirds="" if arguments.pairs else thirds_table(rows),
         made=made,
     )
     (out / f"{name}.md").write_text(text)
