@@ -116,7 +116,7 @@ def table(lines: list[dict[str, float | str | int]]) -> str:
 
 
 def thirds_table(rows: Sequence[ScoreRow]) -> str:
-    """Markdown: the patients of each bone in thirds by how far the mean bone is from theirs; skill against it; rigid."""
+    """Markdown: patients of each bone in thirds by how far the mean bone is from theirs; skill against it; rigid."""
     lines = ["| bone | patients | mean bone | radiograph | skill | CT-DRR | skill |", "|---|---|---|---|---|---|---|"]
     sources = ("none", "radiograph", "CT-DRR")
     for bone in BONES:
