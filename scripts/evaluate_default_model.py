@@ -55,8 +55,8 @@ the TL-embedding network has no such help. What holds for other populations, and
 {table}
 
 By how far a patient is from the mean: the patients in thirds by the distance of the mean bone from their own, after
-rigid alignment; surface-to-surface ASD, mm, rigid, of the shape regressor. A bone that is near the mean is hard to tell
-from it: there skill has to be read, not size.
+rigid alignment; surface-to-surface ASD, mm, rigid, of the shape regressor. The size of a bone that is
+near the mean says nothing of it: only its shape is left to read.
 
 {thirds}
 

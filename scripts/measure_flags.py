@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy.stats import binomtest
@@ -26,7 +27,7 @@ from bonelift.anatomy.shape_model import load_shape_model
 from bonelift.images import Radiograph, View
 from bonelift.images.reading import OBJECT_TO_DETECTOR_MM
 from bonelift.networks.model import load_model
-from bonelift.phantom.devices import CASTS, METALWORK, metalwork, with_cast
+from bonelift.phantom.devices import CASTS, METALWORK, Device, with_device
 from bonelift.phantom.patient import make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
@@ -36,7 +37,7 @@ ADULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "adult-fi
 RealRow = tuple[str, list[str], float, bool, bool]
 """(view, kinds, score, flagged as severe, flagged at all)."""
 COLUMNS = ("film", "view", "kind", "score", "severe", "warnings", "says_so")
-KINDS = ("plain", *METALWORK, *CASTS)
+KINDS: tuple[Literal["plain"] | Device, ...] = ("plain", *METALWORK, *CASTS)
 SAYS_SO = ("metal in the radius", "rod", "cast")
 """Checks whose flags tell metal or a cast."""
 
@@ -50,11 +51,8 @@ def virtual_films(first: int, count: int, view: View) -> Iterator[tuple[str, str
             geometry = draw_geometry(rng, view, (1300, 1000), 0.18, replace(FILM_SPREAD, shift_mm=15.0))
             settings = draw_settings(rng, "film", field_half_size=(0.35, 0.7), field_centre=geometry.origin_fraction)
             body = patient.body
-            if kind in METALWORK:
-                strokes = metalwork(geometry, of_device, kind)
-                settings = replace(settings, field=replace(settings.field, strokes=strokes))
-            elif kind in CASTS:
-                body = with_cast(body, of_device, kind)
+            if kind != "plain":
+                body, settings = with_device(body, settings, geometry, of_device, kind)
             pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, settings)
             distance_mm = geometry.camera.sdd_mm - OBJECT_TO_DETECTOR_MM
             yield f"virtual-{seed}", kind, Radiograph(pixels, geometry.camera, "right", view, distance_mm)

@@ -5,9 +5,8 @@
 One film of each view of virtual patients (right wrists, as recorded), whole, through `reconstruct`. Of each bone the
 two edges in every row of the standard film are compared with those of the true bone where it truly stands: mean
 distance in mm at the wrist, distal 40 mm; and how far its distal end lies from the true one along the film's columns,
-proximal positive. "read": where S and the outlines read both bones; "wrist": where the search
-for both bones as one ends; "each by itself": where the searches for each bone end. Writes a row for each and prints a
-table.
+proximal positive. "read": where S and the outlines read both bones; "wrist": where the search for both bones as one
+ends; "each by itself": where the searches for each bone end. Writes a row for each and prints a table.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 
 from bonelift.film.standard import FILM_SHAPE, film_from_landmarks
 from bonelift.images import Radiograph, View
-from bonelift.phantom.devices import CASTS, METALWORK, metalwork, with_cast
+from bonelift.phantom.devices import CASTS, with_device
 from bonelift.phantom.patient import VirtualPatient, make_patient
 from bonelift.phantom.xray import draw_settings, expose
 from bonelift.phantom.xray_geometry import FILM_SPREAD, draw_geometry
@@ -72,9 +72,9 @@ def signs(kind: str, view: View = "pa", ulna_above_mm: float = -90.0, letter: bo
     rng, of_device = np.random.default_rng([SEED, 8]), np.random.default_rng([SEED, 9])
     geometry = draw_geometry(rng, view, (900, 800), 0.25, replace(FILM_SPREAD, shift_mm=5.0))
     settings = draw_settings(rng, "film", field_half_size=(0.8, 0.9), field_centre=geometry.origin_fraction)
-    strokes = metalwork(geometry, of_device, kind) if kind in METALWORK else ()
-    settings = replace(settings, field=replace(settings.field, strokes=strokes))
-    body = with_cast(patient().body, of_device, kind) if kind in CASTS else patient().body
+    body, settings = patient().body, replace(settings, field=replace(settings.field, strokes=()))
+    if kind != "plain":
+        body, settings = with_device(body, settings, geometry, of_device, kind)
     pixels = expose(body, geometry.camera, geometry.camera_from_radius, rng, settings)
     if letter:  # a stroke of 5 x 25 mm, 55 mm beside the axis of the radius
         column, row = np.round(geometry.origin_px + np.array([55.0, 15.0]) / 0.24).astype(int)

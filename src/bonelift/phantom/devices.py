@@ -16,6 +16,7 @@ from bonelift.geometry import apply_transform
 from bonelift.phantom.accessories import Stroke
 from bonelift.phantom.body import Body
 from bonelift.phantom.xray_geometry import WristGeometry
+from bonelift.phantom.xray_settings import XraySettings
 
 Float = NDArray[np.float64]
 
@@ -23,6 +24,7 @@ CastMaterial = Literal["plaster", "fibreglass"]
 Metalwork = Literal["plate", "wires", "fixator"]
 CASTS: tuple[CastMaterial, ...] = get_args(CastMaterial)
 METALWORK: tuple[Metalwork, ...] = get_args(Metalwork)
+Device = CastMaterial | Metalwork
 
 _SHELL_MM: dict[CastMaterial, tuple[float, float]] = {"plaster": (4.0, 8.0), "fibreglass": (3.0, 5.0)}
 _SHELL_G_CM3: dict[CastMaterial, tuple[float, float]] = {"plaster": (0.50, 0.45), "fibreglass": (0.10, 0.45)}
@@ -32,6 +34,16 @@ _PADDING_MM = (2.0, 6.0)
 _PADDING_G_CM3 = 0.03
 _CAST_END_MM = (45.0, 70.0)
 """Distal end, before the knuckles; the proximal end lies beyond the film."""
+
+
+def with_device(
+    body: Body, settings: XraySettings, geometry: WristGeometry, rng: np.random.Generator, device: Device
+) -> tuple[Body, XraySettings]:
+    """The arm and the settings of an exposure in this geometry, with the device in the beam."""
+    if device in ("plaster", "fibreglass"):
+        return with_cast(body, rng, device), settings
+    strokes = metalwork(geometry, rng, device)
+    return body, replace(settings, field=replace(settings.field, strokes=strokes))
 
 
 def with_cast(body: Body, rng: np.random.Generator, material: CastMaterial) -> Body:
